@@ -1,0 +1,43 @@
+# make demo: set up and run the main job on embedded data.   make test: set up and run the tests.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+OUT ?= results/demo
+
+.PHONY: demo test test-peers lint bench clean
+
+demo: $(VENV)/.installed
+	$(BIN)/python -m experiments.compression --dataset digits --budget quick --out $(OUT)
+
+test: $(VENV)/.installed-test lint
+	$(BIN)/python -m pytest -m "not peers"
+
+test-peers: $(VENV)/.installed-peers
+	$(BIN)/python -m pytest -m peers
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: $(VENV)/.installed-peers
+	$(BIN)/python -m benchmarks.step
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ae-jax needs Python 3.11 or newer; name one with make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.installed-test: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-peers: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable ".[test,peers]"
+	touch $@ $(VENV)/.installed $(VENV)/.installed-test

@@ -1,0 +1,84 @@
+"""Checkpoints of lanes: small msgpack files, written whole or not at all, each with the one before it kept.
+
+A folder belongs to one search: ``search.json`` in it says which, and a search of another kind is refused. Lanes
+are independent and deterministic, so each has its own file, and one that cannot be read costs only its own epochs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from flax import serialization
+
+from ae_jax.results import write_atomically
+from ae_jax.types import PyTree, UsageError
+
+IDENTITY = "search.json"
+_DIGEST_BYTES = 32
+
+
+def open_folder(folder: Path, identity: dict[str, Any], resume: bool) -> None:
+    """Prepare ``folder`` for the search that ``identity`` (plain JSON values) describes.
+
+    Raises:
+        UsageError: it holds the checkpoints of another search (the differences are named), or those of an
+            unfinished run of this one and ``resume`` is false.
+    """
+    identity = json.loads(json.dumps(identity))  # tuples become lists, as they will be when read back
+    path = folder / IDENTITY
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(identity, indent=1).encode())
+        return
+    if not resume:
+        raise UsageError(
+            f"{folder}: an unfinished run lies here; add --resume to go on with it, or delete the folder to start anew"
+        )
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as error:
+        raise UsageError(f"{path}: unreadable ({error}); delete {folder} and start anew") from error
+    differences = [
+        f"{name} was {found.get(name)!r} and is now {identity.get(name)!r}"
+        for name in sorted(found.keys() | identity.keys())
+        if found.get(name) != identity.get(name)
+    ]
+    if differences:
+        raise UsageError(
+            f"{folder}: checkpoints of another search: {'; '.join(differences)}; "
+            "use the same options again, or another --out"
+        )
+
+
+def save(path: Path, tree: PyTree) -> None:
+    """Write a pytree of NumPy arrays; what was at ``path`` becomes its predecessor."""
+    payload = serialization.to_bytes(tree)
+    if path.exists():
+        path.replace(_previous(path))
+    write_atomically(path, hashlib.sha256(payload).digest() + payload)
+
+
+def load(path: Path, like: PyTree) -> PyTree | None:
+    """The newest intact checkpoint at ``path`` with the structure of ``like``; None if there is none."""
+    for candidate in (path, _previous(path)):
+        try:
+            content = candidate.read_bytes()
+        except FileNotFoundError:
+            continue
+        digest, payload = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+        if hashlib.sha256(payload).digest() == digest:
+            return serialization.from_bytes(like, payload)
+    return None
+
+
+def remove_folder(folder: Path) -> None:
+    """Delete the checkpoints of a finished search."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _previous(path: Path) -> Path:
+    return path.with_suffix(".previous")

@@ -1,0 +1,198 @@
+"""One group of lanes in progress: at rest on the host, trained a call at a time, checkpointed after each call.
+
+Between calls a lane is a row of NumPy arrays, so that packing lanes into a call is indexing and a checkpoint is a
+copy of rows. The host loop over groups is in ``trials``; the compiled program is in ``lanes``.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh
+
+from ae_jax import checkpoints
+from ae_jax.lanes import RUNNING, Epoch, Limits, Splits, init_lanes, run_segment
+from ae_jax.objectives import Objective
+from ae_jax.training import PADDING, Data
+from ae_jax.types import HParams, Plan, PyTree, UsageError
+
+
+class Lanes(NamedTuple):
+    """The lanes of a group, on the host; ``trials.make_lanes`` builds it."""
+
+    hparams: HParams  # leaves [lanes]
+    seed: np.ndarray  # [lanes] int32
+    split: np.ndarray  # [lanes] int32: the row of Splits a lane trains on
+    trial: np.ndarray  # [lanes] int32: the lanes of one trial (its folds, its seeds) are judged together
+
+
+class Group(NamedTuple):
+    """Lanes that share a program."""
+
+    name: str
+    objective: Objective
+    plan: Plan
+    lanes: Lanes
+
+
+class Cost(NamedTuple):
+    """What calls have cost: seconds of training, seconds of compiling, images trained on."""
+
+    train_seconds: float = 0.0
+    compile_seconds: float = 0.0
+    images: int = 0
+
+
+class GroupRun:
+    """The mutable side of the engine. ``store`` and ``curves`` hold every lane of the group, ``[lanes, ...]``.
+
+    With several processes each trains every n-th lane; :meth:`share` brings the rows of all of them together.
+    """
+
+    def __init__(
+        self, index: int, group: Group, data: Data, splits: Splits, mesh: Mesh, segment: int,
+        lanes_per_call: int | None, checkpoint_folder: Path | None, log: Callable[[str], None],
+    ):  # fmt: skip
+        self.group, self.data, self.splits, self.mesh, self.segment, self.log = group, data, splits, mesh, segment, log
+        self.steps = steps_per_epoch(group.plan, splits)
+        self.budget = np.asarray(group.lanes.hparams.epochs)
+        self.cost = Cost()
+        self._prefix = None if checkpoint_folder is None else checkpoint_folder / f"group{index:03d}"
+        self._programs: dict[int, jax.stages.Compiled] = {}
+        count = len(self.budget)
+        wanted = lanes_per_call or (mesh.size if jax.default_backend() == "cpu" else count)
+        self.lanes_per_call = self._whole_mesh(min(wanted, count))
+        self.owned = np.arange(count) % jax.process_count() == jax.process_index()
+        self.curves = Epoch(*np.full((2, count, int(self.budget.max())), np.nan, np.float32))
+        self.store = _to_host(init_lanes(group.objective, group.plan, group.lanes.seed, group.lanes.hparams))
+        self._restore()
+
+    def runnable(self, until: int) -> np.ndarray:
+        """Ids of this process's lanes that have epochs to train before ``until``, those furthest behind first."""
+        ids = np.flatnonzero(self.owned & (self.store.status == RUNNING) & (self.store.epoch < until))
+        return ids[np.argsort(self.store.epoch[ids], kind="stable")]
+
+    def call(self, ids: np.ndarray, patience: int, until: int) -> np.ndarray:
+        """Train the first of the lanes ``ids``, as many as a call takes, for a segment; returns the ids trained."""
+        size = self.lanes_per_call
+        while size // 4 >= len(ids):  # a smaller program, once it is worth compiling one
+            size = self._whole_mesh(size // 4)
+        ids = ids[:size]
+        arguments = self._arguments(np.pad(ids, (0, size - len(ids)), mode="edge"), patience, until)
+        try:
+            program = self._program(size, arguments)
+            started = time.perf_counter()
+            states, epochs = _to_host(program(*arguments))
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error) or size == self.mesh.size:
+                raise
+            self.lanes_per_call = self._whole_mesh(size // 2)
+            warnings.warn(f"{size} lanes do not fit the device: going on with {self.lanes_per_call}", stacklevel=2)
+            return self.call(ids, patience, until)
+        before = self.store.epoch[ids]
+        _put(self.store, ids, states)
+        after = self.store.epoch[ids]
+        for curve, rows in zip(self.curves, epochs, strict=True):
+            for lane, start, stop, row in zip(ids, before, after, rows, strict=False):
+                curve[lane, start:stop] = row[: stop - start]
+        self.cost = self.cost._replace(
+            train_seconds=self.cost.train_seconds + time.perf_counter() - started,
+            images=self.cost.images + int((after - before).sum()) * self.steps * self.group.plan.batch_size,
+        )
+        self.save(ids)
+        return ids
+
+    def share(self) -> None:
+        """Give every process the rows that the others have trained."""
+        if jax.process_count() > 1:
+            lane = np.arange(len(self.budget))
+            gathered = multihost_utils.process_allgather((self.store, self.curves))
+            rows = jax.tree.map(lambda leaf: np.array(leaf[lane % jax.process_count(), lane]), gathered)
+            self.store, self.curves = rows
+
+    def save(self, ids: np.ndarray) -> None:
+        """Checkpoint these lanes."""
+        if self._prefix is not None:
+            for lane in ids:
+                checkpoints.save(self._path(lane), _take((self.store, self.curves), lane))
+
+    def memory(self) -> int:
+        """Bytes this group needs at its peak: lanes at rest, data, and what its program asks for (compiles it)."""
+        ids = np.zeros(self.lanes_per_call, int)
+        analysis = self._program(self.lanes_per_call, self._arguments(ids, 1, 1)).memory_analysis()
+        rest = sum(leaf.nbytes for leaf in jax.tree.leaves((self.store, self.curves)))
+        return rest + analysis.temp_size_in_bytes + analysis.argument_size_in_bytes + analysis.output_size_in_bytes
+
+    def _program(self, size: int, arguments: tuple) -> jax.stages.Compiled:
+        if size not in self._programs:
+            plan = self.group.plan
+            self.log(f"{self.group.name}: compiling for {size} of {len(self.budget)} lanes at a time")
+            started = time.perf_counter()
+            statics = (self.group.objective, plan, self.steps, self.segment, self.mesh)
+            self._programs[size] = run_segment.lower(*statics, *arguments).compile()
+            seconds = time.perf_counter() - started
+            self.cost = self.cost._replace(compile_seconds=self.cost.compile_seconds + seconds)
+            self.log(f"{self.group.name}: compiled in {seconds:.1f} s")
+        return self._programs[size]
+
+    def _arguments(self, ids: np.ndarray, patience: int, until: int) -> tuple:
+        states = _take(self.store, ids)
+        key = jax.random.wrap_key_data(states.train.key)
+        states = states._replace(train=states.train._replace(key=key))
+        lanes = self.group.lanes
+        limits = Limits(np.int32(patience), np.int32(until))
+        return states, _take(lanes.hparams, ids), lanes.split[ids], limits, self.data, self.splits
+
+    def _whole_mesh(self, lanes: int) -> int:
+        return -(-max(lanes, 1) // self.mesh.size) * self.mesh.size
+
+    def _path(self, lane: int) -> Path:
+        return self._prefix.with_name(f"{self._prefix.name}-lane{lane:05d}.msgpack")
+
+    def _restore(self) -> None:
+        if self._prefix is not None:
+            for lane in range(len(self.budget)):
+                rows = checkpoints.load(self._path(lane), _take((self.store, self.curves), lane))
+                if rows is not None:
+                    _put((self.store, self.curves), np.array([lane]), jax.tree.map(lambda leaf: leaf[None], rows))
+
+
+def steps_per_epoch(plan: Plan, splits: Splits) -> int:
+    """Full batches in the smallest training split; a UsageError if there is none."""
+    smallest = int((np.asarray(splits.train) != PADDING).sum(1).min())
+    if not 1 <= plan.batch_size <= smallest:
+        raise UsageError(
+            f"batch size {plan.batch_size} does not fit a training split of {smallest} examples: "
+            f"choose one from 1 to {smallest}"
+        )
+    return smallest // plan.batch_size
+
+
+def _to_host(tree: PyTree) -> PyTree:
+    """Writable NumPy copies; typed keys become their key data."""
+
+    def copy(leaf) -> np.ndarray:
+        is_key = jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        return np.array(jax.random.key_data(leaf) if is_key else leaf)
+
+    return jax.tree.map(copy, tree)
+
+
+def _take(tree: PyTree, ids: np.ndarray | int) -> PyTree:
+    return jax.tree.map(lambda leaf: leaf[ids], tree)
+
+
+def _put(store: PyTree, ids: np.ndarray, rows: PyTree) -> None:
+    """Write the first ``len(ids)`` of ``rows`` to the rows ``ids`` of the store."""
+
+    def write(kept: np.ndarray, new: np.ndarray) -> None:
+        kept[ids] = new[: len(ids)]
+
+    jax.tree.map(write, store, rows)

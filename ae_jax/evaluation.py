@@ -1,0 +1,65 @@
+"""What a trained model is worth on images it has not seen. Parameters come with a leading lane axis."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ae_jax import losses
+from ae_jax.corruptions import Corruption
+from ae_jax.models import Autoencoder
+from ae_jax.training import EVALUATION_BATCH, lane_map
+from ae_jax.types import PyTree
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def reconstruct(model: Autoencoder, params: PyTree, images: Array) -> Array:
+    """Reconstructions by every lane: ``[n, 28, 28, 1] -> [lanes, n, 28, 28, 1]``."""
+    return lane_map(lambda lane: model.apply(lane, images), params)
+
+
+def reconstruction_error(model: Autoencoder, params: PyTree, inputs: Array, targets: Array) -> np.ndarray:
+    """Mean squared error per pixel of every lane, exact mean over examples: ``[lanes]``.
+
+    ``inputs`` and ``targets`` are float images ``[n, 28, 28, 1]``: equal for a plain test, corrupted and clean
+    for a test of robustness.
+    """
+    return np.asarray(_reconstruction_error(model, params, inputs, targets))
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _reconstruction_error(model: Autoencoder, params: PyTree, inputs: Array, targets: Array) -> Array:
+    def lane_error(lane: PyTree) -> Array:
+        def error(pair: tuple[Array, Array]) -> Array:
+            image, target = pair
+            return losses.mean_squared_error(model.apply(lane, image[None]), target[None])[0]
+
+        return jax.lax.map(error, (inputs, targets), batch_size=EVALUATION_BATCH).mean()
+
+    return lane_map(lane_error, params)
+
+
+def robustness(
+    models: Sequence[Autoencoder],
+    params: Sequence[PyTree],
+    corrupt: Corruption,
+    key: Array,
+    images: Array,
+    levels: np.ndarray,
+) -> np.ndarray:
+    """Error against the clean image as the input gets worse: ``[models, lanes, levels]``.
+
+    Every model and lane sees the same corrupted images. Level ``i`` draws from ``fold_in(key, i)``.
+    """
+    corrupt = jax.jit(corrupt)
+    errors = []
+    for index, level in enumerate(levels):
+        corrupted = corrupt(jax.random.fold_in(key, index), images, jnp.float32(level))
+        pairs = zip(models, params, strict=True)
+        errors.append([reconstruction_error(model, lanes, corrupted, images) for model, lanes in pairs])
+    return np.moveaxis(np.asarray(errors), 0, -1)

@@ -1,0 +1,110 @@
+"""Results on disk: one npz for each study, its provenance inside, written whole or not at all."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import io
+import json
+import os
+import platform
+import subprocess
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from ae_jax.types import Dataset, UsageError
+
+SCHEMA = 1
+
+
+def provenance(study: str, dataset: Dataset, config: dict[str, Any]) -> dict[str, Any]:
+    """Where a result comes from: everything a reader needs to run it again. Studies add their timings."""
+    return {
+        "schema": SCHEMA,
+        "study": study,
+        "dataset": {
+            "name": dataset.name,
+            "sha256": dataset.digest,
+            "train": len(dataset.train_images),
+            "test": len(dataset.test_images),
+        },
+        "config": config,
+        "versions": {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax", "optax", "numpy")}
+        | {"ae-jax": _own_version(), "python": platform.python_version()},
+        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind} ({jax.default_backend()})",
+        "git_commit": _git_commit(),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def save(path: Path, arrays: dict[str, Any], meta: dict[str, Any]) -> Path:
+    """Write ``arrays`` and the JSON string ``meta`` to ``path``: to a temporary name, synced, then renamed."""
+    arrays = {name: np.asarray(values) for name, values in arrays.items()}
+    for name, values in arrays.items():
+        if values.dtype == object:
+            raise TypeError(f"array {name!r} holds Python objects: an npz must open without pickle")
+    file = io.BytesIO()
+    np.savez_compressed(file, meta=json.dumps(meta), **arrays)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, file.getvalue())
+    return path
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """``content`` under ``path`` or nothing: a temporary name, synced to disk, then renamed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(path: Path, study: str | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """``(arrays, meta)`` of an npz written by :func:`save`.
+
+    Raises:
+        UsageError: no such file, not an npz of this project, truncated, or of another ``study``.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file; run the study that writes it first")
+    try:
+        with np.load(path, allow_pickle=False) as npz:
+            arrays = {name: npz[name] for name in npz.files}
+        meta = json.loads(str(arrays.pop("meta")))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UsageError(
+            f"{path}: not a complete results file of this project ({error}); run its study again"
+        ) from error
+    if study is not None and meta.get("study") != study:
+        raise UsageError(f"{path}: results of the study {meta.get('study')!r}, expected those of {study!r}")
+    return arrays, meta
+
+
+def _own_version() -> str:
+    from ae_jax import __version__
+
+    return __version__
+
+
+def _git_commit() -> str:
+    """The commit of the checkout this package runs from, with a ``+`` for uncommitted changes; else ``unknown``."""
+
+    def git(*arguments: str) -> str:
+        folder = Path(__file__).parent
+        return subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=5
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"

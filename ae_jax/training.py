@@ -1,0 +1,126 @@
+"""Training as pure functions: ``(state, hparams, data) -> (state, metrics)``.
+
+Every random number of a run comes from ``fold_in(key, ...)`` of the key in its state, so that a run can be
+vmapped, stopped, resumed and replayed. Data stay on the device as uint8; a batch is gathered by index.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from ae_jax import optimizers
+from ae_jax.models import IMAGE_SIZE
+from ae_jax.objectives import Objective
+from ae_jax.types import Batch, HParams, Plan, PyTree, TrainState
+
+PADDING = -1  # an index that stands for no example
+EVALUATION_BATCH = 1024  # examples scored at once, at most
+
+# The streams of random numbers of one run, each indexed by the step at which it is drawn.
+_STEP_STREAM, _SHUFFLE_STREAM = 0, 1
+
+
+class Data(NamedTuple):
+    """Examples on the device: images uint8 ``[n, 28, 28, 1]``, labels int32 ``[n]``."""
+
+    images: Array
+    labels: Array
+
+
+def take(data: Data, indices: Array) -> Batch:
+    """The batch at ``indices [batch]``: float32 images in [0, 1]. A padding index gives some example."""
+    return Batch(data.images[indices].astype(jnp.float32) / 255.0, data.labels[indices])
+
+
+def lane_map(function: Callable, *lanes: PyTree) -> PyTree:
+    """``function`` over the leading lane axis of every argument.
+
+    All lanes at once on an accelerator, where they become batched matrix products; one after another on a CPU,
+    where lanes would only compete for the caches and a ``cond`` stays a branch.
+    """
+    if jax.default_backend() == "cpu":
+        return jax.lax.map(lambda lane: function(*lane), lanes)
+    return jax.vmap(function)(*lanes)
+
+
+def init_state(objective: Objective, plan: Plan, key: Array, hparams: HParams) -> TrainState:
+    """Fresh parameters and optimizer state. Consumes ``key``; the state keeps a key split from it."""
+    init_key, run_key = jax.random.split(key)
+    params = objective.init(init_key, jnp.zeros((1, IMAGE_SIZE, IMAGE_SIZE, 1)))
+    opt_state = optimizers.build(plan.optimizer, hparams).init(params)
+    return TrainState(params, opt_state, jnp.zeros((), jnp.int32), run_key)
+
+
+def train_step(
+    objective: Objective, plan: Plan, state: TrainState, hparams: HParams, batch: Batch
+) -> tuple[TrainState, Array]:
+    """One optimizer step on the batch-mean loss; returns that loss, taken before the step."""
+    key = jax.random.fold_in(jax.random.fold_in(state.key, _STEP_STREAM), state.step)
+
+    def mean_loss(params: PyTree) -> Array:
+        loss, _ = objective.loss(params, key, batch, hparams, True)
+        return loss.mean()
+
+    loss, gradients = jax.value_and_grad(mean_loss)(state.params)
+    optimizer = optimizers.build(plan.optimizer, hparams)
+    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    return TrainState(params, opt_state, state.step + 1, state.key), loss
+
+
+def shuffle(key: Array, indices: Array) -> Array:
+    """A random order of ``indices [n]`` with the padding, if any, at the end. Consumes ``key``."""
+    order = jnp.where(indices == PADDING, 1.0, jax.random.uniform(key, indices.shape))
+    return indices[jnp.argsort(order)]
+
+
+def train_epoch(
+    objective: Objective,
+    plan: Plan,
+    state: TrainState,
+    hparams: HParams,
+    data: Data,
+    indices: Array,
+    steps: int,
+) -> tuple[TrainState, Array]:
+    """One pass over ``indices [n]`` in random order: ``steps`` full batches, the rest dropped.
+
+    Returns the new state and the mean of the step losses, which are those of the training mode.
+    """
+    key = jax.random.fold_in(jax.random.fold_in(state.key, _SHUFFLE_STREAM), state.step)
+    batches = shuffle(key, indices)[: steps * plan.batch_size].reshape(steps, plan.batch_size)
+
+    def step(state: TrainState, batch_indices: Array) -> tuple[TrainState, Array]:
+        return train_step(objective, plan, state, hparams, take(data, batch_indices))
+
+    state, step_losses = jax.lax.scan(step, state, batches)
+    return state, step_losses.mean()
+
+
+def evaluate(
+    objective: Objective, params: PyTree, hparams: HParams, key: Array, data: Data, indices: Array
+) -> dict[str, Array]:
+    """Exact means over the examples at ``indices [n]`` (padding ignored) of the loss and every metric.
+
+    No dropout, no partial-batch bias. Consumes ``key``, which stochastic objectives draw from.
+    """
+    batches = max(1, math.ceil(indices.shape[0] / EVALUATION_BATCH))
+    size = math.ceil(indices.shape[0] / batches)
+    padded = jnp.pad(indices, (0, batches * size - indices.shape[0]), constant_values=PADDING)
+
+    def score(_, inputs: tuple[Array, Array]):
+        batch_indices, batch_key = inputs
+        batch = take(data, batch_indices)
+        loss, metrics = objective.loss(params, batch_key, batch, hparams, False)
+        counted = batch_indices != PADDING
+        return None, {name: jnp.where(counted, v, 0.0).sum() for name, v in {"loss": loss, **metrics}.items()}
+
+    _, sums = jax.lax.scan(score, None, (padded.reshape(batches, size), jax.random.split(key, batches)))
+    return {name: values.sum() / jnp.sum(indices != PADDING) for name, values in sums.items()}

@@ -1,0 +1,236 @@
+"""Many runs as one search: a host loop over segments that serves every group of lanes until all are done.
+
+Epoch budgets, early stopping, k-fold, successive halving, resuming and progress are all this one loop; a single
+training is a search with one lane. Lanes with the same objective and plan form a group and share a program.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from ae_jax.engine import Group, GroupRun, Lanes
+from ae_jax.lanes import DIVERGED, HALVED, RUNNING, Splits
+from ae_jax.objectives import Objective
+from ae_jax.training import PADDING, Data
+from ae_jax.types import HParams, Plan, PyTree, UsageError
+
+UNLIMITED = int(np.iinfo(np.int32).max)
+
+
+class Halving(NamedTuple):
+    """Synchronous successive halving (Li et al. 2020): at epochs ``first * factor**i`` the best 1/factor go on."""
+
+    first: int
+    factor: int = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How the engine runs, whatever it runs.
+
+    segment: epochs between two returns to the host.
+    patience: epochs without a lower validation loss before a lane is stopped; None trains to the end.
+    halving: successive halving over all trials of the search; None keeps every trial.
+    lanes_per_call: lanes in one call; None is one per device on CPUs and as many as fit on an accelerator.
+    checkpoint_folder: where lanes are kept after every call and looked for at the start; None keeps nothing.
+    """
+
+    segment: int = 5
+    patience: int | None = None
+    halving: Halving | None = None
+    lanes_per_call: int | None = None
+    checkpoint_folder: Path | None = None
+
+
+class Progress(NamedTuple):
+    """What the engine reports after each call, about the lanes of this process."""
+
+    group: str
+    lanes: int
+    running: int
+    epoch: int  # epochs trained by the lane of the call that is furthest behind
+    epochs_done: int  # lane-epochs behind us
+    epochs_left: int  # lane-epochs ahead, if no lane ends early
+    train_loss: float  # medians over the lanes of the call
+    validation_loss: float
+    images_per_second: float
+
+
+class Monitor(NamedTuple):
+    """Who follows: ``report`` after each call, ``log`` a line at a time; ``should_stop`` is asked after each call."""
+
+    report: Callable[[Progress], None] = lambda progress: None
+    log: Callable[[str], None] = lambda line: None
+    should_stop: Callable[[], bool] = lambda: False
+
+
+class Results(NamedTuple):
+    """What became of the lanes of a group. Curves are ``[lanes, epochs]``, NaN after a lane's last epoch."""
+
+    status: np.ndarray  # [lanes] int32, see lanes.STATUS_NAMES
+    epochs: np.ndarray  # [lanes] int32: epochs trained
+    train_loss: np.ndarray
+    validation_loss: np.ndarray
+    score: np.ndarray  # [lanes]: monitored loss of ``params``; infinite for a diverged lane
+    params: PyTree  # leaves [lanes, ...]: the best epoch's with patience, else the last epoch's
+    compile_seconds: float
+    train_seconds: float
+    images_per_second: float
+
+
+class Interrupted(KeyboardInterrupt):
+    """The run was asked to stop and did so between two calls; its checkpoints, if any, are written."""
+
+
+def make_lanes(numbers: HParams, seed=0, split=0, trial=0) -> Lanes:
+    """Lanes from hyper-parameters, seeds, splits and trials that broadcast against each other to ``[lanes]``.
+
+    Raises UsageError for a hyper-parameter out of its range.
+    """
+    columns = np.broadcast_arrays(*map(np.atleast_1d, (*map(np.asarray, numbers), seed, split, trial)))
+    numbers = HParams(*columns[:-3])
+    allowed = {
+        "learning_rate": (numbers.learning_rate > 0, "greater than 0"),
+        "l2": (numbers.l2 >= 0, "at least 0"),
+        "dropout": ((numbers.dropout >= 0) & (numbers.dropout < 1), "at least 0 and less than 1"),
+        "momentum": ((numbers.momentum >= 0) & (numbers.momentum < 1), "at least 0 and less than 1"),
+        "noise": (numbers.noise >= 0, "at least 0"),
+        "epochs": (numbers.epochs >= 1, "at least 1"),
+    }
+    for name, (valid, rule) in allowed.items():
+        if not valid.all():
+            raise UsageError(f"{name} {getattr(numbers, name)[~valid][0]:g} is not allowed: it must be {rule}")
+    return Lanes(numbers, *(column.astype(np.int32) for column in columns[-3:]))
+
+
+def stack_splits(splits: Sequence[tuple[np.ndarray, np.ndarray]]) -> Splits:
+    """(train, validation) index pairs as rows of equal length, the shorter ones padded."""
+
+    def stack(rows: Sequence[np.ndarray]) -> np.ndarray:
+        longest = max(map(len, rows))
+        padded = [np.pad(row, (0, longest - len(row)), constant_values=PADDING) for row in rows]
+        return np.asarray(padded, np.int32)
+
+    return Splits(*map(stack, zip(*splits, strict=True)))
+
+
+def run_lanes(
+    objective: Objective, plan: Plan, lanes: Lanes, data: Data, splits: Splits, settings: Settings = Settings(),
+    monitor: Monitor = Monitor(),
+) -> Results:  # fmt: skip
+    """Train the lanes of one group: :func:`run_groups` with a single one."""
+    (result,) = run_groups([Group(plan.optimizer, objective, plan, lanes)], data, splits, settings, monitor)
+    return result
+
+
+def start(
+    groups: Sequence[Group], data: Data, splits: Splits, settings: Settings = Settings(), monitor: Monitor = Monitor()
+) -> list[GroupRun]:
+    """The groups, initialised or restored from their checkpoints, before any further training."""
+    devices = jax.local_devices()  # processes share lanes, not arrays
+    mesh = jax.make_mesh((len(devices),), ("lanes",), axis_types=(AxisType.Auto,), devices=devices)
+    data, splits = jax.device_put((data, splits), NamedSharding(mesh, PartitionSpec()))
+    options = mesh, settings.segment, settings.lanes_per_call, settings.checkpoint_folder, monitor.log
+    return [GroupRun(index, group, data, splits, *options) for index, group in enumerate(groups)]
+
+
+def run_groups(
+    groups: Sequence[Group], data: Data, splits: Splits, settings: Settings = Settings(), monitor: Monitor = Monitor()
+) -> list[Results]:
+    """Train every lane of every group to its end.
+
+    Args:
+        groups: what is trained; a program each.
+        data: examples on the device, shared by all lanes.
+        splits: which examples a lane trains and validates on.
+        settings, monitor: how it runs and who is told.
+
+    Returns:
+        Results in the order of ``groups``, the same in every process.
+
+    Raises:
+        UsageError: a batch larger than the training split, or an impossible halving.
+        Interrupted: ``monitor.should_stop`` said so.
+    """
+    runs = start(groups, data, splits, settings, monitor)
+    patience = settings.patience or UNLIMITED
+    last = max(int(run.budget.max()) for run in runs)
+    for rung in (*_rungs(settings.halving, last), last):
+        for run in runs:
+            while (ids := run.runnable(rung)).size:
+                trained = run.call(ids, patience, rung)
+                monitor.report(_progress(runs, run, trained))
+                if monitor.should_stop():
+                    raise Interrupted
+        for run in runs:
+            run.share()
+        if rung < last:
+            _halve(runs, rung, settings.halving.factor, monitor)
+    return [_results(run, keep_best=settings.patience is not None) for run in runs]
+
+
+def _rungs(halving: Halving | None, last: int) -> list[int]:
+    if halving is None:
+        return []
+    if halving.first < 1 or halving.factor < 2:
+        raise UsageError(f"halving {tuple(halving)} is not allowed: first epoch at least 1, factor at least 2")
+    epochs = (halving.first * halving.factor**i for i in itertools.count())
+    return list(itertools.takewhile(lambda epoch: epoch < last, epochs))
+
+
+def _halve(runs: Sequence[GroupRun], rung: int, factor: int, monitor: Monitor) -> None:
+    """Of the trials that wait at ``rung``, keep the best 1/factor by the mean of their lanes' best losses."""
+    scores: dict[int, list[float]] = {}
+    waiting = [(run.store.status == RUNNING) & (run.store.epoch == rung) for run in runs]
+    for run, lanes in zip(runs, waiting, strict=True):
+        for trial, loss in zip(run.group.lanes.trial[lanes], run.store.best_loss[lanes], strict=True):
+            scores.setdefault(int(trial), []).append(float(loss))
+    ranking = sorted(scores, key=lambda trial: (np.mean(scores[trial]), trial))
+    kept = ranking[: -(-len(ranking) // factor)]
+    monitor.log(f"epoch {rung}: {len(kept)} of {len(ranking)} trials go on")
+    for run, lanes in zip(runs, waiting, strict=True):
+        leaving = lanes & ~np.isin(run.group.lanes.trial, kept)
+        run.store.status[leaving] = HALVED
+        run.save(np.flatnonzero(leaving))
+
+
+def _progress(runs: Sequence[GroupRun], run: GroupRun, trained: np.ndarray) -> Progress:
+    running = [other.owned & (other.store.status == RUNNING) for other in runs]
+    last = run.store.epoch[trained] - 1
+    train_loss, validation_loss = (float(np.median(curve[trained, last])) for curve in run.curves)
+    return Progress(
+        group=run.group.name,
+        lanes=sum(int(other.owned.sum()) for other in runs),
+        running=sum(int(lanes.sum()) for lanes in running),
+        epoch=int(last.min()) + 1,
+        epochs_done=sum(int(other.store.epoch[other.owned].sum()) for other in runs),
+        epochs_left=sum(int((r.budget - r.store.epoch)[lanes].sum()) for r, lanes in zip(runs, running, strict=True)),
+        train_loss=train_loss,
+        validation_loss=validation_loss,
+        images_per_second=sum(r.cost.images for r in runs) / sum(r.cost.train_seconds for r in runs),
+    )
+
+
+def _results(run: GroupRun, keep_best: bool) -> Results:
+    store, curves = run.store, run.curves
+    monitored = curves.validation_loss if run.splits.validation.shape[1] else curves.train_loss
+    score = store.best_loss if keep_best else monitored[np.arange(len(store.epoch)), store.epoch - 1]
+    return Results(
+        status=store.status,
+        epochs=store.epoch,
+        train_loss=curves.train_loss,
+        validation_loss=curves.validation_loss,
+        score=np.where(store.status == DIVERGED, np.float32(np.inf), score),
+        params=store.best_params if keep_best else store.train.params,
+        compile_seconds=run.cost.compile_seconds,
+        train_seconds=run.cost.train_seconds,
+        images_per_second=run.cost.images / max(run.cost.train_seconds, 1e-9),
+    )

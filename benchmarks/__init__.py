@@ -1,0 +1,1 @@
+"""Microbenchmarks of the jitted steps, each with its peers in the same run: ``python -m benchmarks``."""

@@ -1,0 +1,134 @@
+"""Layers against ``lax`` convolutions, and the masks of dropout against their distribution."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ae_jax import layers
+from ae_jax.models import conv_autoencoder
+
+WINDOWS = [(3, 2, 1, 1), (3, 2, 0, 0), (3, 1, 1, 0), (4, 2, 1, 0), (5, 3, 2, 1), (2, 2, 0, 1), (1, 1, 0, 0)]
+
+
+def lax_conv(x, kernel, stride, padding):
+    """x [N, H, W, C], kernel [k, k, C, O]."""
+    pads = [(padding, padding)] * 2
+    return jax.lax.conv_general_dilated(x, kernel, (stride, stride), pads, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def lax_conv_transpose(x, kernel, stride, padding, output_padding):
+    """The input dilated by the stride, then convolved with the flipped kernel."""
+    k = kernel.shape[0]
+    pads = [(k - 1 - padding, k - 1 - padding + output_padding)] * 2
+    flipped = kernel[::-1, ::-1]
+    return jax.lax.conv_general_dilated(
+        x, flipped, (1, 1), pads, lhs_dilation=(stride, stride), dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def random_parameters(module, x):
+    """Zero-mean parameters with a bias that matters."""
+    params = module.init(jax.random.key(0), x)["params"]
+    return {"params": params | {"bias": jnp.linspace(-1, 1, params["bias"].size)}}
+
+
+@pytest.mark.parametrize("kernel,stride,padding,output_padding", WINDOWS)
+def test_convolutions_agree_with_lax(kernel, stride, padding, output_padding):
+    """Values and gradients, for odd and even windows; float32 sums of a hundred terms agree to 1e-5."""
+    images = jax.random.normal(jax.random.key(1), (3, 10, 9, 2))
+    conv = layers.Conv(4, kernel, stride, padding)
+    transposed = layers.ConvTranspose(4, kernel, stride, padding, output_padding)
+
+    def ours(module, params, images):
+        return layers.batch_first(module.apply(params, layers.batch_last(images)))
+
+    def with_lax(function, params, images, *window):
+        return function(images, params["params"]["kernel"], *window) + params["params"]["bias"]
+
+    cases = [(conv, lax_conv, (stride, padding)), (transposed, lax_conv_transpose, (stride, padding, output_padding))]
+    for module, function, window in cases:
+        params = random_parameters(module, layers.batch_last(images))
+        expected = with_lax(function, params, images, *window)
+        np.testing.assert_allclose(ours(module, params, images), expected, atol=1e-5)
+
+        def score(call, params, images, weights=jnp.cos(jnp.arange(expected.size)).reshape(expected.shape)):
+            return (weights * call(params, images)).sum()
+
+        mine = jax.grad(lambda p, x, m=module: score(lambda p, x: ours(m, p, x), p, x), (0, 1))(params, images)
+        theirs = jax.grad(lambda p, x, f=function, w=window: score(lambda p, x: with_lax(f, p, x, *w), p, x), (0, 1))(
+            params, images
+        )
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), mine, theirs)
+
+
+def test_forward_mode_agrees_with_reverse_mode():
+    """The layers differentiate in both modes: <w, J v> computed forwards equals <J^T w, v> computed backwards."""
+    model = conv_autoencoder(2, channels=(2, 3, 4), hidden=5)
+    images = jax.random.uniform(jax.random.key(0), (2, 28, 28, 1))
+    params = model.init(jax.random.key(1), images)
+    v, w = jax.random.normal(jax.random.key(2), (2, *images.shape))
+    _, forward = jax.jvp(lambda x: model.apply(params, x), (images,), (v,))
+    _, pullback = jax.vjp(lambda x: model.apply(params, x), images)
+    np.testing.assert_allclose((w * forward).sum(), (pullback(w)[0] * v).sum(), rtol=1e-4)
+
+
+def test_ranks_stay_low_under_vmap():
+    """No array of rank 7 or more, which some XLA:CPU fusions cannot take, even with a lane axis in front."""
+    model = conv_autoencoder(2)
+    images = jnp.zeros((2, 28, 28, 1))
+    params = jax.vmap(lambda key: model.init(key, images))(jax.random.split(jax.random.key(0), 3))
+
+    def loss(params):
+        return jnp.square(model.apply(params, images)).sum()
+
+    text = jax.jit(jax.vmap(jax.grad(loss))).lower(params).as_text()
+    assert "tensor<3x" in text  # the lanes are really there
+    ranks = [shape.count("x") for shape in text.replace(">", "<").split("<") if shape.endswith("xf32")]
+    assert max(ranks) <= 6
+
+
+def test_dropout_keeps_the_mean_and_takes_a_traced_rate():
+    x = jnp.ones((300, 400))
+    dropout = jax.jit(lambda rate, key: layers.Dropout().apply({}, x, rate, True, rngs={"dropout": key}))
+    for rate in (0.0, 0.1, 0.5, 0.9):
+        y = dropout(jnp.float32(rate), jax.random.key(3))
+        kept = np.asarray(y > 0)
+        # 120,000 draws: four standard errors of the kept share are 4 * sqrt(p (1 - p) / n).
+        assert abs(kept.mean() - (1 - rate)) <= 4 * np.sqrt(rate * (1 - rate) / x.size)
+        np.testing.assert_allclose(np.asarray(y)[kept], 1 / (1 - rate), rtol=1e-6)
+    assert dropout._cache_size() == 1
+    np.testing.assert_array_equal(layers.Dropout().apply({}, x, 0.5, False), x)
+
+
+def test_dropout_bits_are_uniform_and_independent():
+    """Every bit is fair; neighbours, rows and keys are uncorrelated; bytes pass a chi-square test."""
+    n = 1 << 16
+    keys = jax.random.split(jax.random.key(7), 8)
+    bits = np.asarray(jax.vmap(lambda key: layers.dropout_bits(key, (n,)))(keys))
+    planes = (bits[..., None] >> np.arange(32, dtype=np.uint32)) & 1
+    five_errors = 5 * 0.5 / np.sqrt(n)
+    assert np.abs(planes.mean(1) - 0.5).max() < five_errors
+    unit = bits / 2.0**32 - 0.5
+    noise = 5 / 12 / np.sqrt(n)  # five standard errors of the mean product of two uniforms
+    for lag in (1, 2, 28, 128, 256, 784, 1024, 4096):
+        assert np.abs((unit[:, lag:] * unit[:, :-lag]).mean(1)).max() < noise, lag
+    products = unit @ unit.T / n
+    assert np.abs(products - np.diag(np.diag(products))).max() < noise
+    for shift in (0, 8, 16, 24):
+        counts = np.bincount((bits[0] >> shift).astype(np.uint8), minlength=256)
+        chi_square = ((counts - n / 256) ** 2 / (n / 256)).sum()
+        assert 255 - 5 * np.sqrt(510) < chi_square < 255 + 5 * np.sqrt(510)  # mean 255, variance 510
+
+
+def test_initialisation_is_pytorchs():
+    """Uniform within 1/sqrt(fan_in); a transposed convolution counts its outputs. Torch itself is in test_peers."""
+    params = conv_autoencoder(4).init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))["params"]
+    fan_in = {"encoder": {"Conv_1": 72, "Dense_0": 288, "Dense_1": 64}, "decoder": {"ConvTranspose_0": 144}}
+    for half, names in fan_in.items():
+        for name, fan in names.items():
+            kernel = np.asarray(params[half][name]["kernel"])
+            bound = 1 / np.sqrt(fan)
+            assert np.abs(kernel).max() <= bound
+            assert np.abs(kernel).max() > 0.95 * bound
+            np.testing.assert_allclose(kernel.std(), bound / np.sqrt(3), rtol=0.15)

@@ -1,0 +1,116 @@
+"""The pure epoch: batches, randomness, exact evaluation, one trace."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ae_jax import training
+from ae_jax.objectives import Objective, autoencoder
+from ae_jax.models import conv_autoencoder
+from ae_jax.types import Plan, UsageError, hparams
+
+PLAN = Plan(batch_size=16, optimizer="sgd")
+
+
+def recording_objective(metric):
+    """No parameters to speak of; the loss of an example is ``metric(example's label)``."""
+
+    def loss(params, key, batch, hparams, train):
+        values = metric(batch.labels.astype(jnp.float32))
+        return values + 0.0 * params["w"], {"label": batch.labels.astype(jnp.float32)}
+
+    return Objective(lambda key, images: {"w": jnp.zeros(())}, loss)
+
+
+@pytest.fixture
+def numbered():
+    """50 examples whose label is their index."""
+    return training.Data(jnp.zeros((50, 28, 28, 1), jnp.uint8), jnp.arange(50, dtype=jnp.int32))
+
+
+@pytest.mark.parametrize("n", [1, 7, 50])
+def test_evaluation_counts_the_last_batch_exactly(numbered, n, monkeypatch):
+    monkeypatch.setattr(training, "EVALUATION_BATCH", 16)
+    objective = recording_objective(jnp.square)
+    scores = training.evaluate(objective, {"w": 0.0}, hparams(), jax.random.key(0), numbered, jnp.arange(n))
+    np.testing.assert_allclose(scores["loss"], np.mean(np.arange(n) ** 2.0), rtol=1e-6)
+    np.testing.assert_allclose(scores["label"], np.arange(n).mean(), rtol=1e-6)
+
+
+def test_evaluation_ignores_padding(numbered):
+    indices = jnp.array([3, 5, training.PADDING, training.PADDING])
+    scores = training.evaluate(
+        recording_objective(lambda x: x), {"w": 0.0}, hparams(), jax.random.key(0), numbered, indices
+    )
+    np.testing.assert_allclose(scores["loss"], 4.0)
+
+
+def test_shuffle_is_a_permutation_with_the_padding_last():
+    indices = jnp.concatenate([jnp.full(3, training.PADDING), jnp.arange(100)])
+    first, second = (np.asarray(training.shuffle(jax.random.key(seed), indices)) for seed in (0, 1))
+    np.testing.assert_array_equal(np.sort(first[:100]), np.arange(100))
+    np.testing.assert_array_equal(first[100:], training.PADDING)
+    assert not np.array_equal(first, second)
+    assert np.corrcoef(first[:100], np.arange(100))[0, 1] < 0.5
+
+
+def test_an_epoch_sees_full_batches_only_once_each(numbered):
+    """The mean of the step losses over 3 full batches of 16 lies within what 48 different labels can give."""
+    seen = []
+
+    def loss(params, key, batch, hparams, train):
+        jax.debug.callback(lambda labels: seen.append(np.asarray(labels)), batch.labels)
+        return jnp.zeros(16) + 0.0 * params["w"], {}
+
+    objective = Objective(lambda key, images: {"w": jnp.zeros(())}, loss)
+    state = training.init_state(objective, PLAN, jax.random.key(0), hparams())
+    state, _ = training.train_epoch(objective, PLAN, state, hparams(), numbered, jnp.arange(50), 3)
+    jax.effects_barrier()
+    assert len(np.unique(np.concatenate(seen))) == 48
+    assert int(state.step) == 3
+
+
+def test_a_run_is_replayed_bit_for_bit_and_keys_are_used_once(data, objective, key_reuse_check):
+    plan, numbers = Plan(16, "adam"), hparams(1e-3, dropout=0.2)
+    epoch = jax.jit(functools.partial(training.train_epoch, objective, plan, steps=4))
+    runs = []
+    for seed in (0, 0, 1):
+        state = training.init_state(objective, plan, jax.random.key(seed), numbers)
+        for _ in range(2):
+            state, loss = epoch(state, numbers, data, jnp.arange(80))
+        runs.append((jax.tree.leaves(state.params), float(loss)))
+    assert runs[0][1] == runs[1][1] != runs[2][1]
+    jax.tree.map(np.testing.assert_array_equal, runs[0][0], runs[1][0])
+
+
+def test_dropout_and_shuffling_differ_between_epochs(numbered):
+    losses = []
+    objective = recording_objective(lambda labels: labels)
+    state = training.init_state(objective, PLAN, jax.random.key(0), hparams())
+    for _ in range(3):
+        state, loss = training.train_epoch(objective, PLAN, state, hparams(), numbered, jnp.arange(50), 1)
+        losses.append(float(loss))
+    assert len(set(losses)) == 3
+
+
+def test_hyper_parameters_are_traced(data, objective):
+    """Learning rate, L2, dropout, momentum and noise change without a second trace."""
+    epoch = jax.jit(functools.partial(training.train_epoch, objective, PLAN, steps=2))
+    for rate, l2, dropout, momentum in [(1e-3, 0, 0, 0), (0.1, 1e-4, 0.5, 0.9)]:
+        numbers = hparams(rate, l2, dropout, momentum)
+        state = training.init_state(objective, PLAN, jax.random.key(0), numbers)
+        epoch(state, numbers, data, jnp.arange(80))
+    assert epoch._cache_size() == 1
+
+
+def test_equal_models_share_one_objective():
+    assert autoencoder(conv_autoencoder(4)) is autoencoder(conv_autoencoder(4))
+    assert autoencoder(conv_autoencoder(4)) is not autoencoder(conv_autoencoder(5))
+
+
+def test_unknown_optimizer_names_the_known_ones(objective):
+    with pytest.raises(UsageError, match="'adamw'.*adamax"):
+        training.init_state(objective, Plan(16, "adamw"), jax.random.key(0), hparams())
