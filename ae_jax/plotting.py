@@ -6,7 +6,7 @@ and which budget a figure shows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,6 +85,47 @@ def line_plot(
         figure.legend(loc="outside right center")
         _caption(figure, caption)
         return save_figure(figure, path)
+
+
+def scatter_grid(
+    path: Path, columns: Mapping[str, np.ndarray], y: np.ndarray, *, ylabel: str, title: str, caption: str = ""
+) -> list[Path]:
+    """``y [points]`` against each column ``[points]``, a panel each; wide positive ranges get a logarithmic axis."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            1, len(columns), figsize=(1.2 + 2.9 * len(columns), 3.4), sharey=True, squeeze=False
+        )
+        for panel, (name, x) in zip(axes[0], columns.items(), strict=True):
+            panel.scatter(x, y, s=14, alpha=0.7, color=plt.cm.viridis(0.25), linewidths=0)
+            if x.min() > 0 and x.max() / x.min() >= 20:
+                panel.set_xscale("log")
+            panel.set_xlabel(name.replace("_", " "))
+        axes[0, 0].set_ylabel(ylabel)
+        figure.suptitle(title, fontsize=10)
+        _caption(figure, caption)
+        return save_figure(figure, path)
+
+
+def parallel_coordinates(path: Path, columns: Mapping[str, np.ndarray], *, title: str) -> Path:
+    """An interactive page: an axis for each column ``[trials]``, coloured by the last; wide ranges as log10."""
+    from plotly import graph_objects
+
+    def dimension(name: str, values: np.ndarray) -> dict:
+        if values.min() > 0 and values.max() / values.min() >= 20:
+            return {"label": f"log10 {name}", "values": np.log10(values)}
+        return {"label": name, "values": values}
+
+    finite = np.isfinite(np.stack(list(columns.values()))).all(0)
+    columns = {name.replace("_", " "): values[finite] for name, values in columns.items()}
+    *_, colour = columns.values()
+    line = {"color": colour, "colorscale": "Viridis", "showscale": True}
+    figure = graph_objects.Figure(
+        graph_objects.Parcoords(line=line, dimensions=[dimension(*column) for column in columns.items()])
+    )
+    figure.update_layout(title={"text": title, "font": {"size": 13}}, margin={"t": 120})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.write_html(path, include_plotlyjs="directory")
+    return path
 
 
 def image_sheet(

@@ -21,7 +21,8 @@ from ae_jax.objectives import Objective
 from ae_jax.types import Batch, HParams, Plan, PyTree, TrainState
 
 PADDING = -1  # an index that stands for no example
-EVALUATION_BATCH = 1024  # examples scored at once, at most
+EVALUATION_BATCH = 256  # examples scored at once, at most
+CACHED_EXAMPLES = 128  # examples whose activations fit a CPU's cache
 
 # The streams of random numbers of one run, each indexed by the step at which it is drawn.
 _STEP_STREAM, _SHUFFLE_STREAM = 0, 1
@@ -58,17 +59,37 @@ def init_state(objective: Objective, plan: Plan, key: Array, hparams: HParams) -
     return TrainState(params, opt_state, jnp.zeros((), jnp.int32), run_key)
 
 
+def gradient(objective: Objective, params: PyTree, key: Array, batch: Batch, hparams: HParams) -> tuple[Array, PyTree]:
+    """The batch-mean loss and its gradient. Consumes ``key``.
+
+    On a CPU a large batch is taken in equal parts one after another, their means averaged: the activations of
+    ``CACHED_EXAMPLES`` images stay in the cache, which nearly doubles the speed of a batch of 512.
+    """
+    size = batch.labels.shape[0]
+    parts = 1
+    if jax.default_backend() == "cpu":
+        parts = max(n for n in range(1, max(1, size // CACHED_EXAMPLES) + 1) if size % n == 0)
+
+    def part_gradient(part: Batch, key: Array) -> tuple[Array, PyTree]:
+        return jax.value_and_grad(lambda params: objective.loss(params, key, part, hparams, True)[0].mean())(params)
+
+    def add(total: PyTree, inputs: tuple[Batch, Array]) -> tuple[PyTree, None]:
+        return jax.tree.map(jnp.add, total, part_gradient(*inputs)), None
+
+    if parts == 1:
+        return part_gradient(batch, key)
+    batches = jax.tree.map(lambda leaf: leaf.reshape(parts, size // parts, *leaf.shape[1:]), batch)
+    zeros = jnp.zeros(()), jax.tree.map(jnp.zeros_like, params)
+    total, _ = jax.lax.scan(add, zeros, (batches, jax.random.split(key, parts)))
+    return jax.tree.map(lambda leaf: leaf / parts, total)
+
+
 def train_step(
     objective: Objective, plan: Plan, state: TrainState, hparams: HParams, batch: Batch
 ) -> tuple[TrainState, Array]:
     """One optimizer step on the batch-mean loss; returns that loss, taken before the step."""
     key = jax.random.fold_in(jax.random.fold_in(state.key, _STEP_STREAM), state.step)
-
-    def mean_loss(params: PyTree) -> Array:
-        loss, _ = objective.loss(params, key, batch, hparams, True)
-        return loss.mean()
-
-    loss, gradients = jax.value_and_grad(mean_loss)(state.params)
+    loss, gradients = gradient(objective, state.params, key, batch, hparams)
     optimizer = optimizers.build(plan.optimizer, hparams)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)

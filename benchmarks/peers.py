@@ -69,7 +69,8 @@ class LinenDense(nn.Module):
 
         x = hidden(hidden(images.reshape(len(images), -1), 500), 500)
         x = nn.Dense(LATENT["dense"])(x)
-        return nn.sigmoid(nn.Dense(784)(hidden(hidden(x, 500), 500))).reshape(images.shape)
+        x = hidden(hidden(x, 500), 500)
+        return nn.sigmoid(nn.Dense(784)(x)).reshape(images.shape)
 
 
 LINEN = {"conv": LinenConv, "dense": LinenDense}
@@ -85,10 +86,13 @@ def torch_device() -> str | None:
     return "cpu" if backend == "cpu" else "cuda" if backend == "gpu" and torch.cuda.is_available() else None
 
 
-def set_torch_precision(tf32: bool) -> None:
-    """Let PyTorch round the factors of float32 products on a GPU to TF32, in matrix products and convolutions alike."""
+def configure_torch(tf32: bool, threads: int | None) -> None:
+    """Whether a GPU may round the factors of float32 products to TF32, and the number of CPU threads if given."""
     import torch
 
+    torch.manual_seed(0)
+    if threads is not None:
+        torch.set_num_threads(threads)
     torch.backends.cuda.matmul.allow_tf32 = tf32
     torch.backends.cudnn.allow_tf32 = tf32
 

@@ -49,6 +49,8 @@ class Options:
     """Timed calls of each contestant; fewer than 7 are a smoke test."""
     precision: Literal["tf32", "float32"] = "tf32"
     """Of float32 products on a GPU, in JAX and PyTorch alike; a CPU knows only float32."""
+    torch_threads: int | None = None
+    """PyTorch's CPU threads; by default its own choice, one for each core. Small batches may be faster with one."""
     torch_compile: bool = False
     """Measure torch.compile too: needs a C++ compiler and half a minute a case."""
     out: Path = Path("results/benchmarks/step.json")
@@ -216,7 +218,7 @@ def run(options: Options) -> None:
     if peers.torch_device() is None:
         print("PyTorch is missing or cannot use this device: JAX peers only (pip install '.[peers]' brings PyTorch).")
     else:
-        peers.set_torch_precision(options.precision == "tf32")
+        peers.configure_torch(options.precision == "tf32", options.torch_threads)
     pixels = np.random.default_rng(0).integers(0, 256, (max(options.images, 4 * max(options.batch_sizes)), 28, 28, 1))
     pixels = pixels.astype(np.uint8)
     config = {k: v for k, v in dataclasses.asdict(options).items() if k not in ("out", "compare")}
@@ -241,6 +243,8 @@ def _check(options: Options) -> None:
             raise UsageError(f"--{name.replace('_', '-')} {given} is not allowed: give whole numbers of at least 1")
     if not all(0 <= rate < 1 for rate in options.dropout):
         raise UsageError(f"--dropout {options.dropout} is not allowed: give rates in [0, 1)")
+    if options.torch_threads is not None and options.torch_threads < 1:
+        raise UsageError(f"--torch-threads {options.torch_threads} is not allowed: give a whole number of at least 1")
     if options.torch_compile and shutil.which(os.environ.get("CXX", "g++")) is None:
         raise UsageError("--torch-compile needs a C++ compiler: install g++, or name one in CXX")
 

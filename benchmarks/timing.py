@@ -84,7 +84,7 @@ def _timed(program: Program) -> tuple[float, float]:
 
 def matmul_peak(repeats: int) -> float:
     """FLOP/s of a large square float32 matrix product at the precision in force: the best of ``repeats`` calls."""
-    size, products = (2048, 2) if jax.default_backend() == "cpu" else (8192, 10)
+    size, products = 2048 if jax.default_backend() == "cpu" else 8192, 10
     matrix = jax.random.uniform(jax.random.key(0), (size, size)) * (2.0 / size)  # row sums near 1: powers stay finite
 
     def power(matrix: jax.Array) -> jax.Array:
@@ -121,10 +121,11 @@ def describe(benchmark: str, config: dict[str, Any], pixels: np.ndarray, repeats
     meta["matmul_flops"] = matmul_peak(repeats)
     print(f"device    {meta['device']}; {meta['processor']}")
     print("versions  " + ", ".join(f"{name} {version}" for name, version in meta["versions"].items()))
-    print(
-        f"threads   {meta['cores']} cores for JAX, {meta['torch_threads']} threads for PyTorch; {meta['environment']}"
-    )
-    print(f"load      {meta['load_average']} before the run")
+    threads = f", PyTorch on {meta['torch_threads']} threads" if torch else ""
+    limits = "".join(f", {name}={value}" for name, value in meta["environment"].items())
+    print(f"threads   {meta['cores']} cores{threads}{limits}")
+    load = ", ".join(f"{load:.1f}" for load in meta["load_average"] or ())
+    print(f"load      {load} in the last 1, 5, 15 minutes: a busy machine spoils figures, PyTorch's above all")
     print(f"peak      {meta['matmul_flops'] / 1e9:,.0f} GFLOP/s in a large matrix product")
     return meta
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import io
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -21,9 +23,10 @@ import numpy as np
 import tyro
 from tqdm import tqdm
 
-from ae_jax import data, trials
+import ae_jax
+from ae_jax import checkpoints, data, engine, search, trials
 from ae_jax.training import Data
-from ae_jax.types import Dataset, UsageError
+from ae_jax.types import Dataset, UsageError, tree_size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,12 +119,13 @@ def _check(options: Options) -> None:
 
 def resolve(options: Options, budgets: dict[str, dict[str, Budget]]) -> Budget:
     """The budget of the chosen dataset, with the overrides of the command line in place."""
-    overrides = {
-        field.name: getattr(options, field.name)
-        for field in dataclasses.fields(Budget)
-        if getattr(options, field.name) is not None
-    }
+    overrides = given(options, *(field.name for field in dataclasses.fields(Budget)))
     return dataclasses.replace(budgets[options.budget][options.dataset], **overrides)
+
+
+def given(options: Options, *names: str) -> dict[str, Any]:
+    """Those of the named options that the command line gave."""
+    return {name: value for name in names if (value := getattr(options, name)) is not None}
 
 
 def load(options: Options, budget: Budget) -> Dataset:
@@ -215,3 +219,55 @@ def print_paths(started: float, paths: Sequence[Path]) -> None:
     print(f"\nDone in {time.perf_counter() - started:.1f} s. Wrote:")
     for path in paths:
         print(f"  {path}")
+
+
+def comparable(options: Options, dataset: Dataset) -> bool:
+    """Whether a run's figures may be set beside a report's: MNIST, all of it, by the full budget's numbers."""
+    overridden = given(options, "limit", "epochs", "batch_size")
+    return dataset.name == "mnist" and options.budget == "full" and not overridden
+
+
+def total_epochs(groups: Sequence[engine.Group]) -> int:
+    """Lane-epochs of a whole search."""
+    return sum(int(np.sum(group.lanes.hparams.epochs)) for group in groups)
+
+
+def open_checkpoints(
+    settings: trials.Settings, options: Options, dataset: Dataset, plan: search.Search, splits: trials.Splits
+) -> None:
+    """Make or check the checkpoint folder; what identifies a search is all that decides its numbers."""
+    hidden = {"out", "data_dir", "resume", "export", "top", "dry_run"}
+    identity = {k: v for k, v in config(options, Budget(0, 0))["options"].items() if k not in hidden}
+    tables = {name: values.tolist() for name, values in plan.trials.items()}
+    identity |= {
+        "trials": hashlib.sha256(repr(tables).encode()).hexdigest()[:16],
+        "programs": hashlib.sha256(repr([(g.name, g.plan) for g in plan.groups]).encode()).hexdigest()[:16],
+        "splits": hashlib.sha256(b"".join(np.ascontiguousarray(rows).tobytes() for rows in splits)).hexdigest()[:16],
+        "dataset_sha256": dataset.digest,
+        "ae_jax": ae_jax.__version__,
+        "jax": jax.__version__,
+        "backend": jax.default_backend(),
+    }
+    if jax.process_index() == 0:
+        checkpoints.open_folder(settings.checkpoint_folder, identity, options.resume)
+
+
+def print_dry_run(runs: Sequence[engine.GroupRun]) -> None:
+    """What a search would do: a row for each group, and the memory of the largest program (which is compiled)."""
+    rows = [
+        (run.group.name, str(len(run.budget)), str(run.steps), f"{run.budget.sum():,}",
+         f"{run.budget.sum() * run.steps * run.group.plan.batch_size:,}")
+        for run in runs
+    ]  # fmt: skip
+    largest = max(runs, key=lambda run: run.group.plan.batch_size * tree_size(run.store.best_params) // len(run.budget))
+    memory = largest.memory() + sum(tree_size(run.store) for run in runs if run is not largest)
+    total = sum(int(run.budget.sum()) * run.steps * run.group.plan.batch_size for run in runs)
+    print_table(
+        "Groups", ("group", "lanes", "steps/epoch", "lane-epochs", "images"), rows,
+        f"{len(rows)} program(s), {total:,} images; about {(memory + peak_host_bytes()) / 2**30:.2f} GiB at the peak",
+    )  # fmt: skip
+
+
+def peak_host_bytes() -> int:
+    """The most memory this process has held so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -18,9 +18,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
-
 import torch_networks
+from torch import nn
 
 ORACLES = Path(__file__).parent / "oracles"
 

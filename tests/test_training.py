@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ae_jax import training
-from ae_jax.objectives import Objective, autoencoder
 from ae_jax.models import conv_autoencoder
+from ae_jax.objectives import Objective, autoencoder
 from ae_jax.types import Plan, UsageError, hparams
 
 PLAN = Plan(batch_size=16, optimizer="sgd")

@@ -1,0 +1,177 @@
+"""Random search: priors, sampling, and sorting what was drawn into groups of lanes.
+
+A search space maps a hyper-parameter to its prior. Hyper-parameters that are numbers (the fields of ``HParams``)
+become lanes of one program; all others are shapes or kinds, and trials that differ there form separate groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax import Array
+
+from ae_jax.engine import Group
+from ae_jax.lanes import HALVED
+from ae_jax.objectives import Objective
+from ae_jax.trials import Results, make_lanes
+from ae_jax.types import HParams, Plan, PyTree, UsageError, hparams
+
+Prior = Callable[[Array, int], np.ndarray]  # (key, n) -> n draws; consumes the key
+Trials = dict[str, np.ndarray]  # hyper-parameter -> [trials]
+
+
+def uniform(low: float, high: float) -> Prior:
+    """Uniform in [low, high)."""
+    _require(np.isfinite([low, high]).all() and low < high, f"uniform({low}, {high})", "finite bounds with low < high")
+    return lambda key, n: np.asarray(jax.random.uniform(key, (n,), minval=low, maxval=high), np.float64)
+
+
+def log_uniform(low: float, high: float) -> Prior:
+    """Uniform in the logarithm between two positive bounds."""
+    _require(0 < low < high < np.inf, f"log_uniform({low}, {high})", "finite bounds with 0 < low < high")
+    exponent = uniform(np.log(low), np.log(high))
+    return lambda key, n: np.exp(exponent(key, n)).clip(low, high)
+
+
+def integer_uniform(low: int, high: int) -> Prior:
+    """Uniform over the integers low, ..., high, both included."""
+    whole = isinstance(low, int) and isinstance(high, int)
+    _require(whole and low <= high, f"integer_uniform({low}, {high})", "whole numbers with low <= high")
+    return lambda key, n: np.asarray(jax.random.randint(key, (n,), low, high + 1), np.int64)
+
+
+def choice(values: Sequence[Any], p: Sequence[float] | None = None) -> Prior:
+    """One of ``values``, with probabilities ``p`` (all equal if None)."""
+    name = f"choice({list(values)}, p={p})"
+    _require(len(values) > 0, name, "at least one value")
+    weights = np.full(len(values), 1 / len(values)) if p is None else np.asarray(p, np.float64)
+    proper = weights.shape == (len(values),) and (weights >= 0).all() and np.isclose(weights.sum(), 1)
+    _require(proper, name, "a probability for each value, none negative, with sum 1")
+    return lambda key, n: np.asarray(values)[np.asarray(jax.random.choice(key, len(values), (n,), p=weights))]
+
+
+def constant(value: Any) -> Prior:
+    """Always ``value``."""
+    return lambda key, n: np.full(n, value)
+
+
+def sample(key: Array, space: Mapping[str, Prior], n: int) -> Trials:
+    """``n`` independent draws from every prior. Consumes ``key``; the order of ``space`` does not matter.
+
+    Raises UsageError for fewer than one trial.
+    """
+    _require(n >= 1, f"{n} trials", "at least one")
+    keys = dict(zip(sorted(space), jax.random.split(key, len(space)), strict=True))
+    return {name: prior(keys[name], n) for name, prior in space.items()}
+
+
+def count(trials: Trials) -> int:
+    """How many trials a table holds."""
+    return len(next(iter(trials.values())))
+
+
+class Search(NamedTuple):
+    """Trials and the groups of lanes they were sorted into; a lane's ``split`` is its fold."""
+
+    trials: Trials
+    groups: list[Group]
+    folds: int
+
+    def __str__(self) -> str:
+        """What the user is told before it starts."""
+        folds = f" x {self.folds} folds" if self.folds > 1 else ""
+        programs = "1 program" if len(self.groups) == 1 else f"{len(self.groups)} programs"
+        return f"{count(self.trials)} trials{folds} in {programs}"
+
+
+def plan_search(
+    trials: Trials, build: Callable[..., tuple[Objective, Plan]], *, seed: int = 0, folds: int = 1
+) -> Search:
+    """Sort trials into groups of lanes, a lane for each (trial, fold).
+
+    Args:
+        trials: hyper-parameters by name, ``[trials]`` each.
+        build: ``(**statics) -> (objective, plan)`` for those that are not numbers; its parameters are the names
+            that a search space may use besides the fields of ``HParams``.
+        seed: a lane's seed is ``seed + trial * folds + fold``.
+        folds: number of splits every trial is trained on.
+    """
+    statics = [name for name in trials if name not in HParams._fields]
+    numbers = {name: values for name, values in trials.items() if name in HParams._fields}
+    kinds: dict[tuple, list[int]] = {}
+    for trial in range(count(trials)):
+        kinds.setdefault(tuple(trials[name][trial].item() for name in statics), []).append(trial)
+    groups = []
+    for kind, members in kinds.items():
+        trial, fold = np.repeat(members, folds), np.tile(np.arange(folds), len(members))
+        lanes = make_lanes(
+            hparams(**{name: values[trial] for name, values in numbers.items()}),
+            seed + trial * folds + fold,
+            fold,
+            trial,
+        )
+        chosen = dict(zip(statics, kind, strict=True))
+        name = ", ".join(f"{static}={value}" for static, value in chosen.items()) or "all trials"
+        groups.append(Group(name, *build(**chosen), lanes))
+    return Search(trials, groups, folds)
+
+
+class Outcome(NamedTuple):
+    """A search by trial. Curves and fold scores keep their folds: ``[trials, folds, ...]``."""
+
+    score: np.ndarray  # [trials]: mean over folds, infinite if any fold diverged
+    fold_score: np.ndarray  # [trials, folds]
+    status: np.ndarray  # [trials, folds]
+    epochs: np.ndarray  # [trials, folds]
+    train_loss: np.ndarray  # [trials, folds, epochs]
+    validation_loss: np.ndarray
+    ranking: np.ndarray  # [trials]: best first; diverged and halved trials last
+
+
+def collect(search: Search, results: Sequence[Results]) -> Outcome:
+    """The results of :func:`~ae_jax.trials.run_groups`, back in the order of the trials.
+
+    Only validation enters the ranking: a halved trial stopped early, so it ranks behind all that went on.
+    """
+    epochs = max(result.train_loss.shape[1] for result in results)
+
+    def by_trial(field: str, *tail: int) -> np.ndarray:
+        first = getattr(results[0], field)
+        table = np.full(
+            (count(search.trials), search.folds, *tail), np.nan if first.dtype.kind == "f" else 0, first.dtype
+        )
+        for group, result in zip(search.groups, results, strict=True):
+            rows = getattr(result, field)
+            at = (group.lanes.trial, group.lanes.split, *(slice(n) for n in rows.shape[1:]))
+            table[at] = rows
+        return table
+
+    fold_score, status = by_trial("score"), by_trial("status")
+    score = fold_score.mean(1)
+    behind = (status == HALVED).any(1)
+    return Outcome(
+        score=score,
+        fold_score=fold_score,
+        status=status,
+        epochs=by_trial("epochs"),
+        train_loss=by_trial("train_loss", epochs),
+        validation_loss=by_trial("validation_loss", epochs),
+        ranking=np.lexsort((score, behind, ~np.isfinite(score))),
+    )
+
+
+def trial_params(search: Search, results: Sequence[Results], trial: int) -> tuple[Group, PyTree]:
+    """The group of a trial and its parameters, a leading axis over folds."""
+    for group, result in zip(search.groups, results, strict=True):
+        lanes = np.flatnonzero(group.lanes.trial == trial)
+        if lanes.size:
+            return group, jax.tree.map(lambda leaf, lanes=lanes: leaf[lanes], result.params)
+    raise UsageError(f"trial {trial} is not among the {count(search.trials)} trials of this search")
+
+
+def _require(condition: bool, given: str, allowed: str) -> None:
+    if not condition:
+        raise UsageError(f"{given} is not allowed: it takes {allowed}")

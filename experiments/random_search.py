@@ -1,0 +1,270 @@
+"""Random searches of the reports (protocols A1, B3, C1), each with its own priors.
+
+    python -m experiments.random_search --study A1 --dataset mnist --budget full --resume
+    python -m experiments.random_search --study B3 --trials-from best.csv --export csv
+
+A1 is report A's search over learning rate, L2, dropout and epochs (174 trials, best validation MSE 0.0320), B3
+report B's with 5-fold cross-validation (5 trials, 0.0187), C1 report C's over architectures with early stopping
+(50 trials, 0.04). Validation alone selects; the best trial is then tested once. Writes an npz with every trial's
+hyper-parameters, curves and status, the report's Fig. 1, a scatter for each hyper-parameter and parallel
+coordinates. On two CPU cores, MNIST in full: A1 about 80 minutes, B3 25, C1 two hours; digits quick a minute.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import jax
+import numpy as np
+from flax.traverse_util import flatten_dict
+
+from ae_jax import checkpoints, data, evaluation, plotting, results, search, trials
+from ae_jax.models import conv_autoencoder
+from ae_jax.objectives import Objective, autoencoder
+from ae_jax.search import choice, constant, integer_uniform, log_uniform, uniform
+from ae_jax.types import Plan, UsageError
+from experiments import common, tables
+
+STUDY = "random_search"
+
+
+def build(latent=4, conv1=8, conv2=16, conv3=32, hidden=64, batch_size=512, optimizer="adam") -> tuple[Objective, Plan]:
+    """What the statics of a trial select. Its parameters are the static names a table of trials may hold."""
+    model = conv_autoencoder(latent, (conv1, conv2, conv3), hidden)
+    return autoencoder(model), Plan(batch_size, optimizer)
+
+
+class Study(NamedTuple):
+    """A search of a report: its priors, given the number of epochs that stands for the report's most."""
+
+    space: Callable[[int, int], dict[str, search.Prior]]  # (epochs, batch size) -> priors
+    folds: int = 1
+    patience: int | None = None
+    reported: float = np.nan  # best validation MSE
+    reported_best: str = ""
+
+
+def space_a1(epochs: int, batch_size: int) -> dict[str, search.Prior]:
+    """Report A, section II; epochs are 10 to 50 in the full budget."""
+    tenths = [max(1, round(epochs * share)) for share in (0.2, 0.4, 0.6, 0.8, 1.0)]
+    return {
+        "learning_rate": log_uniform(1e-3, 1e-1),
+        "l2": log_uniform(1e-4, 1e-2),
+        "dropout": uniform(0.0, 0.25),
+        "epochs": choice(tenths, p=[0.25, 0.25, 0.20, 0.20, 0.10]),
+        "latent": constant(4),
+        "batch_size": constant(batch_size),
+        "optimizer": constant("adamax"),
+    }
+
+
+def space_b3(epochs: int, batch_size: int) -> dict[str, search.Prior]:
+    """Report B, section 3.1; the priors are ours. ``batch_size`` is the largest of four."""
+    return {
+        "learning_rate": log_uniform(1e-4, 1e-2),
+        "dropout": uniform(0.0, 0.5),
+        "latent": integer_uniform(2, 64),
+        "batch_size": choice([max(1, batch_size // share) for share in (8, 4, 2, 1)]),
+        "l2": constant(5e-5),
+        "epochs": constant(epochs),
+    }
+
+
+def space_c1(epochs: int, batch_size: int) -> dict[str, search.Prior]:
+    """Report C, section 2.1; the batch size is ours."""
+    return {
+        "conv1": choice([8, 16, 32, 64]),
+        "conv2": choice([16, 32, 64]),
+        "conv3": choice([32, 64]),
+        "hidden": choice([32, 64]),
+        "learning_rate": choice([1e-5, 1e-4, 1e-3]),
+        "l2": choice([1e-5, 1e-4, 1e-3]),
+        "dropout": uniform(0.1, 0.5),
+        "epochs": constant(epochs),
+        "latent": constant(2),
+        "batch_size": constant(batch_size),
+    }
+
+
+STUDIES = {
+    "A1": Study(space_a1, reported=0.0320, reported_best="lr 0.0136, L2 1.08e-4, dropout 0.0216, 40 epochs"),
+    "B3": Study(space_b3, folds=5, reported=0.0187, reported_best="batch 128, lr 0.006, d 48, dropout 0.0775"),
+    "C1": Study(space_c1, patience=5, reported=0.04, reported_best="8/16/64/64, lr 1e-3, L2 1e-5, dropout 0.1"),
+}
+FULL_TRIALS = {"A1": 174, "B3": 5, "C1": 50}
+QUICK_TRIALS = {"A1": 12, "B3": 2, "C1": 3}
+BUDGETS = {
+    study: {
+        "quick": {
+            "digits": common.Budget(epochs=10, batch_size=64),
+            "mnist": common.Budget(epochs=5, batch_size=128, limit=10_000),
+        },
+        "full": dict.fromkeys(("digits", "mnist"), common.Budget(epochs, batch_size)),
+    }
+    for study, epochs, batch_size in (("A1", 50, 512), ("B3", 40, 512), ("C1", 50, 128))
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(common.Options):
+    """Random search over the convolutional autoencoder, as one of the reports did it."""
+
+    study: Literal["A1", "B3", "C1"] = "A1"
+    """Whose search: report A's, B's (cross-validated) or C's (architectures, early stopping)."""
+    trials: int | None = None
+    """Number of trials; the default is the report's, or a few with the quick budget."""
+    trials_from: Path | None = None
+    """Run the hyper-parameters in this CSV or npz, a row each, instead of drawing them."""
+    halving: tuple[int, int] | None = None
+    """FIRST FACTOR: successive halving; at epochs FIRST, FIRST * FACTOR, ... only the best 1/FACTOR go on."""
+    segment: int = 5
+    """Epochs between two returns to the host, where progress is shown and checkpoints are written."""
+    lanes_per_call: int | None = None
+    """Lanes trained in one call; the default is one per CPU device, or as many as fit an accelerator."""
+    resume: bool = False
+    """Go on with an unfinished run of the same options."""
+    dry_run: bool = False
+    """Print groups, programs, steps and memory, and train nothing."""
+    export: Literal["csv"] | None = None
+    """Also write the table of trials as CSV."""
+    top: int = 10
+    """Rows of the ranking to print."""
+
+
+def study(options: Options) -> None:
+    """Draw or read the trials, run them, save, draw, rank, compare."""
+    started = time.perf_counter()
+    chosen = STUDIES[options.study]
+    budget = common.resolve(options, BUDGETS[options.study])
+    plan = _plan(options, chosen, budget)
+    dataset = common.load(options, budget)
+    count = len(dataset.train_images)
+    splits = data.kfold(count, chosen.folds, options.seed) if chosen.folds > 1 else [data.holdout(count)]
+    splits = trials.stack_splits(splits)
+    train_data = common.on_device(dataset.train_images, dataset.train_labels)
+    config = common.config(options, budget, study=options.study, folds=chosen.folds, patience=chosen.patience)
+    name = f"{STUDY}_{options.study}"
+    settings = trials.Settings(
+        segment=options.segment,
+        patience=chosen.patience,
+        halving=options.halving and trials.Halving(*options.halving),
+        lanes_per_call=options.lanes_per_call,
+        checkpoint_folder=None if options.dry_run else options.out / f"{name}.checkpoints",
+    )
+    print(f"{options.study}: {plan}")
+    if options.dry_run:
+        common.print_dry_run(trials.start(plan.groups, train_data, splits, settings))
+        return
+    common.open_checkpoints(settings, options, dataset, plan, splits)
+    with common.progress_bar(options.study, common.total_epochs(plan.groups)) as monitor:
+        runs = trials.run_groups(plan.groups, train_data, splits, settings, monitor)
+    if jax.process_index() != 0:
+        return
+    outcome = search.collect(plan, runs)
+    if not np.isfinite(outcome.score[outcome.ranking[0]]):
+        raise UsageError("every trial diverged: narrow the priors towards smaller learning rates")
+    best = int(outcome.ranking[0])
+    group, params = search.trial_params(plan, runs, best)
+    test = _test(plan, best, params, dataset)
+    arrays = {f"trial_{name}": values for name, values in plan.trials.items()}
+    arrays |= outcome._asdict() | {"best_test_mse": test}
+    arrays |= {f"best_params/{path}": leaf for path, leaf in flatten_dict(params["params"], sep="/").items()}
+    meta = results.provenance(STUDY, dataset, config) | {
+        "caption": f"{options.study}, {plan}. {common.describe(options, budget, dataset)}",
+        "comparable": common.comparable(options, dataset),
+        "best_group": group.name,
+        "compile_seconds": sum(run.compile_seconds for run in runs),
+        "train_seconds": sum(run.train_seconds for run in runs),
+        "wall_seconds": time.perf_counter() - started,
+        "peak_host_bytes": common.peak_host_bytes(),
+    }
+    npz = results.save(options.out / f"{name}.npz", arrays, meta)
+    paths = [npz, *draw(npz)]
+    if options.export:
+        paths.append(tables.write_csv(npz.with_suffix(".csv"), tables.trial_rows(arrays)))
+    checkpoints.remove_folder(settings.checkpoint_folder)
+    print_report(npz, options.top)
+    common.print_paths(started, paths)
+
+
+def _plan(options: Options, chosen: Study, budget: common.Budget) -> search.Search:
+    if options.trials is not None and options.trials < 1:
+        raise UsageError(f"--trials {options.trials} is not allowed: give a whole number of at least 1")
+    if options.trials_from is not None:
+        drawn = tables.read_trials(options.trials_from, build, limit=options.trials)
+    else:
+        count = options.trials or (FULL_TRIALS if options.budget == "full" else QUICK_TRIALS)[options.study]
+        drawn = search.sample(jax.random.key(options.seed), chosen.space(budget.epochs, budget.batch_size), count)
+    return search.plan_search(drawn, build, seed=options.seed, folds=chosen.folds)
+
+
+def _test(plan: search.Search, best: int, params, dataset) -> np.ndarray:
+    """Test MSE of the best trial, one for each of its folds."""
+    statics = {name: plan.trials[name][best].item() for name in plan.trials if name in tables.static_names(build)}
+    model = conv_autoencoder(
+        statics.get("latent", 4),
+        (statics.get("conv1", 8), statics.get("conv2", 16), statics.get("conv3", 32)),
+        statics.get("hidden", 64),
+    )
+    images = common.unit_images(dataset.test_images)
+    return evaluation.reconstruction_error(model, params, images, images)
+
+
+def draw(npz: Path) -> list[Path]:
+    """Fig. 1 of report A, a scatter for each hyper-parameter, curves, parallel coordinates: from the npz alone."""
+    arrays, meta = results.load(npz, STUDY)
+    drawn = tables.varying_numbers(arrays)
+    caption, stem = meta["caption"], npz.with_suffix("").name
+    score = arrays["score"]
+    paths = plotting.scatter_grid(
+        npz.with_name(f"{stem}_scatter"), drawn, score, ylabel="validation MSE per pixel",
+        title="Validation error against each hyper-parameter", caption=caption,
+    )  # fmt: skip
+    if "l2" in drawn:
+        paths += plotting.scatter_grid(
+            npz.with_name(f"{stem}_fig1_l2"), {"l2": drawn["l2"]}, score, ylabel="validation MSE per pixel",
+            title="Fig. 1  Error against the L2 penalty", caption=caption,
+        )  # fmt: skip
+    paths.append(
+        plotting.parallel_coordinates(
+            npz.with_name(f"{stem}_parallel.html"), drawn | {"validation MSE": score}, title=caption
+        )
+    )
+    return paths
+
+
+def print_report(npz: Path, top: int) -> None:
+    """Ranking, rank correlations, and the best trial beside the report's."""
+    from scipy.stats import spearmanr
+
+    arrays, meta = results.load(npz, STUDY)
+    rows = tables.trial_rows(arrays)
+    header = [name for name in rows[0] if not name.startswith("fold_")]
+    ranked = [[tables.text(row[name]) for name in header] for row in rows[:top]]
+    common.print_table("Ranking by validation MSE", header, ranked, f"{min(top, len(rows))} of {len(rows)} trials")
+    finite = np.isfinite(arrays["score"])
+    correlations = [
+        (name, f"{spearmanr(values[finite], arrays['score'][finite]).statistic:+.3f}")
+        for name, values in tables.varying_numbers(arrays).items()
+        if len(np.unique(values[finite])) > 1
+    ]
+    if correlations:
+        common.print_table("Spearman rank correlation with the validation MSE", ("", "rho"), correlations, "")
+    chosen = STUDIES[meta["config"]["study"]]
+    best = arrays["score"][arrays["ranking"][0]]
+    stands = common.verdict(chosen.reported, best, meta["comparable"])
+    common.print_table(
+        "Report against ours: best trial, MSE per pixel",
+        ("", "report", "ours", "verdict"),
+        [("validation", f"{chosen.reported:.4f}", f"{best:.4f}", stands)]
+        + [("test, mean over folds", "", f"{arrays['best_test_mse'].mean():.4f}", "")],
+        f"report's best: {chosen.reported_best}. {meta['caption']}",
+    )
+
+
+if __name__ == "__main__":
+    common.main(Options, study)
