@@ -82,8 +82,8 @@ class GroupRun:
     def call(self, ids: np.ndarray, patience: int, until: int) -> np.ndarray:
         """Train the first of the lanes ``ids``, as many as a call takes, for a segment; returns the ids trained."""
         size = self.lanes_per_call
-        while size // 4 >= len(ids):  # a smaller program, once it is worth compiling one
-            size = self._whole_mesh(size // 4)
+        while (smaller := self._whole_mesh(size // 4)) < size and smaller >= len(ids):
+            size = smaller  # worth compiling another program for
         ids = ids[:size]
         arguments = self._arguments(np.pad(ids, (0, size - len(ids)), mode="edge"), patience, until)
         try:

@@ -80,6 +80,7 @@ def main(options_type: type[O], study: Callable[[O], None]) -> None:
     except UsageError as error:
         _fail(str(error))
     except KeyboardInterrupt:
+        print("interrupted; a search goes on from its last checkpoint with --resume", file=sys.stderr)
         sys.exit(130)
 
 

@@ -103,7 +103,8 @@ def write_trajectories(path: Path) -> None:
     batches = np.stack([rng.permutation(EXAMPLES)[:BATCH] for _ in range(STEPS)])
     torch.manual_seed(2)
     start = torch_networks.conv_autoencoder(**TINY_CONV)
-    with torch.no_grad():  # in so small a network PyTorch's default weights hardly let a gradient reach the encoder
+    # In so small a network PyTorch's default weights would hardly let a gradient reach the encoder.
+    with torch.no_grad():
         for weight in start.parameters():
             weight.mul_(3.0 if weight.ndim > 1 else 1.0)
     arrays = {"images": images, "batches": np.int32(batches), "params": torch_networks.flax_tree(start)}

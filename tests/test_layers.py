@@ -1,5 +1,7 @@
 """Layers against ``lax`` convolutions, and the masks of dropout against their distribution."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -52,13 +54,13 @@ def test_convolutions_agree_with_lax(kernel, stride, padding, output_padding):
         expected = with_lax(function, params, images, *window)
         np.testing.assert_allclose(ours(module, params, images), expected, atol=1e-5)
 
-        def score(call, params, images, weights=jnp.cos(jnp.arange(expected.size)).reshape(expected.shape)):
-            return (weights * call(params, images)).sum()
+        weights = jnp.cos(jnp.arange(expected.size)).reshape(expected.shape)
 
-        mine = jax.grad(lambda p, x, m=module: score(lambda p, x: ours(m, p, x), p, x), (0, 1))(params, images)
-        theirs = jax.grad(lambda p, x, f=function, w=window: score(lambda p, x: with_lax(f, p, x, *w), p, x), (0, 1))(
-            params, images
-        )
+        def gradients(call, params=params, weights=weights):
+            return jax.jit(jax.grad(lambda p, x: (weights * call(p, x)).sum(), (0, 1)))(params, images)
+
+        mine = gradients(functools.partial(ours, module))
+        theirs = gradients(lambda p, x, f=function, w=window: with_lax(f, p, x, *w))
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), mine, theirs)
 
 
@@ -66,18 +68,25 @@ def test_forward_mode_agrees_with_reverse_mode():
     """The layers differentiate in both modes: <w, J v> computed forwards equals <J^T w, v> computed backwards."""
     model = conv_autoencoder(2, channels=(2, 3, 4), hidden=5)
     images = jax.random.uniform(jax.random.key(0), (2, 28, 28, 1))
-    params = model.init(jax.random.key(1), images)
+    params = jax.jit(model.init)(jax.random.key(1), images)
     v, w = jax.random.normal(jax.random.key(2), (2, *images.shape))
-    _, forward = jax.jvp(lambda x: model.apply(params, x), (images,), (v,))
-    _, pullback = jax.vjp(lambda x: model.apply(params, x), images)
-    np.testing.assert_allclose((w * forward).sum(), (pullback(w)[0] * v).sum(), rtol=1e-4)
+
+    @jax.jit
+    def both(x, v, w):
+        forward = jax.jvp(lambda x: model.apply(params, x), (x,), (v,))[1]
+        pullback = jax.vjp(lambda x: model.apply(params, x), x)[1]
+        return (w * forward).sum(), (pullback(w)[0] * v).sum()
+
+    np.testing.assert_allclose(*both(images, v, w), rtol=1e-4)
 
 
 def test_ranks_stay_low_under_vmap():
     """No array of rank 7 or more, which some XLA:CPU fusions cannot take, even with a lane axis in front."""
     model = conv_autoencoder(2)
     images = jnp.zeros((2, 28, 28, 1))
-    params = jax.vmap(lambda key: model.init(key, images))(jax.random.split(jax.random.key(0), 3))
+    params = jax.tree.map(
+        lambda leaf: jnp.zeros((3, *leaf.shape)), jax.eval_shape(model.init, jax.random.key(0), images)
+    )
 
     def loss(params):
         return jnp.square(model.apply(params, images)).sum()
@@ -123,7 +132,7 @@ def test_dropout_bits_are_uniform_and_independent():
 
 def test_initialisation_is_pytorchs():
     """Uniform within 1/sqrt(fan_in); a transposed convolution counts its outputs. Torch itself is in test_peers."""
-    params = conv_autoencoder(4).init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))["params"]
+    params = jax.jit(conv_autoencoder(4).init)(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))["params"]
     fan_in = {"encoder": {"Conv_1": 72, "Dense_0": 288, "Dense_1": 64}, "decoder": {"ConvTranspose_0": 144}}
     for half, names in fan_in.items():
         for name, fan in names.items():

@@ -40,9 +40,9 @@ def build(kind: str, arguments: dict) -> models.Autoencoder:
     """Our network for the arguments in an oracle's configuration: sizes, and activations by name."""
 
     def ours(value):
-        return (
-            models.ACTIVATIONS[value] if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
-        )
+        if isinstance(value, str):
+            return models.ACTIVATIONS[value]
+        return tuple(value) if isinstance(value, list) else value
 
     arguments = {name: ours(value) for name, value in arguments.items()}
     if kind == "dense":
@@ -56,12 +56,13 @@ def scores(model: models.Autoencoder, loss: str, images):
 
     def score(params):
         codes = model.apply(params, images, method=model.encode)
-        logits = model.apply(params, codes, method=model.logits)
+        outputs = model.apply(params, codes, method=model.decode)
         if loss == "bce":
+            logits = model.apply(params, codes, method=model.logits)
             values = losses.binary_cross_entropy(logits, images)
         else:
-            values = losses.mean_squared_error(model.output(logits), images)
-        return values.mean(), (codes, model.output(logits))
+            values = losses.mean_squared_error(outputs, images)
+        return values.mean(), (codes, outputs)
 
     return score
 
@@ -83,7 +84,7 @@ def test_network_loss_and_gradients(name):
     model = build(config["kind"], config["arguments"])
     score = scores(model, config["loss"], oracle["images"])
     (loss, (codes, outputs)), gradients = jax.jit(jax.value_and_grad(score, has_aux=True))(oracle["params"])
-    # float32 sums of up to 784 terms in another order; the largest error measured is 7e-7 of the array's scale.
+    # float32 sums of up to 784 terms in another order; the largest error measured is 2e-6 of the array's scale.
     assert_close_to_scale(codes, oracle["codes"], 5e-6)
     assert_close_to_scale(outputs, oracle["outputs"], 5e-6)
     assert_close_to_scale(loss, oracle["loss"], 5e-6)
@@ -126,12 +127,13 @@ def test_fifty_steps_of_every_optimizer(name):
     settings = config["runs"][name]
     numbers = hparams(settings["lr"], settings["l2"], momentum=settings.get("momentum", 0.0))
     state, step_losses = trajectory(settings["optimizer"])(numbers, oracle["params"])
+    assert state.step == len(step_losses)
     # PyTorch's run is in float64: these are 50 steps of our rounding, amplified most by Adam (measured 5e-6).
     np.testing.assert_allclose(step_losses, oracle[name]["losses"], rtol=2e-5)
 
     def check(path, ours, theirs, before):
-        # Relative to how far the array moved, and half a unit in the last place of parameters near 3.
-        # Measured: 1.3e-5 of the way where the way is long, 3e-7 where it is short.
+        # Relative to how far the array moved, plus two units in the last place of a parameter near 3.
+        # Measured: at most 0.55 of this tolerance, half of it the rounding of parameters that moved little.
         tolerance = 4e-5 * np.abs(theirs - before).max() + 5e-7
         error = np.abs(ours - theirs).max()
         assert error <= tolerance, f"{jax.tree_util.keystr(path)}: {error} > {tolerance}"
@@ -150,7 +152,7 @@ def test_gradients_of_lanes_are_those_of_each_alone(name):
     """Under vmap, where convolutions become batched matrix products, a lane's gradients do not change."""
     config, oracle = load(name)
     score = scores(build(config["kind"], config["arguments"]), config["loss"], oracle["images"])
-    lanes = jax.tree.map(lambda x: x * np.float32([1.0, 1.1, 0.8]).reshape(3, *[1] * x.ndim), oracle["params"])
+    lanes = jax.tree.map(lambda x: np.stack([x, np.float32(1.1) * x, np.float32(0.8) * x]), oracle["params"])
     gradient = jax.grad(lambda params: score(params)[0])
     together = jax.jit(jax.vmap(gradient))(lanes)
     alone = jax.jit(lambda lanes: jax.lax.map(gradient, lanes))(lanes)

@@ -99,7 +99,7 @@ def test_network_loss_and_gradients(name):
     score = scores(build(kind, arguments), loss, images(32))
     params = torch_networks.flax_tree(network)
     (mean, (codes, outputs)), gradients = jax.jit(jax.value_and_grad(score, has_aux=True))(params)
-    # float32 on both sides, sums of up to 784 * 32 terms in another order.
+    # float32 on both sides, sums of up to 784 * 32 terms in another order; measured 5e-6 at most.
     assert_close_to_scale(codes, theirs["codes"], 1e-5)
     assert_close_to_scale(outputs, theirs["outputs"], 1e-5)
     assert_close_to_scale(mean, theirs["loss"], 1e-5)
@@ -139,14 +139,12 @@ def trajectory(optimizer: str):
     return run
 
 
-@pytest.mark.parametrize("l2", [0.0, 1e-2])
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_fifty_steps_of_every_optimizer(name, l2, float64):
-    """Report A's network. In float32 two correct programs part at the first ReLU that rounding switches."""
+def assert_same_trajectory(name: str, l2: float, examples: int, batch: int, steps: int):
+    """Report A's network, from the same weights on the same batches: the loss of each step, and where it ends."""
     optimizer, learning_rate, momentum = OPTIMIZERS[name]
     rng = np.random.default_rng(5)
-    data = np.float64(images(64))
-    batches = np.stack([rng.permutation(64)[:32] for _ in range(50)])
+    data = np.float64(images(examples))
+    batches = np.stack([rng.permutation(examples)[:batch] for _ in range(steps)])
     torch.manual_seed(5)
     network = make_oracles.BUILDERS["conv"](**NETWORKS["A_conv_4"][1]).double()
     before = torch_networks.flax_tree(network)
@@ -159,11 +157,23 @@ def test_fifty_steps_of_every_optimizer(name, l2, float64):
     their_losses = torch_networks.train(network, optimizer, settings, x, batches)
     state, our_losses = trajectory(optimizer)(numbers, before, data, batches)
 
-    # Double precision carried through 50 steps; the smallest movement, 2e-6, is known to 1e-12 of itself.
+    # Double precision carried through the steps; measured: 1e-15 for losses, 5e-12 of the way for parameters.
     np.testing.assert_allclose(our_losses, their_losses, rtol=1e-9)
-    moved = jax.tree.map(lambda after, start: after - start, torch_networks.flax_tree(network), before)
-    assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(moved))
-    assert_close_to_scale(jax.tree.map(lambda after, start: after - start, state.params, before), moved, 1e-9)
+    moved = jax.tree.map(np.subtract, torch_networks.flax_tree(network), before)
+    assert all(leaf.any() for leaf in jax.tree.leaves(moved))
+    assert_close_to_scale(jax.tree.map(np.subtract, state.params, before), moved, 1e-9)
+
+
+@pytest.mark.parametrize("l2", [0.0, 1e-2])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_fifty_steps_of_every_optimizer(name, l2, float64):
+    """In float32 two correct programs part at the first ReLU that rounding switches on or off."""
+    assert_same_trajectory(name, l2, examples=64, batch=32, steps=50)
+
+
+def test_steps_on_a_large_batch(float64):
+    """However a batch larger than the caches is computed, its loss and gradient are those of the whole."""
+    assert_same_trajectory("sgd", 0.0, examples=400, batch=384, steps=2)
 
 
 @pytest.mark.parametrize("kernel,stride,padding,output_padding", WINDOWS)

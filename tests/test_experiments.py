@@ -1,0 +1,219 @@
+"""The studies as their users run them: command lines, wrong ones too, kills, and what lies on the disk afterwards."""
+
+import csv
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ae_jax import results
+
+ROOT = Path(__file__).parent.parent
+TINY = ["--dataset", "digits", "--limit", "100", "--batch-size", "16"]
+
+
+def command(study, out, *arguments):
+    return [sys.executable, "-m", f"experiments.{study}", *TINY, "--out", str(out), *arguments]
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory):
+    """One compilation cache for all runs, the user's folders out of reach."""
+    return os.environ | {"AE_JAX_CACHE": str(tmp_path_factory.mktemp("cache"))}
+
+
+@pytest.fixture
+def run(environment):
+    """Run a study to its end: the completed process, output as text."""
+
+    def call(study, out, *arguments, **variables):
+        return subprocess.run(
+            command(study, out, *arguments),
+            env=environment | variables,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return call
+
+
+def assert_same_results(path, reference):
+    """Arrays bit for bit; of the provenance all but clocks."""
+    (arrays, meta), (expected, expected_meta) = results.load(path), results.load(reference)
+    assert arrays.keys() == expected.keys()
+    for name in arrays:
+        np.testing.assert_array_equal(arrays[name], expected[name], err_msg=name)
+    assert meta["dataset"] == expected_meta["dataset"]
+
+
+def test_compression_from_end_to_end(run, tmp_path):
+    done = run("compression", tmp_path, "--epochs", "2", "--seeds", "2")
+    assert done.returncode == 0, done.stderr
+    assert "Report A against ours" in done.stdout and "not comparable" in done.stdout
+    arrays, meta = results.load(tmp_path / "compression.npz", "compression")
+    assert arrays["test_mse"].shape == (5, 2)
+    assert arrays["noisy_mse"].shape == arrays["occluded_mse"].shape == (5, 2, 20)
+    # The weakest noise, sigma 0.01, hardly changes the error.
+    np.testing.assert_allclose(arrays["noisy_mse"][..., 0], arrays["test_mse"], rtol=0.01)
+    assert not np.array_equal(arrays["test_mse"][:, 0], arrays["test_mse"][:, 1])
+    assert meta["config"]["budget"]["epochs"] == 2 and meta["config"]["options"]["limit"] == 100
+    assert "digits (not MNIST)" in meta["caption"] and "budget quick" in meta["caption"]
+    for figure in ("fig2_latent", "fig3_noisy", "fig4_occluded", "reconstructions"):
+        for suffix in (".png", ".pdf"):
+            path = tmp_path / f"compression_{figure}{suffix}"
+            assert path.stat().st_size > 5000
+            assert str(path) in done.stdout
+
+
+def search(*arguments):
+    return "--study", "A1", "--trials", "4", "--epochs", "10", "--segment", "1", *arguments
+
+
+def test_a_search_killed_ten_times_ends_with_the_same_bits(run, environment, tmp_path):
+    reference = run("random_search", tmp_path / "reference", *search())
+    assert reference.returncode == 0, reference.stderr
+    out, rng = tmp_path / "killed", random.Random(0)
+    folder = out / "random_search_A1.checkpoints"
+    kills = 0
+    while kills < 10:
+        process = subprocess.Popen(
+            command("random_search", out, *search("--resume")), env=environment, cwd=ROOT,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        started, writes = time.time(), rng.choice([0, 1, 2])
+        while process.poll() is None and sum(p.stat().st_mtime > started for p in list_files(folder)) < writes:
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0, 0.03 if writes else 2.0))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+    finished = run("random_search", out, *search("--resume"))
+    assert finished.returncode == 0, finished.stderr
+    assert_same_results(out / "random_search_A1.npz", tmp_path / "reference" / "random_search_A1.npz")
+    assert not folder.exists()
+
+
+def list_files(folder):
+    """The checkpoints there, ignoring those renamed meanwhile."""
+    return [path for path in folder.glob("*.msgpack") if path.exists()] if folder.exists() else []
+
+
+def test_ctrl_c_stops_after_the_segment_and_resumes(run, environment, tmp_path):
+    arguments = search("--trials", "2", "--epochs", "400")
+    process = subprocess.Popen(
+        command("random_search", tmp_path, *arguments), env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    while process.poll() is None and not list_files(tmp_path / "random_search_A1.checkpoints"):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopping after this segment" in stderr and "--resume" in stderr and "Traceback" not in stderr
+    refused = run("random_search", tmp_path, *arguments)
+    assert refused.returncode == 2 and "add --resume" in refused.stderr
+    other = run("random_search", tmp_path, *arguments, "--resume", "--seed", "1")
+    assert other.returncode == 2 and "seed was 0 and is now 1" in other.stderr
+    assert list_files(tmp_path / "random_search_A1.checkpoints")
+
+
+def test_a_table_of_trials_is_exported_and_run_again(run, tmp_path):
+    first = run("random_search", tmp_path / "a", "--study", "B3", "--trials", "2", "--epochs", "1", "--export", "csv")
+    assert first.returncode == 0, first.stderr
+    table = tmp_path / "a" / "random_search_B3.csv"
+    rows = list(csv.DictReader(table.open()))
+    assert {"rank", "learning_rate", "latent", "batch_size", "status", "score", "fold_4"} <= rows[0].keys()
+    assert float(rows[0]["score"]) <= float(rows[1]["score"])
+    again = run("random_search", tmp_path / "b", "--study", "B3", "--trials-from", str(table))
+    assert again.returncode == 0, again.stderr
+    arrays, _ = results.load(tmp_path / "b" / "random_search_B3.npz", "random_search")
+    np.testing.assert_allclose(arrays["trial_learning_rate"], [float(row["learning_rate"]) for row in rows])
+    assert (tmp_path / "b" / "random_search_B3_parallel.html").exists()
+
+
+def test_early_stopping_and_architectures(run, tmp_path):
+    done = run("random_search", tmp_path, "--study", "C1", "--trials", "2", "--epochs", "2")
+    assert done.returncode == 0, done.stderr
+    assert "2 trials in 2 programs" in done.stdout
+
+
+def test_dry_run_trains_nothing(run, tmp_path):
+    done = run("random_search", tmp_path, "--study", "B3", "--trials", "2", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "2 trials x 5 folds in 2 programs" in done.stdout and "GiB" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_several_devices_give_the_same_numbers(run, tmp_path):
+    """Four CPU devices share the lanes; another partition is another program: 1e-4 after ten epochs."""
+    for name, devices in (("one", "1"), ("four", "4")):
+        done = run("random_search", tmp_path / name, *search(), JAX_NUM_CPU_DEVICES=devices)
+        assert done.returncode == 0, done.stderr
+    one, four = (results.load(tmp_path / name / "random_search_A1.npz") for name in ("one", "four"))
+    np.testing.assert_allclose(one[0]["score"], four[0]["score"], rtol=1e-4)
+    assert four[1]["device"].startswith("4 x")
+
+
+@pytest.mark.parametrize(
+    "study,arguments,message",
+    [
+        ("compression", ["--dataset", "cifar"], "cifar"),
+        ("compression", ["--budget", "huge"], "huge"),
+        ("compression", ["--epoch", "3"], "--epochs"),
+        ("compression", ["--epochs", "-3"], "--epochs -3"),
+        ("compression", ["--epochs", "many"], "many"),
+        ("compression", ["--batch-size", "0"], "--batch-size 0"),
+        ("compression", ["--batch-size", "100000"], "batch size 100000"),
+        ("compression", ["--limit", "-1"], "--limit -1"),
+        ("compression", ["--seeds", "0"], "--seeds 0"),
+        ("compression", ["--seed", "-1"], "--seed -1"),
+        ("compression", ["--learning-rate", "-0.1"], "learning_rate -0.1"),
+        ("compression", ["--dropout", "1.5"], "dropout 1.5"),
+        ("compression", ["--l2", "nan"], "l2 nan"),
+        ("compression", ["--out", "/proc/nowhere"], "/proc/nowhere"),
+        ("compression", ["--out", str(ROOT / "README.md")], "README.md"),
+        ("random_search", ["--study", "Z9"], "Z9"),
+        ("random_search", ["--trials", "0"], "--trials 0"),
+        ("random_search", ["--trials-from", "nowhere.csv"], "nowhere.csv"),
+        ("random_search", ["--trials-from", "nowhere.npz"], "nowhere.npz"),
+        ("random_search", ["--halving", "0", "3"], "halving"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(run, tmp_path, study, arguments, message):
+    done = run(study, tmp_path, *arguments)
+    assert done.returncode == 2
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and message in errors[0], done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_bad_cells_of_a_table_are_named(run, tmp_path):
+    table = tmp_path / "trials.csv"
+    table.write_text("learning_rate,latent\n0.01,2\nfast,3\n")
+    done = run("random_search", tmp_path / "out", "--trials-from", str(table))
+    assert done.returncode == 2 and "trials.csv, line 3: learning_rate is 'fast'" in done.stderr
+
+
+def test_help_explains_itself(run, tmp_path):
+    for study in ("compression", "random_search"):
+        done = run(study, tmp_path, "--help")
+        assert done.returncode == 0
+        for option in (
+            "--dataset",
+            "--data-dir",
+            "--budget",
+            "--out",
+            "--seeds",
+            "--epochs",
+            "--limit",
+            "--batch-size",
+        ):
+            assert option in done.stdout

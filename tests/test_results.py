@@ -1,0 +1,56 @@
+"""Results on disk: whole or not at all, readable without pickle, refused when they are something else."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ae_jax import results
+from ae_jax.types import Dataset, UsageError
+
+IMAGES, LABELS = np.zeros((5, 28, 28, 1), np.uint8), np.zeros(5, np.uint8)
+DATASET = Dataset("digits", IMAGES, LABELS, IMAGES[:3], LABELS[:3], "abc")
+
+
+def test_round_trip_and_provenance(tmp_path):
+    meta = results.provenance("study", DATASET, {"epochs": 3})
+    path = results.save(tmp_path / "deep" / "er.npz", {"x": np.arange(3)}, meta)
+    arrays, read = results.load(path, "study")
+    np.testing.assert_array_equal(arrays["x"], np.arange(3))
+    assert read == json.loads(json.dumps(meta))
+    assert read["dataset"] == {"name": "digits", "sha256": "abc", "train": 5, "test": 3}
+    assert {"jax", "numpy", "python", "ae-jax"} <= read["versions"].keys()
+    assert read["device"] and read["git_commit"] and read["config"] == {"epochs": 3}
+    with np.load(path, allow_pickle=False) as npz:
+        assert sorted(npz.files) == ["meta", "x"]
+
+
+def test_objects_are_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(TypeError, match="'x' holds Python objects"):
+        results.save(tmp_path / "r.npz", {"x": np.array([{}, None])}, {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = results.save(tmp_path / "r.npz", {"x": np.arange(3)}, {"study": "s"})
+    before = path.read_bytes()
+    monkeypatch.setattr(results.os, "fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        results.save(path, {"x": np.arange(4)}, {"study": "s"})
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["r.npz"]
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "text", "foreign", "other study"])
+def test_what_is_not_a_result_is_refused(tmp_path, damage):
+    path = results.save(tmp_path / "r.npz", {"x": np.arange(1000)}, {"study": "mine"})
+    if damage == "missing":
+        path.unlink()
+    elif damage == "truncated":
+        path.write_bytes(path.read_bytes()[:300])
+    elif damage == "text":
+        path.write_text("not an npz")
+    elif damage == "foreign":
+        np.savez(path, x=np.arange(3))
+    with pytest.raises(UsageError, match="r.npz"):
+        results.load(path, "another" if damage == "other study" else "mine")

@@ -1,0 +1,218 @@
+"""The engine: lanes equal single runs, leave when they should, and never touch each other."""
+
+import jax
+import numpy as np
+import pytest
+
+from ae_jax import checkpoints, trials
+from ae_jax.engine import Group
+from ae_jax.lanes import DIVERGED, DONE, HALVED, STOPPED
+from ae_jax.training import PADDING
+from ae_jax.types import Plan, UsageError, hparams
+
+PLAN = Plan(batch_size=16, optimizer="adam")
+SPLITS = trials.stack_splits([(np.arange(0, 120), np.arange(120, 160)), (np.arange(40, 160), np.arange(0, 40))])
+
+
+@pytest.fixture
+def run(objective, data):
+    """``run(lanes, **settings)`` trains lanes of the small objective."""
+
+    def call(lanes, monitor=trials.Monitor(), splits=SPLITS, **settings):
+        return trials.run_lanes(objective, PLAN, lanes, data, splits, trials.Settings(**settings), monitor)
+
+    return call
+
+
+def mixed_lanes(**overrides):
+    numbers = {"learning_rate": [1e-3, 1e-2, 3e-3], "dropout": [0.0, 0.2, 0.1], "epochs": [3, 7, 5]} | overrides
+    return trials.make_lanes(hparams(**numbers), seed=[5, 6, 7], split=[0, 1, 0], trial=np.arange(3))
+
+
+def one_lane(lanes, index):
+    return jax.tree.map(lambda leaf: leaf[index : index + 1], lanes)
+
+
+def compared(results):
+    """What a run must reproduce."""
+    return results.status, results.epochs, results.train_loss, results.validation_loss, results.score, results.params
+
+
+def test_a_lane_equals_the_same_lane_alone(run):
+    """On one CPU device bit for bit: it is the same program. Budgets need not be multiples of the segment."""
+    together = run(mixed_lanes(), segment=2)
+    assert together.status.tolist() == [DONE] * 3
+    assert together.epochs.tolist() == [3, 7, 5]
+    assert np.isnan(together.train_loss[0, 3:]).all()
+    for index, epochs in enumerate(together.epochs):
+        alone = run(jax.tree.map(lambda leaf, i=index: leaf[i : i + 1], mixed_lanes()), segment=2)
+        np.testing.assert_array_equal(together.train_loss[index, :epochs], alone.train_loss[0])
+        np.testing.assert_array_equal(together.validation_loss[index, :epochs], alone.validation_loss[0])
+        jax.tree.map(
+            lambda many, one, i=index: np.testing.assert_array_equal(many[i], one[0]), together.params, alone.params
+        )
+
+
+@pytest.mark.parametrize("segment,lanes_per_call", [(1, 1), (7, 3), (3, 2)])
+def test_segments_and_calls_change_nothing(run, segment, lanes_per_call):
+    """However the work is cut, the same numbers; another lane count is another program: 1e-5 of rounding."""
+    reference, results = (
+        run(mixed_lanes(), segment=4),
+        run(mixed_lanes(), segment=segment, lanes_per_call=lanes_per_call),
+    )
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), compared(results), compared(reference)
+    )
+
+
+def test_training_lowers_the_loss(run):
+    results = run(trials.make_lanes(hparams(1e-2, epochs=12)))
+    assert results.validation_loss[0, -1] < 0.8 * results.validation_loss[0, 0]
+    np.testing.assert_array_equal(results.score, results.validation_loss[:, -1])
+
+
+def test_a_poisoned_lane_is_frozen_and_alone(run):
+    healthy = run(mixed_lanes())
+    poisoned = run(mixed_lanes(learning_rate=[1e-3, np.inf, 3e-3]))
+    assert poisoned.status.tolist() == [DONE, DIVERGED, DONE]
+    assert poisoned.score[1] == np.inf
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(poisoned.params))
+    for index in (0, 2):
+        jax.tree.map(lambda a, b, i=index: np.testing.assert_array_equal(a[i], b[i]), poisoned.params, healthy.params)
+
+
+def test_patience_stops_and_keeps_the_best(run):
+    """A rate of 0.3 soon stops improving; the score is that of the kept parameters, the lowest of the curve."""
+    results = run(trials.make_lanes(hparams([0.3, 1e-3], epochs=30), seed=[0, 1]), patience=3)
+    assert results.status[0] == STOPPED
+    curve = results.validation_loss[0, : results.epochs[0]]
+    assert results.score[0] == curve.min()
+    assert results.epochs[0] == curve.argmin() + 1 + 3
+
+
+def test_halving_keeps_the_best_trials(run):
+    """Nine trials, factor 3: three go on at epoch 1, one at epoch 3; two folds of a trial leave together."""
+    rates = np.repeat(np.geomspace(1e-5, 1e-2, 9), 2)
+    lanes = trials.make_lanes(
+        hparams(rates, epochs=6), seed=0, split=np.tile([0, 1], 9), trial=np.repeat(np.arange(9), 2)
+    )
+    results = run(lanes, halving=trials.Halving(1, 3), segment=2)
+    epochs = results.epochs.reshape(9, 2)
+    np.testing.assert_array_equal(epochs[:, 0], epochs[:, 1])
+    assert sorted(epochs[:, 0].tolist()) == [1] * 6 + [3] * 2 + [6]
+    assert (results.status == HALVED).sum() == 16
+    full = run(lanes)
+    first = full.validation_loss[:, 0].reshape(9, 2).mean(1)
+    assert set(np.flatnonzero(epochs[:, 0] > 1)) == set(np.argsort(first)[:3])
+
+
+def test_a_padded_fold_sees_only_its_own_examples(run, objective, data):
+    """Of two folds of 99 and 100 examples one is padded. Whatever lies outside it, its numbers stay the same."""
+    folds = trials.stack_splits([(np.arange(0, 100), np.arange(100, 133)), (np.arange(60, 159), np.arange(0, 34))])
+    assert (folds.train == PADDING).sum() == (folds.validation == PADDING).sum() == 1
+    lanes = trials.make_lanes(hparams(1e-2, epochs=3), seed=3, split=[0, 1])
+    expected = run(lanes, splits=folds)
+    images = np.array(data.images)
+    images[34:60] = images[159:] = 77  # PADDING, -1, would take the last image
+    results = trials.run_lanes(objective, PLAN, lanes, data._replace(images=jax.numpy.asarray(images)), folds)
+    assert results.score[1] == expected.score[1]
+    assert results.score[0] != expected.score[0]
+
+
+def test_without_validation_the_training_loss_is_monitored(run):
+    results = run(
+        trials.make_lanes(hparams(1e-2, epochs=2)), splits=trials.stack_splits([(np.arange(64), np.arange(0))])
+    )
+    assert np.isnan(results.validation_loss).all()
+    np.testing.assert_array_equal(results.score, results.train_loss[:, -1])
+
+
+def test_the_validation_set_alone_selects(run, objective, data):
+    """Examples outside the splits (a test set) may be anything: every number stays the same."""
+    images = np.array(data.images)
+    images[160:] = 77
+    other = trials.run_lanes(objective, PLAN, mixed_lanes(), data._replace(images=jax.numpy.asarray(images)), SPLITS)
+    jax.tree.map(np.testing.assert_array_equal, other.params, run(mixed_lanes()).params)
+
+
+def stop_after(calls):
+    """A monitor that stops the run after so many calls."""
+    countdown = iter(range(calls - 1, -1, -1))
+    return trials.Monitor(should_stop=lambda: next(countdown) == 0)
+
+
+def test_resuming_gives_the_same_bits(run, tmp_path):
+    """Stopped after every single call, then resumed, until done: the run that was never stopped."""
+    reference = run(mixed_lanes(), segment=2)
+    for _ in range(2 + 4 + 3):  # a call for each segment of two epochs
+        with pytest.raises(trials.Interrupted):
+            run(mixed_lanes(), stop_after(1), segment=2, checkpoint_folder=tmp_path)
+    resumed = run(mixed_lanes(), segment=2, checkpoint_folder=tmp_path)
+    assert resumed.train_seconds == 0
+    jax.tree.map(np.testing.assert_array_equal, compared(resumed), compared(reference))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "garbage", "empty", "removed", "both"])
+def test_a_damaged_checkpoint_falls_back(run, tmp_path, damage):
+    """To the one before, or to the start of that lane if there is none; the end is the same."""
+    with pytest.raises(trials.Interrupted):
+        run(mixed_lanes(), stop_after(8), segment=2, checkpoint_folder=tmp_path)
+    newest = sorted(tmp_path.glob("*.msgpack"))[1]
+    previous = newest.with_suffix(".previous")
+    content = newest.read_bytes()
+    broken = {"truncated": content[: len(content) // 2], "garbage": bytes(len(content)), "empty": b"", "both": b"x"}
+    newest.unlink() if damage == "removed" else newest.write_bytes(broken[damage])
+    if damage == "both":
+        previous.write_bytes(b"y")
+    seen = []
+    resumed = run(mixed_lanes(), trials.Monitor(report=seen.append), segment=2, checkpoint_folder=tmp_path)
+    assert len(seen) == (4 if damage == "both" else 2)  # calls that had to be run again, and the last one
+    jax.tree.map(np.testing.assert_array_equal, compared(resumed), compared(run(mixed_lanes(), segment=2)))
+
+
+def test_identity_of_a_checkpoint_folder(tmp_path):
+    folder = tmp_path / "search"
+    checkpoints.open_folder(folder, {"seed": 0, "rates": (1, 2)}, resume=False)
+    checkpoints.open_folder(folder, {"seed": 0, "rates": (1, 2)}, resume=True)
+    with pytest.raises(UsageError, match="add --resume"):
+        checkpoints.open_folder(folder, {"seed": 0, "rates": (1, 2)}, resume=False)
+    with pytest.raises(UsageError, match="seed was 0 and is now 1"):
+        checkpoints.open_folder(folder, {"seed": 1, "rates": (1, 2)}, resume=True)
+
+
+def test_progress_counts_every_epoch(run):
+    seen = []
+    run(mixed_lanes(), trials.Monitor(report=seen.append), segment=2)
+    assert seen[-1].epochs_done == 15
+    assert seen[-1].epochs_left == seen[-1].running == 0
+    assert [p.epochs_done for p in seen] == sorted(p.epochs_done for p in seen)
+    assert all(p.images_per_second > 0 and np.isfinite(p.validation_loss) for p in seen)
+
+
+def test_two_groups_in_one_search(objective, data):
+    groups = [Group(str(size), objective, Plan(size, "adam"), mixed_lanes()) for size in (16, 32)]
+    first, second = trials.run_groups(groups, data, SPLITS)
+    assert first.status.tolist() == second.status.tolist() == [DONE] * 3
+    assert not np.array_equal(first.score, second.score)
+
+
+@pytest.mark.parametrize(
+    "numbers,message",
+    [
+        ({"learning_rate": 0.0}, "learning_rate 0 is not allowed: it must be greater than 0"),
+        ({"learning_rate": np.nan}, "learning_rate nan"),
+        ({"l2": -1.0}, "l2 -1"),
+        ({"dropout": 1.0}, "dropout 1 is not allowed: it must be at least 0 and less than 1"),
+        ({"momentum": 1.5}, "momentum"),
+        ({"noise": -0.1}, "noise"),
+        ({"epochs": 0}, "epochs 0"),
+    ],
+)
+def test_impossible_numbers_are_refused(numbers, message):
+    with pytest.raises(UsageError, match=message):
+        trials.make_lanes(hparams(**numbers))
+
+
+def test_a_batch_larger_than_the_data_is_refused(objective, data):
+    with pytest.raises(UsageError, match="batch size 500 does not fit a training split of 120"):
+        trials.run_lanes(objective, Plan(500, "adam"), mixed_lanes(), data, SPLITS)
