@@ -118,9 +118,9 @@ class GroupRun:
             self.store, self.curves = rows
 
     def save(self, ids: np.ndarray) -> None:
-        """Checkpoint these lanes."""
+        """Checkpoint those of these lanes that this process owns."""
         if self._prefix is not None:
-            for lane in ids:
+            for lane in ids[self.owned[ids]]:
                 checkpoints.save(self._path(lane), _take((self.store, self.curves), lane))
 
     def memory(self) -> int:

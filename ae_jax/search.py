@@ -114,7 +114,8 @@ def plan_search(
             trial,
         )
         chosen = dict(zip(statics, kind, strict=True))
-        name = ", ".join(f"{static}={value}" for static, value in chosen.items()) or "all trials"
+        varying = [static for static in statics if len(np.unique(trials[static])) > 1]
+        name = ", ".join(f"{static}={chosen[static]}" for static in varying) or "all trials"
         groups.append(Group(name, *build(**chosen), lanes))
     return Search(trials, groups, folds)
 

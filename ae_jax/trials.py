@@ -41,6 +41,8 @@ class Settings:
     halving: successive halving over all trials of the search; None keeps every trial.
     lanes_per_call: lanes in one call; None is one per device on CPUs and as many as fit on an accelerator.
     checkpoint_folder: where lanes are kept after every call and looked for at the start; None keeps nothing.
+
+    Raises UsageError for an impossible number.
     """
 
     segment: int = 5
@@ -48,6 +50,12 @@ class Settings:
     halving: Halving | None = None
     lanes_per_call: int | None = None
     checkpoint_folder: Path | None = None
+
+    def __post_init__(self):
+        if self.segment < 1 or (self.patience is not None and self.patience < 1):
+            raise UsageError(f"segment {self.segment}, patience {self.patience}: both must be at least 1 epoch")
+        if self.halving is not None and (self.halving.first < 1 or self.halving.factor < 2):
+            raise UsageError(f"halving {tuple(self.halving)} is not allowed: first epoch at least 1, factor at least 2")
 
 
 class Progress(NamedTuple):
@@ -157,7 +165,7 @@ def run_groups(
         Results in the order of ``groups``, the same in every process.
 
     Raises:
-        UsageError: a batch larger than the training split, or an impossible halving.
+        UsageError: a batch larger than the training split.
         Interrupted: ``monitor.should_stop`` said so.
     """
     runs = start(groups, data, splits, settings, monitor)
@@ -180,8 +188,6 @@ def run_groups(
 def _rungs(halving: Halving | None, last: int) -> list[int]:
     if halving is None:
         return []
-    if halving.first < 1 or halving.factor < 2:
-        raise UsageError(f"halving {tuple(halving)} is not allowed: first epoch at least 1, factor at least 2")
     epochs = (halving.first * halving.factor**i for i in itertools.count())
     return list(itertools.takewhile(lambda epoch: epoch < last, epochs))
 

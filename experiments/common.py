@@ -1,19 +1,15 @@
-"""What every study shares: its options, its set-up, its progress, its closing table. No study is in here."""
+"""What every study shares: its options and budget, its data, its closing table. Training is in ``running``."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import io
 import os
-import resource
-import signal
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -21,12 +17,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
-from tqdm import tqdm
 
-import ae_jax
-from ae_jax import checkpoints, data, engine, search, trials
+from ae_jax import data, results
 from ae_jax.training import Data
-from ae_jax.types import Dataset, UsageError, tree_size
+from ae_jax.types import Dataset, UsageError
+
+LARGEST_SEED = 2**31 - 1 - 10**6  # leaves room to count on from it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +36,7 @@ class Options:
     budget: Literal["quick", "full"] = "quick"
     """quick: seconds to a minute on two cores; full: the report's protocol."""
     out: Path = Path("results")
-    """Folder for the npz and the figures."""
+    """Folder for the npz, the figures and, while it runs, the checkpoints."""
     seed: int = 0
     """Seed of the first run; further runs count on from it."""
     seeds: int | None = None
@@ -51,6 +47,20 @@ class Options:
     """Override the budget's batch size."""
     limit: int | None = None
     """Use at most this many training and test examples."""
+    resume: bool = False
+    """Go on with an unfinished run of the same options."""
+    segment: int = 5
+    """Epochs between two returns to the host, where progress is shown and checkpoints are written."""
+    lanes_per_call: int | None = None
+    """Lanes trained in one call; the default is one per CPU device, or as many as fit an accelerator."""
+    distributed: bool = False
+    """Join the other processes of this run; without the next three, the environment (SLURM, Open MPI) says how."""
+    coordinator: str | None = None
+    """HOST:PORT of process 0."""
+    num_processes: int | None = None
+    """How many processes take part."""
+    process_id: int | None = None
+    """Which of them this is, from 0; process 0 writes the results."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,20 +77,24 @@ O = TypeVar("O", bound=Options)
 
 
 def main(options_type: type[O], study: Callable[[O], None]) -> None:
-    """Parse the command line, run ``study``; bad input ends in one line on stderr and exit code 2."""
+    """Parse the command line, run ``study``; bad input ends in one line on stderr and exit code 2.
+
+    Compiled programs are kept in the user's cache folder, or where ``JAX_COMPILATION_CACHE_DIR`` says; an empty
+    value keeps none.
+    """
     options = _parse(options_type)
-    jax.config.update(
-        "jax_compilation_cache_dir",
-        os.environ.get("JAX_COMPILATION_CACHE_DIR", str(data.cache_dir() / "xla")),
-    )
+    programs = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(data.cache_dir() / "programs"))
+    jax.config.update("jax_compilation_cache_dir", programs or None)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
     try:
         _check(options)
+        if options.distributed:
+            jax.distributed.initialize(options.coordinator, options.num_processes, options.process_id)
         study(options)
     except UsageError as error:
         _fail(str(error))
     except KeyboardInterrupt:
-        print("interrupted; a search goes on from its last checkpoint with --resume", file=sys.stderr)
+        print("interrupted; go on from the last checkpoint with --resume", file=sys.stderr)
         sys.exit(130)
 
 
@@ -103,12 +117,12 @@ def _fail(message: str) -> None:
 
 
 def _check(options: Options) -> None:
-    for name in ("seeds", "epochs", "batch_size", "limit"):
+    for name in ("seeds", "epochs", "batch_size", "limit", "segment", "lanes_per_call", "num_processes"):
         value = getattr(options, name)
         if value is not None and value < 1:
             raise UsageError(f"--{name.replace('_', '-')} {value} is not allowed: give a whole number of at least 1")
-    if not 0 <= options.seed < 2**31 - 10**6:
-        raise UsageError(f"--seed {options.seed} is not allowed: give a whole number from 0 to two thousand million")
+    if not 0 <= options.seed <= LARGEST_SEED:
+        raise UsageError(f"--seed {options.seed} is not allowed: give a whole number from 0 to {LARGEST_SEED}")
     try:
         options.out.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=options.out).close()
@@ -135,9 +149,9 @@ def load(options: Options, budget: Budget) -> Dataset:
     return dataset if budget.limit is None else data.limit(dataset, budget.limit)
 
 
-def on_device(images: np.ndarray, labels: np.ndarray) -> Data:
-    """Examples as the engine takes them."""
-    return Data(jnp.asarray(images), jnp.asarray(labels, jnp.int32))
+def train_data(dataset: Dataset) -> Data:
+    """The training images as the engine takes them."""
+    return Data(jnp.asarray(dataset.train_images), jnp.asarray(dataset.train_labels, jnp.int32))
 
 
 def unit_images(images: np.ndarray) -> jax.Array:
@@ -153,61 +167,40 @@ def describe(options: Options, budget: Budget, dataset: Dataset) -> str:
     return f"{name}, {sizes}; budget {options.budget}: {numbers}"
 
 
-def config(options: Options, budget: Budget, **more: Any) -> dict[str, Any]:
-    """The whole configuration of a run as plain JSON values."""
-    plain = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(options).items()}
-    return {"options": plain, "budget": dataclasses.asdict(budget), **more}
+def comparable(options: Options, dataset: Dataset) -> bool:
+    """Whether a run's figures may be set beside a report's: MNIST, all of it, by the full budget's numbers."""
+    overridden = given(options, "limit", "epochs", "batch_size")
+    return dataset.name == "mnist" and options.budget == "full" and not overridden
 
 
-@contextlib.contextmanager
-def progress_bar(title: str, epochs: int) -> Iterator[trials.Monitor]:
-    """A monitor for the engine: a bar over lane-epochs on stderr. The first Ctrl-C stops cleanly after the call."""
-    bar = tqdm(total=epochs, desc=title, dynamic_ncols=True, bar_format=_BAR_FORMAT)
-    stop = threading.Event()
-
-    def log(line: str) -> None:
-        tqdm.write(line, file=sys.stderr)
-        bar.start_t = time.time()  # the time left should not count the compiler's
-
-    def report(progress: trials.Progress) -> None:
-        bar.total, bar.n = progress.epochs_done + progress.epochs_left, progress.epochs_done
-        bar.set_postfix_str(
-            f"{progress.group}, lanes {progress.running}/{progress.lanes}, epoch {progress.epoch}, "
-            f"train {progress.train_loss:.4f}, val {progress.validation_loss:.4f}, "
-            f"{progress.images_per_second:,.0f} images/s"
-        )
-
-    def interrupt(signum: int, frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        log("stopping after this segment; press Ctrl-C again to stop at once")
-
-    previous = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield trials.Monitor(report, log, stop.is_set)
-    finally:
-        signal.signal(signal.SIGINT, previous)
-        bar.close()
+def plain(options: Options) -> dict[str, Any]:
+    """Options as plain JSON values."""
+    return {name: str(v) if isinstance(v, Path) else v for name, v in dataclasses.asdict(options).items()}
 
 
-_BAR_FORMAT = "{desc}: {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} epochs [{elapsed}<{remaining}{postfix}]"
+def provenance(name: str, /, options: Options, budget: Budget, dataset: Dataset, **config: Any) -> dict[str, Any]:
+    """The meta of the npz of study ``name``; ``config`` is what its options and budget do not say."""
+    config = {"options": plain(options), "budget": dataclasses.asdict(budget)} | config
+    return results.provenance(name, dataset, config) | {
+        "caption": describe(options, budget, dataset),
+        "comparable": comparable(options, dataset),
+    }
 
 
-def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> None:
+def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> None:
     """A plain table, first column to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     print(f"\n{title}")
     for row in (header, ["-" * width for width in widths], *rows):
-        first, *rest = (
-            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
-        print("  ".join([first, *rest]))
-    print(caption)
+        first, *rest = row
+        cells = [first.ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(rest, widths[1:], strict=True))]
+        print("  ".join(cells).rstrip())
+    if caption:
+        print(caption)
 
 
 def verdict(reported: float, ours: float, comparable: bool) -> str:
-    """How our figure stands to the report's, where lower is better; only MNIST in full can be compared."""
+    """How our figure stands to the report's, where lower is better; within 1 % is equal."""
     if not comparable:
         return "not comparable"
     if abs(ours - reported) <= 0.01 * reported:
@@ -220,55 +213,3 @@ def print_paths(started: float, paths: Sequence[Path]) -> None:
     print(f"\nDone in {time.perf_counter() - started:.1f} s. Wrote:")
     for path in paths:
         print(f"  {path}")
-
-
-def comparable(options: Options, dataset: Dataset) -> bool:
-    """Whether a run's figures may be set beside a report's: MNIST, all of it, by the full budget's numbers."""
-    overridden = given(options, "limit", "epochs", "batch_size")
-    return dataset.name == "mnist" and options.budget == "full" and not overridden
-
-
-def total_epochs(groups: Sequence[engine.Group]) -> int:
-    """Lane-epochs of a whole search."""
-    return sum(int(np.sum(group.lanes.hparams.epochs)) for group in groups)
-
-
-def open_checkpoints(
-    settings: trials.Settings, options: Options, dataset: Dataset, plan: search.Search, splits: trials.Splits
-) -> None:
-    """Make or check the checkpoint folder; what identifies a search is all that decides its numbers."""
-    hidden = {"out", "data_dir", "resume", "export", "top", "dry_run"}
-    identity = {k: v for k, v in config(options, Budget(0, 0))["options"].items() if k not in hidden}
-    tables = {name: values.tolist() for name, values in plan.trials.items()}
-    identity |= {
-        "trials": hashlib.sha256(repr(tables).encode()).hexdigest()[:16],
-        "programs": hashlib.sha256(repr([(g.name, g.plan) for g in plan.groups]).encode()).hexdigest()[:16],
-        "splits": hashlib.sha256(b"".join(np.ascontiguousarray(rows).tobytes() for rows in splits)).hexdigest()[:16],
-        "dataset_sha256": dataset.digest,
-        "ae_jax": ae_jax.__version__,
-        "jax": jax.__version__,
-        "backend": jax.default_backend(),
-    }
-    if jax.process_index() == 0:
-        checkpoints.open_folder(settings.checkpoint_folder, identity, options.resume)
-
-
-def print_dry_run(runs: Sequence[engine.GroupRun]) -> None:
-    """What a search would do: a row for each group, and the memory of the largest program (which is compiled)."""
-    rows = [
-        (run.group.name, str(len(run.budget)), str(run.steps), f"{run.budget.sum():,}",
-         f"{run.budget.sum() * run.steps * run.group.plan.batch_size:,}")
-        for run in runs
-    ]  # fmt: skip
-    largest = max(runs, key=lambda run: run.group.plan.batch_size * tree_size(run.store.best_params) // len(run.budget))
-    memory = largest.memory() + sum(tree_size(run.store) for run in runs if run is not largest)
-    total = sum(int(run.budget.sum()) * run.steps * run.group.plan.batch_size for run in runs)
-    print_table(
-        "Groups", ("group", "lanes", "steps/epoch", "lane-epochs", "images"), rows,
-        f"{len(rows)} program(s), {total:,} images; about {(memory + peak_host_bytes()) / 2**30:.2f} GiB at the peak",
-    )  # fmt: skip
-
-
-def peak_host_bytes() -> int:
-    """The most memory this process has held so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

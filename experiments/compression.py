@@ -22,7 +22,7 @@ from ae_jax.data import holdout
 from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.types import Plan, hparams
-from experiments import common
+from experiments import common, running
 
 STUDY = "compression"
 LATENT = (1, 2, 4, 8, 16)
@@ -68,7 +68,6 @@ def study(options: Options) -> None:
     started = time.perf_counter()
     budget = common.resolve(options, BUDGETS)
     dataset = common.load(options, budget)
-    train_data = common.on_device(dataset.train_images, dataset.train_labels)
     splits = trials.stack_splits([holdout(len(dataset.train_images))])
     numbers = BEST[options.dataset] | common.given(options, "learning_rate", "l2", "dropout")
     lanes = trials.make_lanes(hparams(**numbers, epochs=budget.epochs), seed=options.seed + np.arange(budget.seeds))
@@ -79,8 +78,9 @@ def study(options: Options) -> None:
         engine.Group(f"d={latent}", autoencoder(model), plan, lanes)
         for latent, model in zip(LATENT, models, strict=True)
     ]
-    with common.progress_bar(STUDY, common.total_epochs(groups)) as monitor:
-        runs = trials.run_groups(groups, train_data, splits, monitor=monitor)
+    runs = running.train(STUDY, options, dataset, groups, splits)
+    if not running.is_writer():
+        return
 
     params = [run.params for run in runs]
     clean = common.unit_images(dataset.test_images)
@@ -102,14 +102,9 @@ def study(options: Options) -> None:
             [evaluation.reconstruct(m, p, clean[:SHOWN])[0] for m, p in zip(models, params, strict=True)]
         ),
     }
-    meta = results.provenance(STUDY, dataset, common.config(options, budget, optimizer=OPTIMIZER, **numbers)) | {
-        "caption": common.describe(options, budget, dataset),
-        "comparable": common.comparable(options, dataset),
-        "compile_seconds": sum(run.compile_seconds for run in runs),
-        "train_seconds": sum(run.train_seconds for run in runs),
-        "wall_seconds": time.perf_counter() - started,
-    }
-    npz = results.save(options.out / f"{STUDY}.npz", arrays, meta)
+    meta = common.provenance(STUDY, options, budget, dataset, optimizer=OPTIMIZER, **numbers)
+    npz = results.save(options.out / f"{STUDY}.npz", arrays, meta | running.costs(runs, started))
+    running.finish(STUDY, options)
     paths = [npz, *draw(npz)]
     print_report(npz)
     common.print_paths(started, paths)

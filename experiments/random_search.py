@@ -22,12 +22,12 @@ import jax
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from ae_jax import checkpoints, data, evaluation, plotting, results, search, trials
+from ae_jax import data, evaluation, plotting, results, search, trials
 from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import Objective, autoencoder
 from ae_jax.search import choice, constant, integer_uniform, log_uniform, uniform
 from ae_jax.types import Plan, UsageError
-from experiments import common, tables
+from experiments import common, running, tables
 
 STUDY = "random_search"
 
@@ -121,12 +121,6 @@ class Options(common.Options):
     """Run the hyper-parameters in this CSV or npz, a row each, instead of drawing them."""
     halving: tuple[int, int] | None = None
     """FIRST FACTOR: successive halving; at epochs FIRST, FIRST * FACTOR, ... only the best 1/FACTOR go on."""
-    segment: int = 5
-    """Epochs between two returns to the host, where progress is shown and checkpoints are written."""
-    lanes_per_call: int | None = None
-    """Lanes trained in one call; the default is one per CPU device, or as many as fit an accelerator."""
-    resume: bool = False
-    """Go on with an unfinished run of the same options."""
     dry_run: bool = False
     """Print groups, programs, steps and memory, and train nothing."""
     export: Literal["csv"] | None = None
@@ -145,48 +139,32 @@ def study(options: Options) -> None:
     count = len(dataset.train_images)
     splits = data.kfold(count, chosen.folds, options.seed) if chosen.folds > 1 else [data.holdout(count)]
     splits = trials.stack_splits(splits)
-    train_data = common.on_device(dataset.train_images, dataset.train_labels)
-    config = common.config(options, budget, study=options.study, folds=chosen.folds, patience=chosen.patience)
     name = f"{STUDY}_{options.study}"
-    settings = trials.Settings(
-        segment=options.segment,
-        patience=chosen.patience,
-        halving=options.halving and trials.Halving(*options.halving),
-        lanes_per_call=options.lanes_per_call,
-        checkpoint_folder=None if options.dry_run else options.out / f"{name}.checkpoints",
-    )
     print(f"{options.study}: {plan}")
     if options.dry_run:
-        common.print_dry_run(trials.start(plan.groups, train_data, splits, settings))
+        running.dry_run(options, dataset, plan.groups, splits)
         return
-    common.open_checkpoints(settings, options, dataset, plan, splits)
-    with common.progress_bar(options.study, common.total_epochs(plan.groups)) as monitor:
-        runs = trials.run_groups(plan.groups, train_data, splits, settings, monitor)
-    if jax.process_index() != 0:
+    halving = options.halving and trials.Halving(*options.halving)
+    runs = running.train(name, options, dataset, plan.groups, splits, chosen.patience, halving)
+    if not running.is_writer():
         return
     outcome = search.collect(plan, runs)
     if not np.isfinite(outcome.score[outcome.ranking[0]]):
         raise UsageError("every trial diverged: narrow the priors towards smaller learning rates")
     best = int(outcome.ranking[0])
-    group, params = search.trial_params(plan, runs, best)
+    _, params = search.trial_params(plan, runs, best)
     test = _test(plan, best, params, dataset)
     arrays = {f"trial_{name}": values for name, values in plan.trials.items()}
     arrays |= outcome._asdict() | {"best_test_mse": test}
     arrays |= {f"best_params/{path}": leaf for path, leaf in flatten_dict(params["params"], sep="/").items()}
-    meta = results.provenance(STUDY, dataset, config) | {
-        "caption": f"{options.study}, {plan}. {common.describe(options, budget, dataset)}",
-        "comparable": common.comparable(options, dataset),
-        "best_group": group.name,
-        "compile_seconds": sum(run.compile_seconds for run in runs),
-        "train_seconds": sum(run.train_seconds for run in runs),
-        "wall_seconds": time.perf_counter() - started,
-        "peak_host_bytes": common.peak_host_bytes(),
-    }
-    npz = results.save(options.out / f"{name}.npz", arrays, meta)
+    more = {"study": options.study, "folds": chosen.folds, "patience": chosen.patience}
+    meta = common.provenance(STUDY, options, budget, dataset, **more)
+    meta["caption"] = f"{options.study}, {plan}. {meta['caption']}"
+    npz = results.save(options.out / f"{name}.npz", arrays, meta | running.costs(runs, started))
+    running.finish(name, options)
     paths = [npz, *draw(npz)]
     if options.export:
         paths.append(tables.write_csv(npz.with_suffix(".csv"), tables.trial_rows(arrays)))
-    checkpoints.remove_folder(settings.checkpoint_folder)
     print_report(npz, options.top)
     common.print_paths(started, paths)
 

@@ -4,6 +4,7 @@ import csv
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -159,6 +160,28 @@ def test_several_devices_give_the_same_numbers(run, tmp_path):
     one, four = (results.load(tmp_path / name / "random_search_A1.npz") for name in ("one", "four"))
     np.testing.assert_allclose(one[0]["score"], four[0]["score"], rtol=1e-4)
     assert four[1]["device"].startswith("4 x")
+
+
+def test_two_processes_give_the_same_numbers(run, environment, tmp_path):
+    """Each trains half of the lanes; process 0 writes. A process alone runs the same program: bit for bit."""
+    alone = run("random_search", tmp_path / "alone", *search())
+    assert alone.returncode == 0, alone.stderr
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        coordinator = f"127.0.0.1:{free.getsockname()[1]}"
+    joined = ["--distributed", "--coordinator", coordinator, "--num-processes", "2", "--process-id"]
+    processes = [
+        subprocess.Popen(
+            command("random_search", tmp_path / "two", *search(*joined, str(index))), env=environment, cwd=ROOT,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for index in range(2)
+    ]  # fmt: skip
+    outputs = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert "Wrote:" in outputs[0][0] and "Wrote:" not in outputs[1][0]
+    name = "random_search_A1.npz"
+    assert_same_results(tmp_path / "two" / name, tmp_path / "alone" / name)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,168 @@
+"""Training as a user of a study sees it: progress, checkpoints to resume from, Ctrl-C, many processes, a dry run."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from tqdm import tqdm
+
+import ae_jax
+from ae_jax import checkpoints, trials
+from ae_jax.engine import Group, steps_per_epoch
+from ae_jax.lanes import Splits
+from ae_jax.types import Dataset, UsageError, tree_size
+from experiments.common import Options, plain, print_table, train_data
+
+_BAR = "{desc}: {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} epochs [{elapsed}<{remaining}{postfix}]"
+# Options that do not decide the numbers, so that a run may be resumed with others.
+_NOT_IDENTITY = {"out", "data_dir", "resume", "export", "top", "dry_run"} | {
+    "distributed", "coordinator", "num_processes", "process_id",
+}  # fmt: skip
+
+
+def train(
+    name: str, options: Options, dataset: Dataset, groups: Sequence[Group], splits: Splits,
+    patience: int | None = None, halving: trials.Halving | None = None,
+) -> list[trials.Results]:  # fmt: skip
+    """Train the groups of a study on its training images, with checkpoints under ``--out`` until :func:`finish`."""
+    folder = _folder(name, options)
+    settings = trials.Settings(options.segment, patience, halving, options.lanes_per_call, folder)
+    for group in groups:  # refuse what cannot run before anything is written
+        steps_per_epoch(group.plan, splits)
+    _open_checkpoints(folder, options, _identity(options, dataset, groups, splits, patience))
+    with progress_bar(name, sum(int(np.sum(group.lanes.hparams.epochs)) for group in groups)) as monitor:
+        return trials.run_groups(groups, train_data(dataset), splits, settings, monitor)
+
+
+def finish(name: str, options: Options) -> None:
+    """Delete the checkpoints of a study whose results are on the disk."""
+    checkpoints.remove_folder(_folder(name, options))
+
+
+def is_writer() -> bool:
+    """Whether this process is the one that tests, writes and prints."""
+    return jax.process_index() == 0
+
+
+def costs(runs: Sequence[trials.Results], started: float) -> dict[str, float]:
+    """Where the time went, for the provenance of a study."""
+    return {
+        "compile_seconds": sum(run.compile_seconds for run in runs),
+        "train_seconds": sum(run.train_seconds for run in runs),
+        "wall_seconds": time.perf_counter() - started,
+        "peak_host_bytes": _peak_host_bytes(),
+    }
+
+
+@contextlib.contextmanager
+def progress_bar(title: str, epochs: int) -> Iterator[trials.Monitor]:
+    """A monitor for the engine: a bar over lane-epochs on stderr. The first Ctrl-C stops cleanly after the call."""
+    bar = tqdm(total=epochs, desc=title, dynamic_ncols=True, bar_format=_BAR, disable=not is_writer())
+    stop = threading.Event()
+
+    def log(line: str) -> None:
+        tqdm.write(line, file=sys.stderr)
+        bar.start_t = time.time()  # the time left should not count the compiler's
+
+    def report(progress: trials.Progress) -> None:
+        bar.total, bar.n = progress.epochs_done + progress.epochs_left, progress.epochs_done
+        bar.set_postfix_str(
+            f"{progress.group}, epoch {progress.epoch}, lanes {progress.running}/{progress.lanes}, "
+            f"train {progress.train_loss:.4f}, val {progress.validation_loss:.4f}, "
+            f"{progress.images_per_second:,.0f} images/s"
+        )
+
+    def interrupt(signum: int, frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        log("stopping after this segment; press Ctrl-C again to stop at once")
+
+    previous = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield trials.Monitor(report, log, stop.is_set)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+        bar.close()
+
+
+def dry_run(options: Options, dataset: Dataset, groups: Sequence[Group], splits: Splits) -> None:
+    """Print what a study would do: a row for each group, and the memory of the largest (whose program is compiled)."""
+    settings = trials.Settings(segment=options.segment, lanes_per_call=options.lanes_per_call)
+    runs = trials.start(groups, train_data(dataset), splits, settings)
+    images = [int(run.budget.sum()) * run.steps * run.group.plan.batch_size for run in runs]
+    rows = [
+        (
+            run.group.name,
+            str(len(run.budget)),
+            str(run.lanes_per_call),
+            str(run.steps),
+            f"{run.budget.sum():,}",
+            f"{n:,}",
+        )
+        for run, n in zip(runs, images, strict=True)
+    ]
+    largest = max(runs, key=lambda run: run.group.plan.batch_size * tree_size(run.store.best_params) // len(run.budget))
+    memory = _peak_host_bytes() + largest.memory() + sum(tree_size(run.store) for run in runs if run is not largest)
+    header = ("group", "lanes", "at a time", "steps/epoch", "lane-epochs", "images")
+    total = f"{sum(images):,} images in all; about {memory / 2**30:.2f} GiB of memory at the peak"
+    print_table("Groups, a program each", header, rows, total)
+
+
+def _folder(name: str, options: Options) -> Path:
+    return options.out / f"{name}.checkpoints"
+
+
+def _identity(
+    options: Options, dataset: Dataset, groups: Sequence[Group], splits: Splits, patience: int | None
+) -> dict[str, Any]:
+    """All that decides the numbers of a run, as plain values; the long ones as digests."""
+
+    def digest(tree: object) -> str:
+        content = hashlib.sha256()
+        for leaf in jax.tree.leaves(tree):
+            content.update(leaf.encode() if isinstance(leaf, str) else np.ascontiguousarray(leaf).tobytes())
+        return content.hexdigest()[:16]
+
+    return {name: value for name, value in plain(options).items() if name not in _NOT_IDENTITY} | {
+        "lanes": digest([group.lanes for group in groups]),
+        "programs": digest([f"{group.name} {group.plan}" for group in groups]),
+        "splits": digest(splits),
+        "patience": patience,
+        "dataset_sha256": dataset.digest,
+        "processes": jax.process_count(),
+        "backend": jax.default_backend(),
+        "ae_jax": ae_jax.__version__,
+        "jax": jax.__version__,
+    }
+
+
+def _open_checkpoints(folder: Path, options: Options, identity: dict[str, Any]) -> None:
+    """Process 0 makes or checks the folder; if it refuses, every process ends with an error."""
+    refusal = None
+    if is_writer():
+        try:
+            checkpoints.open_folder(folder, identity, options.resume)
+        except UsageError as error:
+            refusal = error
+    if jax.process_count() > 1 and multihost_utils.broadcast_one_to_all(np.int32(refusal is not None)):
+        refusal = refusal or UsageError("process 0 refused the checkpoints")
+    if refusal is not None:
+        raise refusal
+
+
+def _peak_host_bytes() -> int:
+    """The most memory this process has held so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
