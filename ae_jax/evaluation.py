@@ -13,8 +13,19 @@ from jax import Array
 from ae_jax import losses
 from ae_jax.corruptions import Corruption
 from ae_jax.models import Autoencoder
-from ae_jax.training import EVALUATION_BATCH, lane_map
-from ae_jax.types import PyTree
+from ae_jax.objectives import Objective
+from ae_jax.training import EVALUATION_BATCH, Data, evaluate, lane_map
+from ae_jax.types import HParams, PyTree
+
+
+@functools.partial(jax.jit, static_argnames="objective")
+def score(objective: Objective, params: PyTree, hparams: HParams, key: Array, data: Data) -> dict[str, Array]:
+    """Loss and metrics of every lane on all of ``data``, exact means over examples: ``[lanes]`` each.
+
+    ``params`` and ``hparams`` have a leading lane axis. Every lane draws from the same ``key``, which is consumed.
+    """
+    indices = jnp.arange(data.labels.shape[0])
+    return lane_map(lambda params, hparams: evaluate(objective, params, hparams, key, data, indices), params, hparams)
 
 
 @functools.partial(jax.jit, static_argnames="model")

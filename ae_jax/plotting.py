@@ -6,7 +6,8 @@ and which budget a figure shows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ import numpy as np
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402  (the backend is chosen before pyplot is imported)
 from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.ticker import NullFormatter  # noqa: E402
 
 STYLE = {
     "figure.dpi": 150,
@@ -88,17 +90,25 @@ def line_plot(
 
 
 def scatter_grid(
-    path: Path, columns: Mapping[str, np.ndarray], y: np.ndarray, *, ylabel: str, title: str, caption: str = ""
+    path: Path,
+    columns: Mapping[str, np.ndarray],
+    y: np.ndarray,
+    *,
+    log_x: Collection[str],
+    ylabel: str,
+    title: str,
+    caption: str = "",
 ) -> list[Path]:
-    """``y [points]`` against each column ``[points]``, a panel each; wide positive ranges get a logarithmic axis."""
+    """``y [points]`` against each column ``[points]``, a panel each; those in ``log_x`` on a logarithmic axis."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
-            1, len(columns), figsize=(1.2 + 2.9 * len(columns), 3.4), sharey=True, squeeze=False
+            1, len(columns), figsize=(2.4 + 2.6 * len(columns), 3.4), sharey=True, squeeze=False
         )
         for panel, (name, x) in zip(axes[0], columns.items(), strict=True):
             panel.scatter(x, y, s=14, alpha=0.7, color=plt.cm.viridis(0.25), linewidths=0)
-            if x.min() > 0 and x.max() / x.min() >= 20:
+            if name in log_x:
                 panel.set_xscale("log")
+                panel.xaxis.set_minor_formatter(NullFormatter())
             panel.set_xlabel(name.replace("_", " "))
         axes[0, 0].set_ylabel(ylabel)
         figure.suptitle(title, fontsize=10)
@@ -106,17 +116,20 @@ def scatter_grid(
         return save_figure(figure, path)
 
 
-def parallel_coordinates(path: Path, columns: Mapping[str, np.ndarray], *, title: str) -> Path:
-    """An interactive page: an axis for each column ``[trials]``, coloured by the last; wide ranges as log10."""
+def parallel_coordinates(path: Path, columns: Mapping[str, np.ndarray], *, log: Collection[str], title: str) -> Path:
+    """An interactive page: an axis for each column ``[trials]``, those in ``log`` as log10, coloured by the last."""
     from plotly import graph_objects
 
     def dimension(name: str, values: np.ndarray) -> dict:
-        if values.min() > 0 and values.max() / values.min() >= 20:
-            return {"label": f"log10 {name}", "values": np.log10(values)}
-        return {"label": name, "values": values}
+        label = name.replace("_", " ")
+        return (
+            {"label": f"log10 {label}", "values": np.log10(values)}
+            if name in log
+            else {"label": label, "values": values}
+        )
 
     finite = np.isfinite(np.stack(list(columns.values()))).all(0)
-    columns = {name.replace("_", " "): values[finite] for name, values in columns.items()}
+    columns = {name: values[finite] for name, values in columns.items()}
     *_, colour = columns.values()
     line = {"color": colour, "colorscale": "Viridis", "showscale": True}
     figure = graph_objects.Figure(
@@ -150,4 +163,5 @@ def image_sheet(
 
 def _caption(figure: Figure, caption: str) -> None:
     if caption:
-        figure.supxlabel(caption, fontsize=6.5, color="0.4")
+        width = int(26 * figure.get_figwidth())  # characters of this size that fit the figure
+        figure.supxlabel(textwrap.fill(caption, width), fontsize=6.5, color="0.4")

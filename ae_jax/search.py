@@ -17,7 +17,7 @@ from ae_jax.engine import Group
 from ae_jax.lanes import HALVED
 from ae_jax.objectives import Objective
 from ae_jax.trials import Results, make_lanes
-from ae_jax.types import HParams, Plan, PyTree, UsageError, hparams
+from ae_jax.types import HParams, Plan, UsageError, hparams
 
 Prior = Callable[[Array, int], np.ndarray]  # (key, n) -> n draws; consumes the key
 Trials = dict[str, np.ndarray]  # hyper-parameter -> [trials]
@@ -164,12 +164,12 @@ def collect(search: Search, results: Sequence[Results]) -> Outcome:
     )
 
 
-def trial_params(search: Search, results: Sequence[Results], trial: int) -> tuple[Group, PyTree]:
-    """The group of a trial and its parameters, a leading axis over folds."""
-    for group, result in zip(search.groups, results, strict=True):
+def trial_lanes(search: Search, trial: int) -> tuple[int, np.ndarray]:
+    """The number of a trial's group and its lanes there, a lane for each fold."""
+    for number, group in enumerate(search.groups):
         lanes = np.flatnonzero(group.lanes.trial == trial)
         if lanes.size:
-            return group, jax.tree.map(lambda leaf, lanes=lanes: leaf[lanes], result.params)
+            return number, lanes
     raise UsageError(f"trial {trial} is not among the {count(search.trials)} trials of this search")
 
 

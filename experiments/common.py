@@ -149,9 +149,9 @@ def load(options: Options, budget: Budget) -> Dataset:
     return dataset if budget.limit is None else data.limit(dataset, budget.limit)
 
 
-def train_data(dataset: Dataset) -> Data:
-    """The training images as the engine takes them."""
-    return Data(jnp.asarray(dataset.train_images), jnp.asarray(dataset.train_labels, jnp.int32))
+def on_device(images: np.ndarray, labels: np.ndarray) -> Data:
+    """Examples as the engine takes them."""
+    return Data(jnp.asarray(images), jnp.asarray(labels, jnp.int32))
 
 
 def unit_images(images: np.ndarray) -> jax.Array:

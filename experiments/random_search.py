@@ -30,6 +30,7 @@ from ae_jax.types import Plan, UsageError
 from experiments import common, running, tables
 
 STUDY = "random_search"
+LOG = {"learning_rate", "l2"}  # drawn on logarithmic axes
 
 
 def build(latent=4, conv1=8, conv2=16, conv3=32, hidden=64, batch_size=512, optimizer="adam") -> tuple[Objective, Plan]:
@@ -152,8 +153,11 @@ def study(options: Options) -> None:
     if not np.isfinite(outcome.score[outcome.ranking[0]]):
         raise UsageError("every trial diverged: narrow the priors towards smaller learning rates")
     best = int(outcome.ranking[0])
-    _, params = search.trial_params(plan, runs, best)
-    test = _test(plan, best, params, dataset)
+    number, lanes = search.trial_lanes(plan, best)
+    objective, group = plan.groups[number].objective, plan.groups[number].lanes
+    params, numbers = jax.tree.map(lambda leaf: leaf[lanes], (runs[number].params, group.hparams))
+    test_data = common.on_device(dataset.test_images, dataset.test_labels)
+    test = evaluation.score(objective, params, numbers, jax.random.key(options.seed), test_data)["loss"]
     arrays = {f"trial_{name}": values for name, values in plan.trials.items()}
     arrays |= outcome._asdict() | {"best_test_mse": test}
     arrays |= {f"best_params/{path}": leaf for path, leaf in flatten_dict(params["params"], sep="/").items()}
@@ -180,18 +184,6 @@ def _plan(options: Options, chosen: Study, budget: common.Budget) -> search.Sear
     return search.plan_search(drawn, build, seed=options.seed, folds=chosen.folds)
 
 
-def _test(plan: search.Search, best: int, params, dataset) -> np.ndarray:
-    """Test MSE of the best trial, one for each of its folds."""
-    statics = {name: plan.trials[name][best].item() for name in plan.trials if name in tables.static_names(build)}
-    model = conv_autoencoder(
-        statics.get("latent", 4),
-        (statics.get("conv1", 8), statics.get("conv2", 16), statics.get("conv3", 32)),
-        statics.get("hidden", 64),
-    )
-    images = common.unit_images(dataset.test_images)
-    return evaluation.reconstruction_error(model, params, images, images)
-
-
 def draw(npz: Path) -> list[Path]:
     """Fig. 1 of report A, a scatter for each hyper-parameter, curves, parallel coordinates: from the npz alone."""
     arrays, meta = results.load(npz, STUDY)
@@ -199,17 +191,17 @@ def draw(npz: Path) -> list[Path]:
     caption, stem = meta["caption"], npz.with_suffix("").name
     score = arrays["score"]
     paths = plotting.scatter_grid(
-        npz.with_name(f"{stem}_scatter"), drawn, score, ylabel="validation MSE per pixel",
+        npz.with_name(f"{stem}_scatter"), drawn, score, log_x=LOG, ylabel="validation MSE per pixel",
         title="Validation error against each hyper-parameter", caption=caption,
     )  # fmt: skip
     if "l2" in drawn:
         paths += plotting.scatter_grid(
-            npz.with_name(f"{stem}_fig1_l2"), {"l2": drawn["l2"]}, score, ylabel="validation MSE per pixel",
+            npz.with_name(f"{stem}_fig1_l2"), {"l2": drawn["l2"]}, score, log_x=LOG, ylabel="validation MSE per pixel",
             title="Fig. 1  Error against the L2 penalty", caption=caption,
         )  # fmt: skip
     paths.append(
         plotting.parallel_coordinates(
-            npz.with_name(f"{stem}_parallel.html"), drawn | {"validation MSE": score}, title=caption
+            npz.with_name(f"{stem}_parallel.html"), drawn | {"validation MSE": score}, log=LOG, title=caption
         )
     )
     return paths

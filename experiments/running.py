@@ -23,7 +23,7 @@ from ae_jax import checkpoints, trials
 from ae_jax.engine import Group, steps_per_epoch
 from ae_jax.lanes import Splits
 from ae_jax.types import Dataset, UsageError, tree_size
-from experiments.common import Options, plain, print_table, train_data
+from experiments.common import Options, on_device, plain, print_table
 
 _BAR = "{desc}: {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} epochs [{elapsed}<{remaining}{postfix}]"
 # Options that do not decide the numbers, so that a run may be resumed with others.
@@ -43,7 +43,9 @@ def train(
         steps_per_epoch(group.plan, splits)
     _open_checkpoints(folder, options, _identity(options, dataset, groups, splits, patience))
     with progress_bar(name, sum(int(np.sum(group.lanes.hparams.epochs)) for group in groups)) as monitor:
-        return trials.run_groups(groups, train_data(dataset), splits, settings, monitor)
+        return trials.run_groups(
+            groups, on_device(dataset.train_images, dataset.train_labels), splits, settings, monitor
+        )
 
 
 def finish(name: str, options: Options) -> None:
@@ -101,7 +103,7 @@ def progress_bar(title: str, epochs: int) -> Iterator[trials.Monitor]:
 def dry_run(options: Options, dataset: Dataset, groups: Sequence[Group], splits: Splits) -> None:
     """Print what a study would do: a row for each group, and the memory of the largest (whose program is compiled)."""
     settings = trials.Settings(segment=options.segment, lanes_per_call=options.lanes_per_call)
-    runs = trials.start(groups, train_data(dataset), splits, settings)
+    runs = trials.start(groups, on_device(dataset.train_images, dataset.train_labels), splits, settings)
     images = [int(run.budget.sum()) * run.steps * run.group.plan.batch_size for run in runs]
     rows = [
         (

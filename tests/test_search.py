@@ -107,8 +107,8 @@ def test_results_come_back_by_trial_and_the_diverged_rank_last(data):
     assert outcome.ranking.tolist() == [1, 3, 0, 2]
     assert outcome.score[2] == np.inf
     np.testing.assert_allclose(outcome.score[1], outcome.validation_loss[1, :, 3].mean(), rtol=1e-6)
-    group, params = search.trial_params(plan, runs, 1)
-    assert group.name == "latent=3"
-    assert jax.tree.leaves(params)[0].shape[0] == 2
+    number, lanes = search.trial_lanes(plan, 3)
+    assert plan.groups[number].name == "latent=3"
+    assert lanes.tolist() == [2, 3]  # its two folds, behind those of trial 1
     with pytest.raises(UsageError, match="trial 9"):
-        search.trial_params(plan, runs, 9)
+        search.trial_lanes(plan, 9)
