@@ -14,7 +14,7 @@ from ae_jax import losses
 from ae_jax.corruptions import Corruption
 from ae_jax.models import Autoencoder
 from ae_jax.objectives import Objective
-from ae_jax.training import EVALUATION_BATCH, Data, evaluate, lane_map
+from ae_jax.training import PADDING, Data, evaluate, evaluation_batches, lane_map
 from ae_jax.types import HParams, PyTree
 
 
@@ -46,11 +46,13 @@ def reconstruction_error(model: Autoencoder, params: PyTree, inputs: Array, targ
 @functools.partial(jax.jit, static_argnames="model")
 def _reconstruction_error(model: Autoencoder, params: PyTree, inputs: Array, targets: Array) -> Array:
     def lane_error(lane: PyTree) -> Array:
-        def error(pair: tuple[Array, Array]) -> Array:
-            image, target = pair
-            return losses.mean_squared_error(model.apply(lane, image[None]), target[None])[0]
+        def batch_error(rows: Array) -> Array:
+            error = losses.mean_squared_error(model.apply(lane, inputs[rows]), targets[rows])
+            return jnp.where(rows == PADDING, 0.0, error).sum()
 
-        return jax.lax.map(error, (inputs, targets), batch_size=EVALUATION_BATCH).mean()
+        return jax.lax.map(batch_error, batches).sum() / len(inputs)
+
+    batches = evaluation_batches(jnp.arange(len(inputs)))
 
     return lane_map(lane_error, params)
 

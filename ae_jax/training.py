@@ -125,6 +125,14 @@ def train_epoch(
     return state, step_losses.mean()
 
 
+def evaluation_batches(indices: Array) -> Array:
+    """``indices [n]`` as ``[batches, size]`` of about equal batches, the last one padded."""
+    batches = max(1, math.ceil(indices.shape[0] / EVALUATION_BATCH))
+    size = math.ceil(indices.shape[0] / batches)
+    padded = jnp.pad(indices, (0, batches * size - indices.shape[0]), constant_values=PADDING)
+    return padded.reshape(batches, size)
+
+
 def evaluate(
     objective: Objective, params: PyTree, hparams: HParams, key: Array, data: Data, indices: Array
 ) -> dict[str, Array]:
@@ -132,9 +140,7 @@ def evaluate(
 
     No dropout, no partial-batch bias. Consumes ``key``, which stochastic objectives draw from.
     """
-    batches = max(1, math.ceil(indices.shape[0] / EVALUATION_BATCH))
-    size = math.ceil(indices.shape[0] / batches)
-    padded = jnp.pad(indices, (0, batches * size - indices.shape[0]), constant_values=PADDING)
+    batches = evaluation_batches(indices)
 
     def score(_, inputs: tuple[Array, Array]):
         batch_indices, batch_key = inputs
@@ -143,5 +149,5 @@ def evaluate(
         counted = batch_indices != PADDING
         return None, {name: jnp.where(counted, v, 0.0).sum() for name, v in {"loss": loss, **metrics}.items()}
 
-    _, sums = jax.lax.scan(score, None, (padded.reshape(batches, size), jax.random.split(key, batches)))
+    _, sums = jax.lax.scan(score, None, (batches, jax.random.split(key, len(batches))))
     return {name: values.sum() / jnp.sum(indices != PADDING) for name, values in sums.items()}

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import tyro
 
-from benchmarks import step
+from benchmarks import lanes, step
 
-BENCHMARKS = {"step": step}
+BENCHMARKS = {"step": step, "lanes": lanes}
 
 
 def main(repeats: int = 7, out: Path = Path("results/benchmarks")) -> None:

@@ -8,7 +8,6 @@ import importlib.metadata
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -139,18 +138,9 @@ def _processor() -> str:
 
 
 def save(path: Path, meta: dict[str, Any], measurements: list[dict[str, Any]]) -> None:
-    """Write the result file: to a temporary name, synced, then renamed."""
+    """Write the result file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        try:
-            json.dump({"meta": meta, "measurements": measurements}, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-            Path(file.name).chmod(0o644)
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    results.write_atomically(path, json.dumps({"meta": meta, "measurements": measurements}, indent=1).encode())
 
 
 def compare(paths: tuple[Path, Path]) -> None:

@@ -38,9 +38,7 @@ class Options:
     out: Path = Path("results")
     """Folder for the npz, the figures and, while it runs, the checkpoints."""
     seed: int = 0
-    """Seed of the first run; further runs count on from it."""
-    seeds: int | None = None
-    """Number of runs with different seeds, for error bars."""
+    """Seed of the first lane; further lanes count on from it."""
     epochs: int | None = None
     """Override the budget's number of epochs."""
     batch_size: int | None = None
@@ -117,9 +115,9 @@ def _fail(message: str) -> None:
 
 
 def _check(options: Options) -> None:
-    for name in ("seeds", "epochs", "batch_size", "limit", "segment", "lanes_per_call", "num_processes"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
+    counts = ("seeds", "trials", "top", "epochs", "batch_size", "limit", "segment", "lanes_per_call", "num_processes")
+    for name, value in given(options, *counts).items():
+        if value < 1:
             raise UsageError(f"--{name.replace('_', '-')} {value} is not allowed: give a whole number of at least 1")
     if not 0 <= options.seed <= LARGEST_SEED:
         raise UsageError(f"--seed {options.seed} is not allowed: give a whole number from 0 to {LARGEST_SEED}")
@@ -139,8 +137,8 @@ def resolve(options: Options, budgets: dict[str, dict[str, Budget]]) -> Budget:
 
 
 def given(options: Options, *names: str) -> dict[str, Any]:
-    """Those of the named options that the command line gave."""
-    return {name: value for name in names if (value := getattr(options, name)) is not None}
+    """Those of the named options that the command line gave; a study need not have them all."""
+    return {name: value for name in names if (value := getattr(options, name, None)) is not None}
 
 
 def load(options: Options, budget: Budget) -> Dataset:
@@ -163,8 +161,8 @@ def describe(options: Options, budget: Budget, dataset: Dataset) -> str:
     """The caption that every figure and table of a run carries: which data, which budget."""
     name = "MNIST" if dataset.name == "mnist" else "embedded digits (not MNIST)"
     sizes = f"{len(dataset.train_images):,} training and {len(dataset.test_images):,} test images"
-    numbers = f"{budget.epochs} epochs, batch {budget.batch_size}, {budget.seeds} seed(s)"
-    return f"{name}, {sizes}; budget {options.budget}: {numbers}"
+    seeds = f", {budget.seeds} seeds" if budget.seeds > 1 else ""
+    return f"{name}, {sizes}; budget {options.budget}: {budget.epochs} epochs, batch {budget.batch_size}{seeds}"
 
 
 def comparable(options: Options, dataset: Dataset) -> bool:

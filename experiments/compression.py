@@ -53,6 +53,8 @@ BUDGETS = {
 class Options(common.Options):
     """Compression study: test error against latent dimension, clean, noisy and occluded."""
 
+    seeds: int | None = None
+    """Number of runs with different seeds, for error bars."""
     learning_rate: float | None = None
     """Learning rate. The default, as of the next two, is the best of the report's random search; on digits, ours."""
     l2: float | None = None

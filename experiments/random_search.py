@@ -174,8 +174,6 @@ def study(options: Options) -> None:
 
 
 def _plan(options: Options, chosen: Study, budget: common.Budget) -> search.Search:
-    if options.trials is not None and options.trials < 1:
-        raise UsageError(f"--trials {options.trials} is not allowed: give a whole number of at least 1")
     if options.trials_from is not None:
         drawn = tables.read_trials(options.trials_from, build, limit=options.trials)
     else:
