@@ -7,7 +7,7 @@ OUT ?= results/demo
 .PHONY: demo test test-peers lint bench clean
 
 demo: $(VENV)/.installed
-	$(BIN)/python -m experiments.compression --dataset digits --budget quick --out $(OUT)
+	$(BIN)/python -m experiments.compression --dataset digits --budget quick --out $(OUT) --resume
 
 test: $(VENV)/.installed-test lint
 	$(BIN)/python -m pytest -m "not peers"
@@ -20,14 +20,14 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 
 bench: $(VENV)/.installed-peers
-	$(BIN)/python -m benchmarks.step
+	$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ae-jax needs Python 3.11 or newer; name one with make PYTHON=...")'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "no virtual environment could be made: install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ def open_folder(folder: Path, identity: dict[str, Any], resume: bool) -> None:
     identity = json.loads(json.dumps(identity))  # tuples become lists, as they will be when read back
     path = folder / IDENTITY
     if not path.exists():
+        remove_folder(folder)  # lanes without an identity could be anybody's
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(identity, indent=1).encode())
         return
@@ -63,7 +66,10 @@ def save(path: Path, tree: PyTree) -> None:
 
 
 def load(path: Path, like: PyTree) -> PyTree | None:
-    """The newest intact checkpoint at ``path`` with the structure of ``like``; None if there is none."""
+    """The newest intact checkpoint at ``path`` with the structure of ``like``; None if there is none.
+
+    A damaged file is deleted with a warning.
+    """
     for candidate in (path, _previous(path)):
         try:
             content = candidate.read_bytes()
@@ -72,12 +78,17 @@ def load(path: Path, like: PyTree) -> PyTree | None:
         digest, payload = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
         if hashlib.sha256(payload).digest() == digest:
             return serialization.from_bytes(like, payload)
+        warnings.warn(f"{candidate} is damaged: going on from the checkpoint before it", stacklevel=2)
+        candidate.unlink()
     return None
 
 
 def remove_folder(folder: Path) -> None:
-    """Delete the checkpoints of a finished search."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Delete the checkpoints of a finished search, at once: under another name first."""
+    if folder.exists():
+        doomed = folder.with_name(f".{folder.name}.{os.getpid()}")
+        folder.replace(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
 
 
 def _previous(path: Path) -> Path:

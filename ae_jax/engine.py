@@ -6,6 +6,7 @@ copy of rows. The host loop over groups is in ``trials``; the compiled program i
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import warnings
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from ae_jax import checkpoints
 from ae_jax.lanes import RUNNING, Epoch, Limits, Splits, init_lanes, run_segment
 from ae_jax.objectives import Objective
 from ae_jax.training import PADDING, Data
-from ae_jax.types import HParams, Plan, PyTree, UsageError
+from ae_jax.types import HParams, Plan, PyTree, UsageError, tree_size
 
 
 class Lanes(NamedTuple):
@@ -42,6 +43,40 @@ class Group(NamedTuple):
     lanes: Lanes
 
 
+class Halving(NamedTuple):
+    """Synchronous successive halving (Li et al. 2020): at epochs ``first * factor**i`` the best 1/factor go on."""
+
+    first: int
+    factor: int = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How the engine runs, whatever it runs.
+
+    segment: epochs between two returns to the host.
+    patience: epochs without a lower validation loss before a lane is stopped; None trains to the end.
+    halving: successive halving over all trials of the search; None keeps every trial.
+    lanes_per_call: lanes in one call; None is one per device on CPUs and as many as fit on an accelerator.
+    checkpoint_folder: where lanes are kept after every call and looked for at the start; None keeps nothing.
+
+    Raises UsageError for an impossible number.
+    """
+
+    segment: int = 5
+    patience: int | None = None
+    halving: Halving | None = None
+    lanes_per_call: int | None = None
+    checkpoint_folder: Path | None = None
+
+    def __post_init__(self):
+        for name in ("segment", "patience", "lanes_per_call"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise UsageError(f"{name} {value} is not allowed: it must be at least 1")
+        if self.halving is not None and (self.halving.first < 1 or self.halving.factor < 2):
+            raise UsageError(f"halving {tuple(self.halving)} is not allowed: first epoch at least 1, factor at least 2")
+
+
 class Cost(NamedTuple):
     """What calls have cost: seconds of training, seconds of compiling, images trained on."""
 
@@ -57,22 +92,28 @@ class GroupRun:
     """
 
     def __init__(
-        self, index: int, group: Group, data: Data, splits: Splits, mesh: Mesh, segment: int,
-        lanes_per_call: int | None, checkpoint_folder: Path | None, log: Callable[[str], None],
+        self, index: int, group: Group, data: Data, splits: Splits, mesh: Mesh, settings: Settings,
+        log: Callable[[str], None],
     ):  # fmt: skip
-        self.group, self.data, self.splits, self.mesh, self.segment, self.log = group, data, splits, mesh, segment, log
+        self.group, self.data, self.splits, self.mesh, self.log = group, data, splits, mesh, log
+        self.segment, folder = settings.segment, settings.checkpoint_folder
         self.steps = steps_per_epoch(group.plan, splits)
         self.budget = np.asarray(group.lanes.hparams.epochs)
         self.cost = Cost()
-        self._prefix = None if checkpoint_folder is None else checkpoint_folder / f"group{index:03d}"
+        self._prefix = None if folder is None else folder / f"group{index:03d}"
         self._programs: dict[int, jax.stages.Compiled] = {}
         count = len(self.budget)
-        wanted = lanes_per_call or (mesh.size if jax.default_backend() == "cpu" else count)
+        wanted = settings.lanes_per_call or (mesh.size if jax.default_backend() == "cpu" else count)
         self.lanes_per_call = self._whole_mesh(min(wanted, count))
         self.owned = np.arange(count) % jax.process_count() == jax.process_index()
         self.curves = Epoch(*np.full((2, count, int(self.budget.max())), np.nan, np.float32))
         self.store = _to_host(init_lanes(group.objective, group.plan, group.lanes.seed, group.lanes.hparams))
         self._restore()
+
+    @property
+    def monitored(self) -> np.ndarray:
+        """The curves that early stopping and ranking look at, ``[lanes, epochs]``."""
+        return self.curves.validation_loss if self.splits.validation.shape[1] else self.curves.train_loss
 
     def runnable(self, until: int) -> np.ndarray:
         """Ids of this process's lanes that have epochs to train before ``until``, those furthest behind first."""
@@ -82,7 +123,7 @@ class GroupRun:
     def call(self, ids: np.ndarray, patience: int, until: int) -> np.ndarray:
         """Train the first of the lanes ``ids``, as many as a call takes, for a segment; returns the ids trained."""
         size = self.lanes_per_call
-        while (smaller := self._whole_mesh(size // 4)) < size and smaller >= len(ids):
+        while (smaller := self._whole_mesh(size // 2)) < size and smaller >= len(ids):
             size = smaller  # worth compiling another program for
         ids = ids[:size]
         arguments = self._arguments(np.pad(ids, (0, size - len(ids)), mode="edge"), patience, until)
@@ -127,7 +168,7 @@ class GroupRun:
         """Bytes this group needs at its peak: lanes at rest, data, and what its program asks for (compiles it)."""
         ids = np.zeros(self.lanes_per_call, int)
         analysis = self._program(self.lanes_per_call, self._arguments(ids, 1, 1)).memory_analysis()
-        rest = sum(leaf.nbytes for leaf in jax.tree.leaves((self.store, self.curves)))
+        rest = tree_size((self.store, self.curves))
         return rest + analysis.temp_size_in_bytes + analysis.argument_size_in_bytes + analysis.output_size_in_bytes
 
     def _program(self, size: int, arguments: tuple) -> jax.stages.Compiled:

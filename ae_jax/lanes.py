@@ -16,7 +16,7 @@ from jax import Array
 from jax.sharding import Mesh, PartitionSpec
 
 from ae_jax.objectives import Objective
-from ae_jax.training import Data, evaluate, init_state, lane_map, train_epoch
+from ae_jax.training import EVALUATION_STREAM, Data, evaluate, init_state, lane_map, stream_key, train_epoch
 from ae_jax.types import HParams, Plan, PyTree, TrainState
 
 RUNNING, DONE, STOPPED, DIVERGED, HALVED = range(5)
@@ -72,7 +72,7 @@ def lane_epoch(
     """One epoch of one lane, its validation, and what follows from it. A diverged lane keeps its last finite state."""
     train, train_loss = train_epoch(objective, plan, state.train, hparams, data, train_indices, steps)
     if validation_indices.shape[0]:
-        key = jax.random.fold_in(train.key, state.epoch)
+        key = stream_key(train.key, EVALUATION_STREAM, state.epoch)
         monitored = validation_loss = evaluate(objective, train.params, hparams, key, data, validation_indices)["loss"]
     else:
         monitored, validation_loss = train_loss, jnp.full((), jnp.nan)

@@ -13,6 +13,7 @@ import flax.linen as nn
 from jax import Array
 
 from ae_jax import layers
+from ae_jax.types import UsageError
 
 IMAGE_SIZE = 28
 Activation = Callable[[Array], Array]
@@ -147,7 +148,12 @@ class Autoencoder(nn.Module):
 
 
 def conv_autoencoder(latent: int, channels: tuple[int, ...] = (8, 16, 32), hidden: int = 64) -> Autoencoder:
-    """The convolutional autoencoder of reports A, B and C."""
+    """The convolutional autoencoder of reports A, B and C, with one to three convolutions.
+
+    Raises UsageError for another number of channels.
+    """
+    if not 1 <= len(channels) <= len(_STAGES):
+        raise UsageError(f"channels {channels} are not allowed: give one to {len(_STAGES)} numbers")
     return Autoencoder(ConvEncoder(latent, channels, hidden), ConvDecoder(channels, hidden))
 
 

@@ -71,7 +71,7 @@ def line_plot(
         colours = dict(zip((s.label for s in solid), plt.cm.viridis(np.linspace(0, 0.85, len(solid))), strict=True))
         for label, x, y, marker, dashed in series:
             runs = np.atleast_2d(y)
-            mean, deviation = runs.mean(0), runs.std(0)
+            mean, deviation = np.nanmean(runs, 0), np.nanstd(runs, 0)
             style = {"color": "0.45", "linestyle": "--"} if dashed else {"color": colours[label]}
             axes.plot(x, mean, marker=marker, markersize=4, label=label, **style)
             if len(runs) > 1:

@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
+import ae_jax
 from ae_jax.types import Dataset, UsageError
 
 SCHEMA = 1
@@ -34,7 +35,7 @@ def provenance(study: str, dataset: Dataset, config: dict[str, Any]) -> dict[str
         },
         "config": config,
         "versions": {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax", "optax", "numpy")}
-        | {"ae-jax": _own_version(), "python": platform.python_version()},
+        | {"ae-jax": ae_jax.__version__, "python": platform.python_version()},
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind} ({jax.default_backend()})",
         "git_commit": _git_commit(),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -87,12 +88,6 @@ def load(path: Path, study: str | None = None) -> tuple[dict[str, np.ndarray], d
     if study is not None and meta.get("study") != study:
         raise UsageError(f"{path}: results of the study {meta.get('study')!r}, expected those of {study!r}")
     return arrays, meta
-
-
-def _own_version() -> str:
-    from ae_jax import __version__
-
-    return __version__
 
 
 def _git_commit() -> str:

@@ -6,6 +6,8 @@ become lanes of one program; all others are shapes or kinds, and trials that dif
 
 from __future__ import annotations
 
+import inspect
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -38,7 +40,7 @@ def log_uniform(low: float, high: float) -> Prior:
 
 def integer_uniform(low: int, high: int) -> Prior:
     """Uniform over the integers low, ..., high, both included."""
-    whole = isinstance(low, int) and isinstance(high, int)
+    whole = isinstance(low, numbers.Integral) and isinstance(high, numbers.Integral)
     _require(whole and low <= high, f"integer_uniform({low}, {high})", "whole numbers with low <= high")
     return lambda key, n: np.asarray(jax.random.randint(key, (n,), low, high + 1), np.int64)
 
@@ -50,7 +52,10 @@ def choice(values: Sequence[Any], p: Sequence[float] | None = None) -> Prior:
     weights = np.full(len(values), 1 / len(values)) if p is None else np.asarray(p, np.float64)
     proper = weights.shape == (len(values),) and (weights >= 0).all() and np.isclose(weights.sum(), 1)
     _require(proper, name, "a probability for each value, none negative, with sum 1")
-    return lambda key, n: np.asarray(values)[np.asarray(jax.random.choice(key, len(values), (n,), p=weights))]
+    table = np.asarray(values)
+    if table.ndim != 1:  # such as tuples of channels
+        table = np.fromiter(values, object)
+    return lambda key, n: table[np.asarray(jax.random.choice(key, len(values), (n,), p=weights))]
 
 
 def constant(value: Any) -> Prior:
@@ -58,14 +63,17 @@ def constant(value: Any) -> Prior:
     return lambda key, n: np.full(n, value)
 
 
-def sample(key: Array, space: Mapping[str, Prior], n: int) -> Trials:
-    """``n`` independent draws from every prior. Consumes ``key``; the order of ``space`` does not matter.
+def sample(key: Array, space: Mapping[str, Prior | Any], n: int) -> Trials:
+    """``n`` independent draws from every prior; a plain value in ``space`` stands for :func:`constant`.
+
+    Consumes ``key``; the order of ``space`` does not matter.
 
     Raises UsageError for fewer than one trial.
     """
     _require(n >= 1, f"{n} trials", "at least one")
     keys = dict(zip(sorted(space), jax.random.split(key, len(space)), strict=True))
-    return {name: prior(keys[name], n) for name, prior in space.items()}
+    priors = {name: prior if callable(prior) else constant(prior) for name, prior in space.items()}
+    return {name: prior(keys[name], n) for name, prior in priors.items()}
 
 
 def count(trials: Trials) -> int:
@@ -98,23 +106,30 @@ def plan_search(
             that a search space may use besides the fields of ``HParams``.
         seed: a lane's seed is ``seed + trial * folds + fold``.
         folds: number of splits every trial is trained on.
+
+    Raises UsageError for a name that is neither, or a number out of its range.
     """
+    known = {*HParams._fields, *inspect.signature(build).parameters}
+    if unknown := trials.keys() - known:
+        raise UsageError(
+            f"unknown hyper-parameter {', '.join(sorted(unknown))}: choose among {', '.join(sorted(known))}"
+        )
     statics = [name for name in trials if name not in HParams._fields]
-    numbers = {name: values for name, values in trials.items() if name in HParams._fields}
+    per_lane = {name: values for name, values in trials.items() if name in HParams._fields}
     kinds: dict[tuple, list[int]] = {}
     for trial in range(count(trials)):
-        kinds.setdefault(tuple(trials[name][trial].item() for name in statics), []).append(trial)
+        kinds.setdefault(tuple(trials[name].tolist()[trial] for name in statics), []).append(trial)
     groups = []
     for kind, members in kinds.items():
         trial, fold = np.repeat(members, folds), np.tile(np.arange(folds), len(members))
         lanes = make_lanes(
-            hparams(**{name: values[trial] for name, values in numbers.items()}),
+            hparams(**{name: values[trial] for name, values in per_lane.items()}),
             seed + trial * folds + fold,
             fold,
             trial,
         )
         chosen = dict(zip(statics, kind, strict=True))
-        varying = [static for static in statics if len(np.unique(trials[static])) > 1]
+        varying = [static for static in statics if len(set(trials[static].tolist())) > 1]
         name = ", ".join(f"{static}={chosen[static]}" for static in varying) or "all trials"
         groups.append(Group(name, *build(**chosen), lanes))
     return Search(trials, groups, folds)

@@ -24,8 +24,8 @@ PADDING = -1  # an index that stands for no example
 EVALUATION_BATCH = 256  # examples scored at once, at most
 CACHED_EXAMPLES = 128  # examples whose activations fit a CPU's cache
 
-# The streams of random numbers of one run, each indexed by the step at which it is drawn.
-_STEP_STREAM, _SHUFFLE_STREAM = 0, 1
+# The streams of random numbers of one run, each indexed by the step or epoch at which it is drawn.
+STEP_STREAM, SHUFFLE_STREAM, EVALUATION_STREAM = range(3)
 
 
 class Data(NamedTuple):
@@ -33,6 +33,11 @@ class Data(NamedTuple):
 
     images: Array
     labels: Array
+
+
+def stream_key(key: Array, stream: int, index: Array) -> Array:
+    """The key of draw ``index`` of a stream of the run whose key is ``key``."""
+    return jax.random.fold_in(jax.random.fold_in(key, stream), index)
 
 
 def take(data: Data, indices: Array) -> Batch:
@@ -88,7 +93,7 @@ def train_step(
     objective: Objective, plan: Plan, state: TrainState, hparams: HParams, batch: Batch
 ) -> tuple[TrainState, Array]:
     """One optimizer step on the batch-mean loss; returns that loss, taken before the step."""
-    key = jax.random.fold_in(jax.random.fold_in(state.key, _STEP_STREAM), state.step)
+    key = stream_key(state.key, STEP_STREAM, state.step)
     loss, gradients = gradient(objective, state.params, key, batch, hparams)
     optimizer = optimizers.build(plan.optimizer, hparams)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
@@ -115,7 +120,7 @@ def train_epoch(
 
     Returns the new state and the mean of the step losses, which are those of the training mode.
     """
-    key = jax.random.fold_in(jax.random.fold_in(state.key, _SHUFFLE_STREAM), state.step)
+    key = stream_key(state.key, SHUFFLE_STREAM, state.step)
     batches = shuffle(key, indices)[: steps * plan.batch_size].reshape(steps, plan.batch_size)
 
     def step(state: TrainState, batch_indices: Array) -> tuple[TrainState, Array]:

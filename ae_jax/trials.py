@@ -6,56 +6,21 @@ training is a search with one lane. Lanes with the same objective and plan form 
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from ae_jax.engine import Group, GroupRun, Lanes
+from ae_jax.engine import Group, GroupRun, Halving, Lanes, Settings
 from ae_jax.lanes import DIVERGED, HALVED, RUNNING, Splits
 from ae_jax.objectives import Objective
 from ae_jax.training import PADDING, Data
 from ae_jax.types import HParams, Plan, PyTree, UsageError
 
 UNLIMITED = int(np.iinfo(np.int32).max)
-
-
-class Halving(NamedTuple):
-    """Synchronous successive halving (Li et al. 2020): at epochs ``first * factor**i`` the best 1/factor go on."""
-
-    first: int
-    factor: int = 3
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """How the engine runs, whatever it runs.
-
-    segment: epochs between two returns to the host.
-    patience: epochs without a lower validation loss before a lane is stopped; None trains to the end.
-    halving: successive halving over all trials of the search; None keeps every trial.
-    lanes_per_call: lanes in one call; None is one per device on CPUs and as many as fit on an accelerator.
-    checkpoint_folder: where lanes are kept after every call and looked for at the start; None keeps nothing.
-
-    Raises UsageError for an impossible number.
-    """
-
-    segment: int = 5
-    patience: int | None = None
-    halving: Halving | None = None
-    lanes_per_call: int | None = None
-    checkpoint_folder: Path | None = None
-
-    def __post_init__(self):
-        if self.segment < 1 or (self.patience is not None and self.patience < 1):
-            raise UsageError(f"segment {self.segment}, patience {self.patience}: both must be at least 1 epoch")
-        if self.halving is not None and (self.halving.first < 1 or self.halving.factor < 2):
-            raise UsageError(f"halving {tuple(self.halving)} is not allowed: first epoch at least 1, factor at least 2")
 
 
 class Progress(NamedTuple):
@@ -146,8 +111,7 @@ def start(
     devices = jax.local_devices()  # processes share lanes, not arrays
     mesh = jax.make_mesh((len(devices),), ("lanes",), axis_types=(AxisType.Auto,), devices=devices)
     data, splits = jax.device_put((data, splits), NamedSharding(mesh, PartitionSpec()))
-    options = mesh, settings.segment, settings.lanes_per_call, settings.checkpoint_folder, monitor.log
-    return [GroupRun(index, group, data, splits, *options) for index, group in enumerate(groups)]
+    return [GroupRun(index, group, data, splits, mesh, settings, monitor.log) for index, group in enumerate(groups)]
 
 
 def run_groups(
@@ -193,17 +157,27 @@ def _rungs(halving: Halving | None, last: int) -> list[int]:
 
 
 def _halve(runs: Sequence[GroupRun], rung: int, factor: int, monitor: Monitor) -> None:
-    """Of the trials that wait at ``rung``, keep the best 1/factor by the mean of their lanes' best losses."""
+    """Of the trials that were running at ``rung``, let the best 1/factor go on, judged by the mean of their lanes.
+
+    A lane counts with its lowest loss up to the rung, infinity if it had diverged. That is a function of the
+    curves alone, so that a resumed search, some of whose lanes are past the rung, judges as it did before.
+    """
     scores: dict[int, list[float]] = {}
-    waiting = [(run.store.status == RUNNING) & (run.store.epoch == rung) for run in runs]
-    for run, lanes in zip(runs, waiting, strict=True):
-        for trial, loss in zip(run.group.lanes.trial[lanes], run.store.best_loss[lanes], strict=True):
-            scores.setdefault(int(trial), []).append(float(loss))
-    ranking = sorted(scores, key=lambda trial: (np.mean(scores[trial]), trial))
+    competing = set()
+    for run in runs:
+        status, epoch = run.store.status, run.store.epoch
+        lowest = np.nanmin(np.c_[run.monitored[:, :rung], np.full(len(epoch), np.inf)], axis=1)
+        lowest[(status == DIVERGED) & (epoch <= rung)] = np.inf
+        judged = (epoch > rung) | ((epoch == rung) & np.isin(status, (RUNNING, HALVED)))
+        competing |= set(run.group.lanes.trial[judged].tolist())
+        for trial, loss in zip(run.group.lanes.trial.tolist(), lowest.tolist(), strict=True):
+            scores.setdefault(trial, []).append(loss)
+    ranking = sorted(competing, key=lambda trial: (np.mean(scores[trial]), trial))
     kept = ranking[: -(-len(ranking) // factor)]
     monitor.log(f"epoch {rung}: {len(kept)} of {len(ranking)} trials go on")
-    for run, lanes in zip(runs, waiting, strict=True):
-        leaving = lanes & ~np.isin(run.group.lanes.trial, kept)
+    for run in runs:
+        waiting = (run.store.status == RUNNING) & (run.store.epoch == rung)
+        leaving = waiting & ~np.isin(run.group.lanes.trial, kept)
         run.store.status[leaving] = HALVED
         run.save(np.flatnonzero(leaving))
 
@@ -227,8 +201,7 @@ def _progress(runs: Sequence[GroupRun], run: GroupRun, trained: np.ndarray) -> P
 
 def _results(run: GroupRun, keep_best: bool) -> Results:
     store, curves = run.store, run.curves
-    monitored = curves.validation_loss if run.splits.validation.shape[1] else curves.train_loss
-    score = store.best_loss if keep_best else monitored[np.arange(len(store.epoch)), store.epoch - 1]
+    score = store.best_loss if keep_best else run.monitored[np.arange(len(store.epoch)), store.epoch - 1]
     return Results(
         status=store.status,
         epochs=store.epoch,

@@ -47,8 +47,11 @@ class HParams(NamedTuple):
 def hparams(learning_rate=1e-3, l2=0.0, dropout=0.0, momentum=0.0, noise=0.0, epochs=1) -> HParams:
     """HParams from plain numbers or equally long sequences: float32 leaves, int32 ``epochs``.
 
-    Converting here keeps one dtype per leaf, so that a Python float never causes a second trace.
+    Converting here keeps one dtype per leaf, so that a Python float never causes a second trace. Raises
+    UsageError for a number of epochs that is not whole.
     """
+    if np.any(np.asarray(epochs) != np.asarray(epochs, np.int32)):
+        raise UsageError(f"epochs {epochs} is not allowed: give whole numbers")
     floats = [jnp.asarray(np.asarray(x, np.float32)) for x in (learning_rate, l2, dropout, momentum, noise)]
     return broadcast(HParams(*floats, epochs=jnp.asarray(np.asarray(epochs, np.int32))))
 

@@ -19,9 +19,11 @@ import numpy as np
 import tyro
 
 from ae_jax import data, results
+from ae_jax.lanes import STATUS_NAMES
 from ae_jax.training import Data
 from ae_jax.types import Dataset, UsageError
 
+LARGEST_COUNT = 100_000
 LARGEST_SEED = 2**31 - 1 - 10**6  # leaves room to count on from it
 
 
@@ -35,8 +37,8 @@ class Options:
     """Folder with the four IDX files of MNIST; AE_JAX_DATA says the same."""
     budget: Literal["quick", "full"] = "quick"
     """quick: seconds to a minute on two cores; full: the report's protocol."""
-    out: Path = Path("results")
-    """Folder for the npz, the figures and, while it runs, the checkpoints."""
+    out: Path | None = None
+    """Folder for the npz, the figures and, while it runs, the checkpoints; by default results/DATASET-BUDGET."""
     seed: int = 0
     """Seed of the first lane; further lanes count on from it."""
     epochs: int | None = None
@@ -52,7 +54,7 @@ class Options:
     lanes_per_call: int | None = None
     """Lanes trained in one call; the default is one per CPU device, or as many as fit an accelerator."""
     distributed: bool = False
-    """Join the other processes of this run; without the next three, the environment (SLURM, Open MPI) says how."""
+    """Join the other processes of this run; the environment (SLURM, Open MPI) says how, or the next three do."""
     coordinator: str | None = None
     """HOST:PORT of process 0."""
     num_processes: int | None = None
@@ -81,13 +83,14 @@ def main(options_type: type[O], study: Callable[[O], None]) -> None:
     value keeps none.
     """
     options = _parse(options_type)
+    if options.out is None:
+        options = dataclasses.replace(options, out=Path("results") / f"{options.dataset}-{options.budget}")
     programs = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(data.cache_dir() / "programs"))
     jax.config.update("jax_compilation_cache_dir", programs or None)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
     try:
         _check(options)
-        if options.distributed:
-            jax.distributed.initialize(options.coordinator, options.num_processes, options.process_id)
+        _join(options)
         study(options)
     except UsageError as error:
         _fail(str(error))
@@ -114,11 +117,26 @@ def _fail(message: str) -> None:
     sys.exit(2)
 
 
+def _join(options: Options) -> None:
+    """Join a distributed run, if this is one."""
+    how = options.coordinator, options.num_processes, options.process_id
+    if options.distributed or any(value is not None for value in how):
+        try:
+            jax.distributed.initialize(*how)
+        except (ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise UsageError(
+                f"cannot join a distributed run ({reason}): start it by SLURM or Open MPI, or give all of "
+                "--coordinator HOST:PORT --num-processes N --process-id I"
+            ) from error
+
+
 def _check(options: Options) -> None:
     counts = ("seeds", "trials", "top", "epochs", "batch_size", "limit", "segment", "lanes_per_call", "num_processes")
     for name, value in given(options, *counts).items():
-        if value < 1:
-            raise UsageError(f"--{name.replace('_', '-')} {value} is not allowed: give a whole number of at least 1")
+        if not 1 <= value <= LARGEST_COUNT:
+            option = name.replace("_", "-")
+            raise UsageError(f"--{option} {value} is not allowed: give a whole number from 1 to {LARGEST_COUNT}")
     if not 0 <= options.seed <= LARGEST_SEED:
         raise UsageError(f"--seed {options.seed} is not allowed: give a whole number from 0 to {LARGEST_SEED}")
     try:
@@ -157,17 +175,24 @@ def unit_images(images: np.ndarray) -> jax.Array:
     return jnp.asarray(images).astype(jnp.float32) / 255.0
 
 
-def describe(options: Options, budget: Budget, dataset: Dataset) -> str:
-    """The caption that every figure and table of a run carries: which data, which budget."""
+def study_key(options: Options) -> jax.Array:
+    """The key of what a study draws itself. A lane splits its own key in two, so the child 2 is still free."""
+    return jax.random.fold_in(jax.random.key(options.seed), 2)
+
+
+def describe(options: Options, dataset: Dataset, numbers: str) -> str:
+    """The caption that every figure and table of a run carries: which data, which budget, which ``numbers``."""
     name = "MNIST" if dataset.name == "mnist" else "embedded digits (not MNIST)"
     sizes = f"{len(dataset.train_images):,} training and {len(dataset.test_images):,} test images"
-    seeds = f", {budget.seeds} seeds" if budget.seeds > 1 else ""
-    return f"{name}, {sizes}; budget {options.budget}: {budget.epochs} epochs, batch {budget.batch_size}{seeds}"
+    return f"{name}, {sizes}; budget {options.budget}: {numbers}"
 
 
-def comparable(options: Options, dataset: Dataset) -> bool:
-    """Whether a run's figures may be set beside a report's: MNIST, all of it, by the full budget's numbers."""
-    overridden = given(options, "limit", "epochs", "batch_size")
+def comparable(options: Options, dataset: Dataset, *protocol: str) -> bool:
+    """Whether a run's figures may be set beside a report's: MNIST, all of it, by the full budget's numbers.
+
+    ``protocol`` names further options of the study that must be at their default, None.
+    """
+    overridden = given(options, "limit", "epochs", "batch_size", *protocol)
     return dataset.name == "mnist" and options.budget == "full" and not overridden
 
 
@@ -176,13 +201,13 @@ def plain(options: Options) -> dict[str, Any]:
     return {name: str(v) if isinstance(v, Path) else v for name, v in dataclasses.asdict(options).items()}
 
 
-def provenance(name: str, /, options: Options, budget: Budget, dataset: Dataset, **config: Any) -> dict[str, Any]:
+def provenance(
+    name: str, /, options: Options, budget: Budget, dataset: Dataset, caption: str, comparable: bool, **config: Any
+) -> dict[str, Any]:
     """The meta of the npz of study ``name``; ``config`` is what its options and budget do not say."""
     config = {"options": plain(options), "budget": dataclasses.asdict(budget)} | config
-    return results.provenance(name, dataset, config) | {
-        "caption": describe(options, budget, dataset),
-        "comparable": comparable(options, dataset),
-    }
+    more = {"caption": caption, "comparable": comparable, "status_names": STATUS_NAMES}
+    return results.provenance(name, dataset, config) | more
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> None:

@@ -19,9 +19,10 @@ import numpy as np
 
 from ae_jax import corruptions, engine, evaluation, plotting, results, trials
 from ae_jax.data import holdout
+from ae_jax.lanes import DIVERGED
 from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import autoencoder
-from ae_jax.types import Plan, hparams
+from ae_jax.types import Plan, UsageError, hparams
 from experiments import common, running
 
 STUDY = "compression"
@@ -87,28 +88,38 @@ def study(options: Options) -> None:
     params = [run.params for run in runs]
     clean = common.unit_images(dataset.test_images)
     occlude = corruptions.occlusion_shared_grey if options.shared_grey else corruptions.occlusion
-    noise_key, occlusion_key = jax.random.split(jax.random.key(options.seed))
-    test = [evaluation.reconstruction_error(m, p, clean, clean) for m, p in zip(models, params, strict=True)]
+    noise_key, occlusion_key = jax.random.split(common.study_key(options))
+    test = np.array([evaluation.reconstruction_error(m, p, clean, clean) for m, p in zip(models, params, strict=True)])
+    noisy = evaluation.robustness(models, params, corruptions.gaussian, noise_key, clean, LEVELS)
+    occluded = evaluation.robustness(models, params, occlude, occlusion_key, clean, LEVELS)
+    status = np.array([run.status for run in runs])
+    test[status == DIVERGED] = noisy[status == DIVERGED] = occluded[status == DIVERGED] = np.nan
+    if np.isnan(test).all(1).any():
+        raise UsageError("every run of a latent dimension diverged: give a smaller --learning-rate")
     arrays = {
         "latent": np.array(LATENT),
         "seed": lanes.seed,
-        "status": np.array([run.status for run in runs]),
+        "status": status,
         "train_loss": np.array([run.train_loss for run in runs]),
         "validation_loss": np.array([run.validation_loss for run in runs]),
-        "test_mse": np.array(test),
+        "test_mse": test,
         "levels": LEVELS,
-        "noisy_mse": evaluation.robustness(models, params, corruptions.gaussian, noise_key, clean, LEVELS),
-        "occluded_mse": evaluation.robustness(models, params, occlude, occlusion_key, clean, LEVELS),
+        "noisy_mse": noisy,
+        "occluded_mse": occluded,
         "images": np.asarray(clean[:SHOWN]),
         "reconstructions": np.array(
             [evaluation.reconstruct(m, p, clean[:SHOWN])[0] for m, p in zip(models, params, strict=True)]
         ),
     }
-    meta = common.provenance(STUDY, options, budget, dataset, optimizer=OPTIMIZER, **numbers)
+    seeds = f", {budget.seeds} seeds" if budget.seeds > 1 else ""
+    numbers_used = f"{budget.epochs} epochs, batch {budget.batch_size}{seeds}"
+    caption = common.describe(options, dataset, numbers_used)
+    comparable = common.comparable(options, dataset, "learning_rate", "l2", "dropout")
+    meta = common.provenance(STUDY, options, budget, dataset, caption, comparable, optimizer=OPTIMIZER, **numbers)
     npz = results.save(options.out / f"{STUDY}.npz", arrays, meta | running.costs(runs, started))
-    running.finish(STUDY, options)
     paths = [npz, *draw(npz)]
     print_report(npz)
+    running.finish(STUDY, options)
     common.print_paths(started, paths)
 
 
@@ -155,15 +166,13 @@ def print_report(npz: Path) -> None:
     rows = []
     for test, ours, reported in columns:
         for d, runs, figure in zip(arrays["latent"], ours, reported, strict=True):
-            mean, spread = runs.mean(), runs.std()
+            mean, spread = np.nanmean(runs), np.nanstd(runs)
             stands = common.verdict(figure, mean, meta["comparable"])
             rows.append((f"{test}, d={d}", f"{figure:.4f}", f"{mean:.4f}", f"{spread:.4f}", stands))
-    common.print_table(
-        "Report A against ours: test MSE per pixel",
-        ("test", "report", "ours", "+-", "verdict"),
-        rows,
-        meta["caption"],
-    )
+    diverged = int((arrays["status"] == DIVERGED).sum())
+    left_out = f"{diverged} diverged run(s) left out. " if diverged else ""
+    header = ("test", "report", "ours", "+-", "verdict")
+    common.print_table("Report A against ours: test MSE per pixel", header, rows, left_out + meta["caption"])
 
 
 if __name__ == "__main__":

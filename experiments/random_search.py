@@ -6,26 +6,30 @@
 A1 is report A's search over learning rate, L2, dropout and epochs (174 trials, best validation MSE 0.0320), B3
 report B's with 5-fold cross-validation (5 trials, 0.0187), C1 report C's over architectures with early stopping
 (50 trials, 0.04). Validation alone selects; the best trial is then tested once. Writes an npz with every trial's
-hyper-parameters, curves and status, the report's Fig. 1, a scatter for each hyper-parameter and parallel
+hyper-parameters, curves and status, and draws the report's Fig. 1, a scatter for each hyper-parameter and parallel
 coordinates. On two CPU cores, MNIST in full: A1 about 80 minutes, B3 25, C1 two hours; digits quick a minute.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
 from flax.traverse_util import flatten_dict
 
 from ae_jax import data, evaluation, plotting, results, search, trials
+from ae_jax.engine import Halving
 from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import Objective, autoencoder
-from ae_jax.search import choice, constant, integer_uniform, log_uniform, uniform
+from ae_jax.optimizers import OPTIMIZERS
+from ae_jax.search import choice, integer_uniform, log_uniform, uniform
+from ae_jax.training import Data
 from ae_jax.types import Plan, UsageError
 from experiments import common, running, tables
 
@@ -35,21 +39,28 @@ LOG = {"learning_rate", "l2"}  # drawn on logarithmic axes
 
 def build(latent=4, conv1=8, conv2=16, conv3=32, hidden=64, batch_size=512, optimizer="adam") -> tuple[Objective, Plan]:
     """What the statics of a trial select. Its parameters are the static names a table of trials may hold."""
-    model = conv_autoencoder(latent, (conv1, conv2, conv3), hidden)
+    channels = {"conv1": conv1, "conv2": conv2, "conv3": conv3}
+    sizes = {"latent": latent, **channels, "hidden": hidden, "batch_size": batch_size}
+    for name, size in sizes.items():
+        if not (isinstance(size, int) and size >= 1):
+            raise UsageError(f"{name} {size} is not allowed: give a whole number of at least 1")
+    if optimizer not in OPTIMIZERS:
+        raise UsageError(f"optimizer {optimizer!r} is not allowed: choose one of {', '.join(OPTIMIZERS)}")
+    model = conv_autoencoder(latent, tuple(channels.values()), hidden)
     return autoencoder(model), Plan(batch_size, optimizer)
 
 
 class Study(NamedTuple):
     """A search of a report: its priors, given the number of epochs that stands for the report's most."""
 
-    space: Callable[[int, int], dict[str, search.Prior]]  # (epochs, batch size) -> priors
+    space: Callable[[int, int], dict[str, Any]]  # (epochs, batch size) -> priors and plain values
     folds: int = 1
     patience: int | None = None
     reported: float = np.nan  # best validation MSE
     reported_best: str = ""
 
 
-def space_a1(epochs: int, batch_size: int) -> dict[str, search.Prior]:
+def space_a1(epochs: int, batch_size: int) -> dict[str, Any]:
     """Report A, section II; epochs are 10 to 50 in the full budget."""
     tenths = [max(1, round(epochs * share)) for share in (0.2, 0.4, 0.6, 0.8, 1.0)]
     return {
@@ -57,25 +68,25 @@ def space_a1(epochs: int, batch_size: int) -> dict[str, search.Prior]:
         "l2": log_uniform(1e-4, 1e-2),
         "dropout": uniform(0.0, 0.25),
         "epochs": choice(tenths, p=[0.25, 0.25, 0.20, 0.20, 0.10]),
-        "latent": constant(4),
-        "batch_size": constant(batch_size),
-        "optimizer": constant("adamax"),
+        "latent": 4,
+        "batch_size": batch_size,
+        "optimizer": "adamax",
     }
 
 
-def space_b3(epochs: int, batch_size: int) -> dict[str, search.Prior]:
+def space_b3(epochs: int, batch_size: int) -> dict[str, Any]:
     """Report B, section 3.1; the priors are ours. ``batch_size`` is the largest of four."""
     return {
         "learning_rate": log_uniform(1e-4, 1e-2),
         "dropout": uniform(0.0, 0.5),
         "latent": integer_uniform(2, 64),
         "batch_size": choice([max(1, batch_size // share) for share in (8, 4, 2, 1)]),
-        "l2": constant(5e-5),
-        "epochs": constant(epochs),
+        "l2": 5e-5,
+        "epochs": epochs,
     }
 
 
-def space_c1(epochs: int, batch_size: int) -> dict[str, search.Prior]:
+def space_c1(epochs: int, batch_size: int) -> dict[str, Any]:
     """Report C, section 2.1; the batch size is ours."""
     return {
         "conv1": choice([8, 16, 32, 64]),
@@ -85,9 +96,9 @@ def space_c1(epochs: int, batch_size: int) -> dict[str, search.Prior]:
         "learning_rate": choice([1e-5, 1e-4, 1e-3]),
         "l2": choice([1e-5, 1e-4, 1e-3]),
         "dropout": uniform(0.1, 0.5),
-        "epochs": constant(epochs),
-        "latent": constant(2),
-        "batch_size": constant(batch_size),
+        "epochs": epochs,
+        "latent": 2,
+        "batch_size": batch_size,
     }
 
 
@@ -135,74 +146,84 @@ def study(options: Options) -> None:
     started = time.perf_counter()
     chosen = STUDIES[options.study]
     budget = common.resolve(options, BUDGETS[options.study])
-    plan = _plan(options, chosen, budget)
+    drawn = _trials(options, chosen.space(budget.epochs, budget.batch_size))
+    searched = search.plan_search(drawn, build, seed=options.seed, folds=chosen.folds)
     dataset = common.load(options, budget)
     count = len(dataset.train_images)
-    splits = data.kfold(count, chosen.folds, options.seed) if chosen.folds > 1 else [data.holdout(count)]
-    splits = trials.stack_splits(splits)
+    folds = data.kfold(count, chosen.folds, options.seed) if chosen.folds > 1 else [data.holdout(count)]
+    splits = trials.stack_splits(folds)
+    halving = options.halving and Halving(*options.halving)
     name = f"{STUDY}_{options.study}"
-    print(f"{options.study}: {plan}")
+    print(f"{options.study}: {searched}")
     if options.dry_run:
-        running.dry_run(options, dataset, plan.groups, splits)
+        running.dry_run(options, dataset, searched.groups, splits)
         return
-    halving = options.halving and trials.Halving(*options.halving)
-    runs = running.train(name, options, dataset, plan.groups, splits, chosen.patience, halving)
+    runs = running.train(name, options, dataset, searched.groups, splits, chosen.patience, halving)
     if not running.is_writer():
         return
-    outcome = search.collect(plan, runs)
-    if not np.isfinite(outcome.score[outcome.ranking[0]]):
-        raise UsageError("every trial diverged: narrow the priors towards smaller learning rates")
+    outcome = search.collect(searched, runs)
     best = int(outcome.ranking[0])
-    number, lanes = search.trial_lanes(plan, best)
-    objective, group = plan.groups[number].objective, plan.groups[number].lanes
-    params, numbers = jax.tree.map(lambda leaf: leaf[lanes], (runs[number].params, group.hparams))
-    test_data = common.on_device(dataset.test_images, dataset.test_labels)
-    test = evaluation.score(objective, params, numbers, jax.random.key(options.seed), test_data)["loss"]
-    arrays = {f"trial_{name}": values for name, values in plan.trials.items()}
-    arrays |= outcome._asdict() | {"best_test_mse": test}
-    arrays |= {f"best_params/{path}": leaf for path, leaf in flatten_dict(params["params"], sep="/").items()}
+    if not np.isfinite(outcome.score[best]):
+        raise UsageError("every trial diverged: narrow the priors towards smaller learning rates")
+    arrays = {f"{tables.PREFIX}{name}": values for name, values in drawn.items()} | outcome._asdict()
+    arrays |= _test_best(searched, runs, best, common.on_device(dataset.test_images, dataset.test_labels), options)
+    numbers = ", ".join(f"{name.replace('_', ' ')} {_range(drawn[name])}" for name in ("epochs", "batch_size"))
+    caption = f"{options.study}, {searched}. {common.describe(options, dataset, numbers)}"
+    comparable = common.comparable(options, dataset, "trials_from", "halving")
     more = {"study": options.study, "folds": chosen.folds, "patience": chosen.patience}
-    meta = common.provenance(STUDY, options, budget, dataset, **more)
-    meta["caption"] = f"{options.study}, {plan}. {meta['caption']}"
+    meta = common.provenance(STUDY, options, budget, dataset, caption, comparable, **more)
     npz = results.save(options.out / f"{name}.npz", arrays, meta | running.costs(runs, started))
-    running.finish(name, options)
     paths = [npz, *draw(npz)]
     if options.export:
         paths.append(tables.write_csv(npz.with_suffix(".csv"), tables.trial_rows(arrays)))
     print_report(npz, options.top)
+    running.finish(name, options)
     common.print_paths(started, paths)
 
 
-def _plan(options: Options, chosen: Study, budget: common.Budget) -> search.Search:
-    if options.trials_from is not None:
-        drawn = tables.read_trials(options.trials_from, build, limit=options.trials)
-    else:
+def _trials(options: Options, space: Mapping[str, Any]) -> search.Trials:
+    """The table of trials: drawn from the priors, or read from a file that may leave out the plain values."""
+    if options.trials_from is None:
         count = options.trials or (FULL_TRIALS if options.budget == "full" else QUICK_TRIALS)[options.study]
-        drawn = search.sample(jax.random.key(options.seed), chosen.space(budget.epochs, budget.batch_size), count)
-    return search.plan_search(drawn, build, seed=options.seed, folds=chosen.folds)
+        return search.sample(common.study_key(options), space, count)
+    given = common.given(options, "epochs", "batch_size")
+    fixed = {name: value for name, value in space.items() if not callable(value)} | given
+    return tables.read_trials(options.trials_from, build, fixed, required=space, limit=options.trials, refuse=given)
+
+
+def _test_best(searched: search.Search, runs, best: int, test_data: Data, options: Options) -> dict[str, np.ndarray]:
+    """The parameters of the best trial and their test MSE, one for each fold."""
+    group, lanes = search.trial_lanes(searched, best)
+    per_lane = runs[group].params, searched.groups[group].lanes.hparams
+    params, hparams = jax.tree.map(lambda leaf: leaf[lanes], per_lane)
+    key = jax.random.fold_in(common.study_key(options), 1)
+    test = evaluation.score(searched.groups[group].objective, params, hparams, key, test_data)["loss"]
+    flat = flatten_dict(params["params"], sep="/")
+    return {"best_test_mse": test} | {f"best_params/{path}": leaf for path, leaf in flat.items()}
+
+
+def _range(values: np.ndarray) -> str:
+    low, high = values.min(), values.max()
+    return f"{low}" if low == high else f"{low}-{high}"
 
 
 def draw(npz: Path) -> list[Path]:
-    """Fig. 1 of report A, a scatter for each hyper-parameter, curves, parallel coordinates: from the npz alone."""
+    """Fig. 1 of report A, a scatter for each hyper-parameter, parallel coordinates: from the npz alone."""
     arrays, meta = results.load(npz, STUDY)
     drawn = tables.varying_numbers(arrays)
-    caption, stem = meta["caption"], npz.with_suffix("").name
-    score = arrays["score"]
-    paths = plotting.scatter_grid(
-        npz.with_name(f"{stem}_scatter"), drawn, score, log_x=LOG, ylabel="validation MSE per pixel",
-        title="Validation error against each hyper-parameter", caption=caption,
-    )  # fmt: skip
-    if "l2" in drawn:
-        paths += plotting.scatter_grid(
-            npz.with_name(f"{stem}_fig1_l2"), {"l2": drawn["l2"]}, score, log_x=LOG, ylabel="validation MSE per pixel",
-            title="Fig. 1  Error against the L2 penalty", caption=caption,
-        )  # fmt: skip
-    paths.append(
-        plotting.parallel_coordinates(
-            npz.with_name(f"{stem}_parallel.html"), drawn | {"validation MSE": score}, log=LOG, title=caption
-        )
+    if not drawn:  # a single trial, or the same one again and again
+        return []
+    caption, stem, score = meta["caption"], npz.with_suffix("").name, arrays["score"]
+    scatter = functools.partial(
+        plotting.scatter_grid, y=score, log_x=LOG, ylabel="validation MSE per pixel", caption=caption
     )
-    return paths
+    title = "Validation error against each hyper-parameter"
+    paths = scatter(npz.with_name(f"{stem}_scatter"), drawn, title=title)
+    if "l2" in drawn:
+        title = "Fig. 1  Error against the L2 penalty"
+        paths += scatter(npz.with_name(f"{stem}_fig1_l2"), {"l2": drawn["l2"]}, title=title)
+    page = npz.with_name(f"{stem}_parallel.html")
+    return [*paths, plotting.parallel_coordinates(page, drawn | {"validation MSE": score}, log=LOG, title=caption)]
 
 
 def print_report(npz: Path, top: int) -> None:

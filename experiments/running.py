@@ -20,12 +20,12 @@ from tqdm import tqdm
 
 import ae_jax
 from ae_jax import checkpoints, trials
-from ae_jax.engine import Group, steps_per_epoch
+from ae_jax.engine import Group, Halving, Settings, steps_per_epoch
 from ae_jax.lanes import Splits
 from ae_jax.types import Dataset, UsageError, tree_size
 from experiments.common import Options, on_device, plain, print_table
 
-_BAR = "{desc}: {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} epochs [{elapsed}<{remaining}{postfix}]"
+_BAR = "{desc}: {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} epochs [{remaining} left{postfix}]"
 # Options that do not decide the numbers, so that a run may be resumed with others.
 _NOT_IDENTITY = {"out", "data_dir", "resume", "export", "top", "dry_run"} | {
     "distributed", "coordinator", "num_processes", "process_id",
@@ -34,11 +34,11 @@ _NOT_IDENTITY = {"out", "data_dir", "resume", "export", "top", "dry_run"} | {
 
 def train(
     name: str, options: Options, dataset: Dataset, groups: Sequence[Group], splits: Splits,
-    patience: int | None = None, halving: trials.Halving | None = None,
+    patience: int | None = None, halving: Halving | None = None,
 ) -> list[trials.Results]:  # fmt: skip
     """Train the groups of a study on its training images, with checkpoints under ``--out`` until :func:`finish`."""
     folder = _folder(name, options)
-    settings = trials.Settings(options.segment, patience, halving, options.lanes_per_call, folder)
+    settings = Settings(options.segment, patience, halving, options.lanes_per_call, folder)
     for group in groups:  # refuse what cannot run before anything is written
         steps_per_epoch(group.plan, splits)
     _open_checkpoints(folder, options, _identity(options, dataset, groups, splits, patience))
@@ -76,7 +76,7 @@ def progress_bar(title: str, epochs: int) -> Iterator[trials.Monitor]:
 
     def log(line: str) -> None:
         tqdm.write(line, file=sys.stderr)
-        bar.start_t = time.time()  # the time left should not count the compiler's
+        bar.initial, bar.start_t = bar.n, time.time()  # the time left goes by the speed since then
 
     def report(progress: trials.Progress) -> None:
         bar.total, bar.n = progress.epochs_done + progress.epochs_left, progress.epochs_done
@@ -102,7 +102,8 @@ def progress_bar(title: str, epochs: int) -> Iterator[trials.Monitor]:
 
 def dry_run(options: Options, dataset: Dataset, groups: Sequence[Group], splits: Splits) -> None:
     """Print what a study would do: a row for each group, and the memory of the largest (whose program is compiled)."""
-    settings = trials.Settings(segment=options.segment, lanes_per_call=options.lanes_per_call)
+    held = _peak_host_bytes()
+    settings = Settings(segment=options.segment, lanes_per_call=options.lanes_per_call)
     runs = trials.start(groups, on_device(dataset.train_images, dataset.train_labels), splits, settings)
     images = [int(run.budget.sum()) * run.steps * run.group.plan.batch_size for run in runs]
     rows = [
@@ -117,7 +118,7 @@ def dry_run(options: Options, dataset: Dataset, groups: Sequence[Group], splits:
         for run, n in zip(runs, images, strict=True)
     ]
     largest = max(runs, key=lambda run: run.group.plan.batch_size * tree_size(run.store.best_params) // len(run.budget))
-    memory = _peak_host_bytes() + largest.memory() + sum(tree_size(run.store) for run in runs if run is not largest)
+    memory = held + largest.memory() + sum(tree_size(run.store) for run in runs if run is not largest)
     header = ("group", "lanes", "at a time", "steps/epoch", "lane-epochs", "images")
     total = f"{sum(images):,} images in all; about {memory / 2**30:.2f} GiB of memory at the peak"
     print_table("Groups, a program each", header, rows, total)
@@ -140,21 +141,28 @@ def _identity(
 
     return {name: value for name, value in plain(options).items() if name not in _NOT_IDENTITY} | {
         "lanes": digest([group.lanes for group in groups]),
-        "programs": digest([f"{group.name} {group.plan}" for group in groups]),
+        "programs": digest([f"{group.plan} {_parameter_shapes(group)}" for group in groups]),
         "splits": digest(splits),
         "patience": patience,
         "dataset_sha256": dataset.digest,
         "processes": jax.process_count(),
-        "backend": jax.default_backend(),
+        "devices": f"{jax.local_device_count()} {jax.local_devices()[0].device_kind}",
         "ae_jax": ae_jax.__version__,
-        "jax": jax.__version__,
+        "jax": f"{jax.__version__}, jaxlib {jax.lib.__version__}",
     }
+
+
+def _parameter_shapes(group: Group) -> str:
+    key, image = jax.random.key(0), np.zeros((1, 28, 28, 1), np.float32)
+    return str(jax.eval_shape(group.objective.init, key, image))
 
 
 def _open_checkpoints(folder: Path, options: Options, identity: dict[str, Any]) -> None:
     """Process 0 makes or checks the folder; if it refuses, every process ends with an error."""
     refusal = None
     if is_writer():
+        if options.resume and not folder.exists():
+            print(f"nothing to resume in {folder}: starting anew", file=sys.stderr)
         try:
             checkpoints.open_folder(folder, identity, options.resume)
         except UsageError as error:
@@ -163,8 +171,10 @@ def _open_checkpoints(folder: Path, options: Options, identity: dict[str, Any]) 
         refusal = refusal or UsageError("process 0 refused the checkpoints")
     if refusal is not None:
         raise refusal
+    folder.mkdir(parents=True, exist_ok=True)  # in every process: it need not be shared
 
 
 def _peak_host_bytes() -> int:
     """The most memory this process has held so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

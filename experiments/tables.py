@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import inspect
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ae_jax.lanes import STATUS_NAMES
 from ae_jax.types import HParams, UsageError
 
 PREFIX = "trial_"
+RESULT_COLUMNS = {"rank", "trial", "status", "epochs_trained", "score"}  # and fold_0, fold_1, ...
 
 
 def static_names(build: Callable) -> tuple[str, ...]:
@@ -64,28 +65,44 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
     return path
 
 
-def read_trials(path: Path, build: Callable, limit: int | None = None) -> search.Trials:
-    """Hyper-parameters from a CSV or a saved search, in the order of the file; columns of results are ignored.
+def read_trials(
+    path: Path, build: Callable, fixed: Mapping[str, Any], required: Collection[str], refuse: Collection[str] = (),
+    limit: int | None = None,
+) -> search.Trials:  # fmt: skip
+    """Hyper-parameters from a CSV or a saved search, in the order of the file.
+
+    Args:
+        path: a CSV with a header, or the npz of a search. The columns of results that an export has are ignored.
+        build: names the hyper-parameters that select a program, see :func:`static_names`.
+        fixed: values for columns that the file leaves out.
+        required: hyper-parameters that must come from one of the two.
+        refuse: hyper-parameters that were given elsewhere too, so that the file must not have them.
+        limit: take the first rows only.
 
     Raises:
-        UsageError: no such file, no usable column, an empty or non-numeric cell.
+        UsageError: no such file; a column unknown, missing or given twice; an empty or non-numeric cell.
     """
-    known = {*HParams._fields, *static_names(build)}
     if path.suffix == ".npz":
         columns = hyper_parameters(results.load(path, "random_search")[0])
     else:
-        columns = _read_csv(path, known)
-    columns = {name: values[:limit] for name, values in columns.items() if name in known}
-    if not columns or not len(next(iter(columns.values()))):
+        columns = _read_csv(path, {*HParams._fields, *static_names(build)})
+    if not columns or not search.count(columns):
+        raise UsageError(f"{path}: no trials in it; give a header and a row for each trial")
+    if twice := columns.keys() & set(refuse):
+        raise UsageError(f"{path} has a column {', '.join(sorted(twice))}: leave out the option or the column")
+    count = min(search.count(columns), limit or search.count(columns))
+    columns = {name: values[:count] for name, values in columns.items()}
+    columns |= {name: np.full(count, value) for name, value in fixed.items() if name not in columns}
+    if missing := set(required) - columns.keys():
         raise UsageError(
-            f"{path}: no trials in it; a header must name hyper-parameters among {', '.join(sorted(known))}"
+            f"{path}: no column {', '.join(sorted(missing))}; every hyper-parameter of the search needs one"
         )
     return columns
 
 
 def _read_csv(path: Path, known: set[str]) -> search.Trials:
     try:
-        rows = list(csv.DictReader(path.read_text().splitlines()))
+        rows = list(csv.DictReader(path.read_text("utf-8-sig").splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{path}: cannot be read as CSV ({error}); give a CSV with a header or an npz") from error
 
@@ -93,9 +110,14 @@ def _read_csv(path: Path, known: set[str]) -> search.Trials:
         if name == "optimizer":
             return cell
         try:
-            return int(cell) if name != "dropout" and cell.lstrip("-").isdigit() else float(cell)
+            return float(cell) if not cell.strip().isdigit() else int(cell)
         except (ValueError, AttributeError) as error:
             raise UsageError(f"{path}, line {line}: {name} is {cell!r}, expected a number") from error
 
-    names = [name for name in (rows[0] if rows else ()) if name in known]
+    names = [name for name in (rows[0] if rows else ()) if name not in RESULT_COLUMNS and not name.startswith("fold_")]
+    if unknown := set(names) - known:
+        allowed = ", ".join(sorted(known))
+        raise UsageError(
+            f"{path}: unknown column {', '.join(map(str, sorted(unknown)))}; hyper-parameters are {allowed}"
+        )
     return {name: np.array([number(name, i, row[name]) for i, row in enumerate(rows, start=2)]) for name in names}

@@ -31,7 +31,7 @@ def environment(tmp_path_factory):
 
 @pytest.fixture
 def run(environment):
-    """Run a study to its end: the completed process, output as text."""
+    """Run a study, or a whole command line, to its end: the completed process, output as text."""
 
     def call(study, out, *arguments, **variables):
         return subprocess.run(
@@ -133,6 +133,9 @@ def test_a_table_of_trials_is_exported_and_run_again(run, tmp_path):
     assert {"rank", "learning_rate", "latent", "batch_size", "status", "score", "fold_4"} <= rows[0].keys()
     assert float(rows[0]["score"]) <= float(rows[1]["score"])
     again = run("random_search", tmp_path / "b", "--study", "B3", "--trials-from", str(table))
+    assert "leave out the option or the column" in again.stderr
+    words = [word for word in command("random_search", tmp_path / "b") if word not in ("--batch-size", "16")]
+    again = run(words, None, "--study", "B3", "--trials-from", str(table))
     assert again.returncode == 0, again.stderr
     arrays, _ = results.load(tmp_path / "b" / "random_search_B3.npz", "random_search")
     np.testing.assert_allclose(arrays["trial_learning_rate"], [float(row["learning_rate"]) for row in rows])
@@ -207,6 +210,8 @@ def test_two_processes_give_the_same_numbers(run, environment, tmp_path):
         ("random_search", ["--trials-from", "nowhere.csv"], "nowhere.csv"),
         ("random_search", ["--trials-from", "nowhere.npz"], "nowhere.npz"),
         ("random_search", ["--halving", "0", "3"], "halving"),
+        ("compression", ["--epochs", "99999999999"], "--epochs 99999999999"),
+        ("random_search", ["--process-id", "0"], "cannot join a distributed run"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(run, tmp_path, study, arguments, message):
@@ -218,11 +223,41 @@ def test_bad_input_is_one_line_and_exit_code_2(run, tmp_path, study, arguments, 
     assert not list(tmp_path.iterdir())
 
 
-def test_bad_cells_of_a_table_are_named(run, tmp_path):
+HEADER = "learning_rate,l2,dropout,epochs,latent"
+
+
+@pytest.mark.parametrize(
+    "content,message",
+    [
+        (f"{HEADER}\n0.01,0,0,1,2\nfast,0,0,1,3\n", "trials.csv, line 3: learning_rate is 'fast'"),
+        (f"{HEADER}\n0.01,0,0,1\n", "line 2: latent is None"),
+        ("learnig_rate,l2\n0.01,0\n", "unknown column learnig_rate"),
+        ("l2,dropout,epochs\n0,0,1\n", "no column learning_rate"),
+        (f"{HEADER}\n", "no trials in it"),
+        (f"{HEADER}\n0.01,0,0,1,0\n", "latent 0 is not allowed"),
+        (f"{HEADER}\n0.01,0,0,1,2.5\n", "latent 2.5 is not allowed"),
+        (f"{HEADER}\n0.01,0,2,1,2\n", "dropout 2 is not allowed"),
+        (f"{HEADER}\n0.01,0,0,1.5,2\n", "give whole numbers"),
+        (f"{HEADER},optimizer\n0.01,0,0,1,2,adamw\n", "optimizer 'adamw' is not allowed"),
+    ],
+)
+def test_bad_tables_are_refused(run, tmp_path, content, message):
     table = tmp_path / "trials.csv"
-    table.write_text("learning_rate,latent\n0.01,2\nfast,3\n")
-    done = run("random_search", tmp_path / "out", "--trials-from", str(table))
-    assert done.returncode == 2 and "trials.csv, line 3: learning_rate is 'fast'" in done.stderr
+    table.write_text(content)
+    words = [word for word in command("random_search", tmp_path / "out") if word not in ("--batch-size", "16")]
+    done = run(words, None, "--trials-from", str(table))
+    assert done.returncode == 2 and message in done.stderr, done.stderr
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_single_trial_from_a_spreadsheet(run, tmp_path):
+    """A byte order mark, one row, columns left out that the study fixes: no figure to draw, but a result."""
+    table = tmp_path / "trials.csv"
+    table.write_text("\ufefflearning_rate,l2,dropout,epochs\n0.01,0.0001,0,1\n")
+    done = run("random_search", tmp_path, "--trials-from", str(table))
+    assert done.returncode == 0, done.stderr
+    arrays, _ = results.load(tmp_path / "random_search_A1.npz")
+    assert arrays["trial_batch_size"].tolist() == [16] and arrays["trial_optimizer"].tolist() == ["adamax"]
 
 
 def test_help_explains_itself(run, tmp_path):

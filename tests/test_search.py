@@ -86,6 +86,20 @@ def test_numbers_become_lanes_and_shapes_become_groups():
     assert first.objective is build(2, 16)[0]
 
 
+def test_shapes_may_be_tuples():
+    space = {"channels": search.choice([(4, 8), (8, 16)]), "learning_rate": 1e-3}
+    drawn = search.sample(jax.random.key(0), space, 6)
+    assert set(drawn["channels"]) == {(4, 8), (8, 16)}
+    assert set(drawn["learning_rate"]) == {1e-3}
+    plan = search.plan_search(drawn, lambda channels: build(latent=len(channels)))
+    assert {group.name for group in plan.groups} == {"channels=(4, 8)", "channels=(8, 16)"}
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(UsageError, match="unknown hyper-parameter latnt: choose among batch_size, dropout"):
+        search.plan_search({"latnt": np.array([2])}, build)
+
+
 def test_a_search_without_shapes_is_one_program():
     plan = search.plan_search({"learning_rate": np.array([1e-3, 2e-3])}, build)
     assert str(plan) == "2 trials in 1 program"

@@ -1,11 +1,13 @@
 """The engine: lanes equal single runs, leave when they should, and never touch each other."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
 
-from ae_jax import checkpoints, trials
-from ae_jax.engine import Group
+from ae_jax import checkpoints, lanes, trials
+from ae_jax.engine import Group, GroupRun, Halving, Settings
 from ae_jax.lanes import DIVERGED, DONE, HALVED, STOPPED
 from ae_jax.training import PADDING
 from ae_jax.types import Plan, UsageError, hparams
@@ -18,8 +20,8 @@ SPLITS = trials.stack_splits([(np.arange(0, 120), np.arange(120, 160)), (np.aran
 def run(objective, data):
     """``run(lanes, **settings)`` trains lanes of the small objective."""
 
-    def call(lanes, monitor=trials.Monitor(), splits=SPLITS, **settings):
-        return trials.run_lanes(objective, PLAN, lanes, data, splits, trials.Settings(**settings), monitor)
+    def call(chosen, monitor=trials.Monitor(), splits=SPLITS, **settings):
+        return trials.run_lanes(objective, PLAN, chosen, data, splits, Settings(**settings), monitor)
 
     return call
 
@@ -31,6 +33,12 @@ def mixed_lanes(**overrides):
 
 def one_lane(lanes, index):
     return jax.tree.map(lambda leaf: leaf[index : index + 1], lanes)
+
+
+def assert_close(results, reference, tolerance=1e-5):
+    """Another program, so equal up to float32 rounding that a few epochs of training have amplified."""
+    close = functools.partial(np.testing.assert_allclose, rtol=tolerance, atol=tolerance / 10)
+    jax.tree.map(close, compared(results), compared(reference))
 
 
 def compared(results):
@@ -96,7 +104,7 @@ def test_halving_keeps_the_best_trials(run):
     lanes = trials.make_lanes(
         hparams(rates, epochs=6), seed=0, split=np.tile([0, 1], 9), trial=np.repeat(np.arange(9), 2)
     )
-    results = run(lanes, halving=trials.Halving(1, 3), segment=2)
+    results = run(lanes, halving=Halving(1, 3), segment=2)
     epochs = results.epochs.reshape(9, 2)
     np.testing.assert_array_equal(epochs[:, 0], epochs[:, 1])
     assert sorted(epochs[:, 0].tolist()) == [1] * 6 + [3] * 2 + [6]
@@ -152,6 +160,59 @@ def test_resuming_gives_the_same_bits(run, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, compared(resumed), compared(reference))
 
 
+def test_a_halving_is_resumed_as_it_was_judged(run, tmp_path):
+    """Nine trials stopped and resumed after every call: some lanes are past a rung while others wait at it."""
+    lanes = trials.make_lanes(hparams(np.geomspace(1e-5, 1e-2, 9), epochs=6), trial=np.arange(9))
+    settings = {"halving": Halving(1, 3), "segment": 2}
+    reference = run(lanes, **settings)
+    assert sorted(reference.epochs.tolist()) == [1] * 6 + [3] * 2 + [6]
+    for _ in range(9 + 3 + 2):  # nine lanes to epoch 1, three to 3, one to 6 in two segments
+        with pytest.raises(trials.Interrupted):
+            run(lanes, stop_after(1), checkpoint_folder=tmp_path, **settings)
+    resumed = run(lanes, checkpoint_folder=tmp_path, **settings)
+    jax.tree.map(np.testing.assert_array_equal, compared(resumed), compared(reference))
+
+
+def test_a_trial_with_a_diverged_fold_is_not_promoted(run):
+    """Three trials of two folds; one fold of the best diverges at once."""
+    rates = [1e-2, np.inf, 1e-4, 1e-4, 1e-5, 1e-5]
+    lanes = trials.make_lanes(hparams(rates, epochs=3), split=[0, 1] * 3, trial=np.repeat(np.arange(3), 2))
+    results = run(lanes, halving=Halving(1, 3))
+    assert results.epochs.tolist() == [1, 1, 3, 3, 1, 1]
+    assert results.status.tolist() == [HALVED, DIVERGED, DONE, DONE, HALVED, HALVED]
+
+
+def test_out_of_memory_halves_the_call(run, monkeypatch):
+    """A device that takes two lanes at a time: the search goes on with two, warns, and ends the same."""
+    program = GroupRun._program
+
+    def small_device(self, size, arguments):
+        if size > 2:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 byte")
+        return program(self, size, arguments)
+
+    reference = run(mixed_lanes())
+    monkeypatch.setattr(GroupRun, "_program", small_device)
+    with pytest.warns(UserWarning, match="3 lanes do not fit the device: going on with 1"):
+        results = run(mixed_lanes(), lanes_per_call=3)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), compared(results), compared(reference)
+    )
+
+
+def test_lanes_trained_at_once_equal_lanes_one_after_another(run, monkeypatch):
+    """The accelerator's form, vmap over the lanes, on this CPU: the same numbers to float32 rounding."""
+    reference = run(mixed_lanes())
+    monkeypatch.setattr(lanes, "lane_map", lambda function, *arguments: jax.vmap(function)(*arguments))
+    jax.clear_caches()
+    results = run(mixed_lanes(), lanes_per_call=3)
+    jax.clear_caches()
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), compared(results), compared(reference)
+    )
+
+
+@pytest.mark.filterwarnings("ignore:.*is damaged")
 @pytest.mark.parametrize("damage", ["truncated", "garbage", "empty", "removed", "both"])
 def test_a_damaged_checkpoint_falls_back(run, tmp_path, damage):
     """To the one before, or to the start of that lane if there is none; the end is the same."""
@@ -178,6 +239,18 @@ def test_identity_of_a_checkpoint_folder(tmp_path):
         checkpoints.open_folder(folder, {"seed": 0, "rates": (1, 2)}, resume=False)
     with pytest.raises(UsageError, match="seed was 0 and is now 1"):
         checkpoints.open_folder(folder, {"seed": 1, "rates": (1, 2)}, resume=True)
+
+
+def test_lanes_without_an_identity_are_nobodys(run, tmp_path):
+    """A kill while a finished search is cleaned up must not hand its lanes to the next one."""
+    folder = tmp_path / "search"
+    checkpoints.open_folder(folder, {"seed": 0}, resume=False)
+    run(mixed_lanes(), checkpoint_folder=folder)
+    (folder / checkpoints.IDENTITY).unlink()
+    checkpoints.open_folder(folder, {"seed": 1}, resume=True)
+    assert [path.name for path in folder.iterdir()] == [checkpoints.IDENTITY]
+    checkpoints.remove_folder(folder)
+    assert not list(tmp_path.iterdir())
 
 
 def test_progress_counts_every_epoch(run):
