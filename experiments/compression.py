@@ -5,7 +5,7 @@
 Trains the convolutional autoencoder with latent dimensions 1, 2, 4, 8 and 16 on clean images, with the best
 hyper-parameters of the report's random search, and tests it on clean, noisy and occluded images. Draws the
 report's Figs. 2-4 and a sheet of reconstructions. Expected test MSE on MNIST in full: 0.0525, 0.0436, 0.0317,
-0.0228, 0.0184 or below. Runtime on two CPU cores: digits quick half a minute, MNIST full about 4 minutes a seed.
+0.0228, 0.0184 or below. Runtime on two CPU cores: digits quick half a minute, MNIST full 3 minutes a seed.
 """
 
 from __future__ import annotations

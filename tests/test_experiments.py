@@ -16,11 +16,12 @@ import pytest
 from ae_jax import results
 
 ROOT = Path(__file__).parent.parent
-TINY = ["--dataset", "digits", "--limit", "100", "--batch-size", "16"]
+SMALL = ["--dataset", "digits", "--limit", "100"]
+TINY = [*SMALL, "--batch-size", "16"]
 
 
-def command(study, out, *arguments):
-    return [sys.executable, "-m", f"experiments.{study}", *TINY, "--out", str(out), *arguments]
+def command(study, out, *arguments, tiny=TINY):
+    return [sys.executable, "-m", f"experiments.{study}", *tiny, "--out", str(out), *arguments]
 
 
 @pytest.fixture(scope="session")
@@ -33,15 +34,9 @@ def environment(tmp_path_factory):
 def run(environment):
     """Run a study, or a whole command line, to its end: the completed process, output as text."""
 
-    def call(study, out, *arguments, **variables):
-        return subprocess.run(
-            command(study, out, *arguments),
-            env=environment | variables,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+    def call(study, out, *arguments, tiny=TINY, **variables):
+        words = command(study, out, *arguments, tiny=tiny)
+        return subprocess.run(words, env=environment | variables, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
     return call
 
@@ -134,8 +129,7 @@ def test_a_table_of_trials_is_exported_and_run_again(run, tmp_path):
     assert float(rows[0]["score"]) <= float(rows[1]["score"])
     again = run("random_search", tmp_path / "b", "--study", "B3", "--trials-from", str(table))
     assert "leave out the option or the column" in again.stderr
-    words = [word for word in command("random_search", tmp_path / "b") if word not in ("--batch-size", "16")]
-    again = run(words, None, "--study", "B3", "--trials-from", str(table))
+    again = run("random_search", tmp_path / "b", "--study", "B3", "--trials-from", str(table), tiny=SMALL)
     assert again.returncode == 0, again.stderr
     arrays, _ = results.load(tmp_path / "b" / "random_search_B3.npz", "random_search")
     np.testing.assert_allclose(arrays["trial_learning_rate"], [float(row["learning_rate"]) for row in rows])
@@ -244,8 +238,7 @@ HEADER = "learning_rate,l2,dropout,epochs,latent"
 def test_bad_tables_are_refused(run, tmp_path, content, message):
     table = tmp_path / "trials.csv"
     table.write_text(content)
-    words = [word for word in command("random_search", tmp_path / "out") if word not in ("--batch-size", "16")]
-    done = run(words, None, "--trials-from", str(table))
+    done = run("random_search", tmp_path / "out", "--trials-from", str(table), tiny=SMALL)
     assert done.returncode == 2 and message in done.stderr, done.stderr
     assert not list((tmp_path / "out").iterdir())
 
@@ -269,7 +262,7 @@ def test_help_explains_itself(run, tmp_path):
             "--data-dir",
             "--budget",
             "--out",
-            "--seeds",
+            "--seed",
             "--epochs",
             "--limit",
             "--batch-size",
