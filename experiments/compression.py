@@ -111,7 +111,7 @@ def study(options: Options) -> None:
             [evaluation.reconstruct(m, p, clean[:SHOWN])[0] for m, p in zip(models, params, strict=True)]
         ),
     }
-    seeds = f", {budget.seeds} seeds" if budget.seeds > 1 else ""
+    seeds = f", {budget.seeds} seeds (band: one deviation)" if budget.seeds > 1 else ""
     numbers_used = f"{budget.epochs} epochs, batch {budget.batch_size}{seeds}"
     caption = common.describe(options, dataset, numbers_used)
     comparable = common.comparable(options, dataset, "learning_rate", "l2", "dropout")
