@@ -75,6 +75,15 @@ def test_scores_of_lanes_are_the_means_over_all_examples(params, data):
         np.testing.assert_allclose(loss[lane], expected, rtol=1e-5)
 
 
+def test_reconstruction_error_counts_the_last_batch_exactly(params, data, monkeypatch):
+    """45 images in batches of at most 14 are four of 12, the last one padded by three."""
+    monkeypatch.setattr(training, "EVALUATION_BATCH", 14)
+    images = training.take(data, jnp.arange(45)).images
+    lanes = jax.tree.map(lambda leaf: leaf[None], params)
+    expected = losses.mean_squared_error(MODEL.apply(params, images), images).mean()
+    np.testing.assert_allclose(evaluation.reconstruction_error(MODEL, lanes, images, images)[0], expected, rtol=1e-5)
+
+
 def test_robustness_gives_every_model_the_same_images(params, data):
     """The same network twice has the same curve; the curve is that of the corrupted images, level by level."""
     images = training.take(data, jnp.arange(50)).images

@@ -1,6 +1,7 @@
 """The engine: lanes equal single runs, leave when they should, and never touch each other."""
 
 import functools
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from ae_jax import checkpoints, lanes, trials
 from ae_jax.engine import Group, GroupRun, Halving, Settings
-from ae_jax.lanes import DIVERGED, DONE, HALVED, STOPPED
+from ae_jax.lanes import DIVERGED, DONE, HALVED, RUNNING, STOPPED
 from ae_jax.training import PADDING
 from ae_jax.types import Plan, UsageError, hparams
 
@@ -180,6 +181,18 @@ def test_a_trial_with_a_diverged_fold_is_not_promoted(run):
     results = run(lanes, halving=Halving(1, 3))
     assert results.epochs.tolist() == [1, 1, 3, 3, 1, 1]
     assert results.status.tolist() == [HALVED, DIVERGED, DONE, DONE, HALVED, HALVED]
+
+
+def test_a_fold_that_diverged_late_counts_against_its_trial():
+    """At rung 3 trial 0 has the lower losses, but one of its folds diverged at epoch 2."""
+    run = SimpleNamespace(
+        store=SimpleNamespace(status=np.array([DIVERGED, RUNNING, RUNNING, RUNNING]), epoch=np.array([2, 3, 3, 3])),
+        monitored=np.array([[0.1, np.nan, np.nan], *[[0.1] * 3], *[[0.5] * 3] * 2]),
+        group=SimpleNamespace(lanes=SimpleNamespace(trial=np.array([0, 0, 1, 1]))),
+        save=lambda ids: None,
+    )
+    trials._halve([run], rung=3, factor=2, monitor=trials.Monitor())
+    assert run.store.status.tolist() == [DIVERGED, HALVED, RUNNING, RUNNING]
 
 
 def test_out_of_memory_halves_the_call(run, monkeypatch):
