@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 Corruption = Callable[[Array, Array, Array], Array]
+SMALLEST_AREA = 0.05  # of occlusion_up_to
 
 
 def gaussian(key: Array, images: Array, sigma: Array) -> Array:
@@ -33,7 +34,27 @@ def occlusion_shared_grey(key: Array, images: Array, area: Array) -> Array:
     return _occlude(key, images, area, shared_grey=True)
 
 
+def occlusion_up_to(key: Array, images: Array, largest: Array) -> Array:
+    """:func:`occlusion` whose area is drawn for each image, uniformly between ``SMALLEST_AREA`` and ``largest``."""
+    area_key, key = jax.random.split(key)
+    area = jax.random.uniform(area_key, (images.shape[0], 1), minval=SMALLEST_AREA, maxval=largest)
+    return _occlude(key, images, area, shared_grey=False)
+
+
+def masking(key: Array, images: Array, fraction: Array) -> Array:
+    """Sets each pixel to black, 0, with probability ``fraction`` (Vincent et al. 2010, section 3.3)."""
+    return jnp.where(jax.random.bernoulli(key, fraction, images.shape), 0.0, images)
+
+
+def salt_and_pepper(key: Array, images: Array, fraction: Array) -> Array:
+    """Sets each pixel with probability ``fraction`` to 0 or 1, by the toss of a coin (ibid.)."""
+    where_key, value_key = jax.random.split(key)
+    extremes = jax.random.bernoulli(value_key, 0.5, images.shape).astype(images.dtype)
+    return jnp.where(jax.random.bernoulli(where_key, fraction, images.shape), extremes, images)
+
+
 def _occlude(key: Array, images: Array, area: Array, shared_grey: bool) -> Array:
+    """``area`` is one number, or one for each image: ``[batch, 1]``."""
     batch, height, width, _ = images.shape
     row_key, column_key, grey_key = jax.random.split(key, 3)
 

@@ -76,6 +76,11 @@ def holdout(n: int, fraction: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
     return indices[:-validation], indices[-validation:]
 
 
+def no_holdout(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Train and validation indices, int32, that train on all of ``n`` examples and validate on none (report E)."""
+    return np.arange(n, dtype=np.int32), np.empty(0, np.int32)
+
+
 def kfold(n: int, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Shuffled k-fold: (train, validation) indices, int32, per fold, as scikit-learn's ``KFold`` draws them.
 

@@ -19,10 +19,12 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from ae_jax import checkpoints
-from ae_jax.lanes import RUNNING, Epoch, Limits, Splits, init_lanes, run_segment
+from ae_jax.lanes import RUNNING, Epoch, LaneState, Limits, Splits, init_lanes, run_segment
 from ae_jax.objectives import Objective
 from ae_jax.training import PADDING, Data
 from ae_jax.types import HParams, Plan, PyTree, UsageError, tree_size
+
+USABLE_MEMORY = 0.9  # of a device's; the rest is left to fragmentation
 
 
 class Lanes(NamedTuple):
@@ -35,12 +37,17 @@ class Lanes(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Lanes that share a program."""
+    """Lanes that share a program.
+
+    ``pretrained`` is what lanes start from in place of fresh parameters: a part of the objective's parameter tree,
+    leaves ``[lanes, ...]``.
+    """
 
     name: str
     objective: Objective
     plan: Plan
     lanes: Lanes
+    pretrained: PyTree = None
 
 
 class Halving(NamedTuple):
@@ -107,7 +114,9 @@ class GroupRun:
         self.lanes_per_call = self._whole_mesh(min(wanted, count))
         self.owned = np.arange(count) % jax.process_count() == jax.process_index()
         self.curves = Epoch(*np.full((2, count, int(self.budget.max())), np.nan, np.float32))
-        self.store = _to_host(init_lanes(group.objective, group.plan, group.lanes.seed, group.lanes.hparams))
+        self.store = self._fresh(count)
+        for params in (self.store.train.params, self.store.best_params):
+            _overwrite(params, group.pretrained or {})
         self._restore()
 
     @property
@@ -125,10 +134,14 @@ class GroupRun:
         size = self.lanes_per_call
         while (smaller := self._whole_mesh(size // 2)) < size and smaller >= len(ids):
             size = smaller  # worth compiling another program for
-        ids = ids[:size]
+        chosen, ids = ids, ids[:size]
         arguments = self._arguments(np.pad(ids, (0, size - len(ids)), mode="edge"), patience, until)
         try:
             program = self._program(size, arguments)
+            if (fitting := self._fitting(size, program)) < size:
+                self.log(f"{self.group.name}: {size} lanes need more memory than there is, taking {fitting} at a time")
+                self.lanes_per_call = fitting
+                return self.call(chosen, patience, until)
             started = time.perf_counter()
             states, epochs = _to_host(program(*arguments))
         except jax.errors.JaxRuntimeError as error:
@@ -136,7 +149,7 @@ class GroupRun:
                 raise
             self.lanes_per_call = self._whole_mesh(size // 2)
             warnings.warn(f"{size} lanes do not fit the device: going on with {self.lanes_per_call}", stacklevel=2)
-            return self.call(ids, patience, until)
+            return self.call(chosen, patience, until)
         before = self.store.epoch[ids]
         _put(self.store, ids, states)
         after = self.store.epoch[ids]
@@ -167,9 +180,18 @@ class GroupRun:
     def memory(self) -> int:
         """Bytes this group needs at its peak: lanes at rest, data, and what its program asks for (compiles it)."""
         ids = np.zeros(self.lanes_per_call, int)
-        analysis = self._program(self.lanes_per_call, self._arguments(ids, 1, 1)).memory_analysis()
-        rest = tree_size((self.store, self.curves))
-        return rest + analysis.temp_size_in_bytes + analysis.argument_size_in_bytes + analysis.output_size_in_bytes
+        program = self._program(self.lanes_per_call, self._arguments(ids, 1, 1))
+        return tree_size((self.store, self.curves)) + self.mesh.size * _device_bytes(program)
+
+    def _fresh(self, count: int) -> LaneState:
+        """All lanes before their first epoch, made as many at a time as they are trained."""
+        group, rows = self.group, []
+        for start in range(0, count, self.lanes_per_call):
+            ids = np.arange(start, start + self.lanes_per_call).clip(max=count - 1)  # one size, one program
+            rows.append(
+                _to_host(init_lanes(group.objective, group.plan, *_take((group.lanes.seed, group.lanes.hparams), ids)))
+            )
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *rows)
 
     def _program(self, size: int, arguments: tuple) -> jax.stages.Compiled:
         if size not in self._programs:
@@ -182,6 +204,13 @@ class GroupRun:
             self.cost = self.cost._replace(compile_seconds=self.cost.compile_seconds + seconds)
             self.log(f"{self.group.name}: compiled in {seconds:.1f} s")
         return self._programs[size]
+
+    def _fitting(self, size: int, program: jax.stages.Compiled) -> int:
+        """How many of ``size`` lanes the devices have memory for; all where a device does not tell, as CPUs do not."""
+        memory = (self.mesh.devices.flat[0].memory_stats() or {}).get("bytes_limit", np.inf)
+        share = USABLE_MEMORY * memory / _device_bytes(program)
+        fitting = size if share >= 1 else int(size * share) // self.mesh.size * self.mesh.size
+        return max(fitting, self.mesh.size)
 
     def _arguments(self, ids: np.ndarray, patience: int, until: int) -> tuple:
         states = _take(self.store, ids)
@@ -216,6 +245,12 @@ def steps_per_epoch(plan: Plan, splits: Splits) -> int:
     return smallest // plan.batch_size
 
 
+def _device_bytes(program: jax.stages.Compiled) -> int:
+    """What a compiled program takes of each device's memory."""
+    analysis = program.memory_analysis()
+    return analysis.temp_size_in_bytes + analysis.argument_size_in_bytes + analysis.output_size_in_bytes
+
+
 def _to_host(tree: PyTree) -> PyTree:
     """Writable NumPy copies; typed keys become their key data."""
 
@@ -228,6 +263,20 @@ def _to_host(tree: PyTree) -> PyTree:
 
 def _take(tree: PyTree, ids: np.ndarray | int) -> PyTree:
     return jax.tree.map(lambda leaf: leaf[ids], tree)
+
+
+def _overwrite(params: dict, pretrained: dict, path: str = "") -> None:
+    """Copy the leaves of ``pretrained`` to their places in ``params``; a UsageError where they do not fit."""
+    for name, value in pretrained.items():
+        here = f"{path}/{name}"
+        if name not in params:
+            raise UsageError(f"pretrained parameters {here}: the model has no such module, only {', '.join(params)}")
+        if isinstance(value, dict):
+            _overwrite(params[name], value, here)
+        elif params[name].shape != value.shape:
+            raise UsageError(f"pretrained parameters {here}: shape {value.shape}, the model has {params[name].shape}")
+        else:
+            params[name][...] = value
 
 
 def _put(store: PyTree, ids: np.ndarray, rows: PyTree) -> None:

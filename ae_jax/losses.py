@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax import Array
 
 
@@ -17,6 +18,11 @@ def mean_squared_error(prediction: Array, target: Array) -> Array:
     return _pixel_mean(jnp.square(prediction - target))
 
 
+def cross_entropy(logits: Array, labels: Array) -> Array:
+    """Cross-entropy of the classes: logits ``[batch, classes]``, labels int ``[batch]`` -> ``[batch]``, in nats."""
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+
+
 def binary_cross_entropy(logits: Array, target: Array) -> Array:
     """Cross-entropy of Bernoulli pixels, mean over pixels: ``[batch, ...], [batch, ...] -> [batch]``.
 
@@ -24,3 +30,11 @@ def binary_cross_entropy(logits: Array, target: Array) -> Array:
     stays finite and exact for any logit.
     """
     return _pixel_mean(jax.nn.softplus(logits) - target * logits)
+
+
+def bernoulli_kl(rho: float, activation: Array) -> Array:
+    """KL divergence of a unit that is on with probability ``activation`` from one with ``rho``: same shape, in nats.
+
+    ``KL(rho || a) = rho log(rho / a) + (1 - rho) log((1 - rho) / (1 - a))``; infinite at activations 0 and 1.
+    """
+    return rho * jnp.log(rho / activation) + (1.0 - rho) * jnp.log((1.0 - rho) / (1.0 - activation))

@@ -147,6 +147,19 @@ class Autoencoder(nn.Module):
         return self.decode(self.encode(images, dropout, train), dropout, train)
 
 
+class Classifier(nn.Module):
+    """Class logits from the code of an encoder, by one dense layer on top (report C, section 2.2)."""
+
+    encoder: nn.Module
+    classes: int = 10
+
+    @nn.compact
+    def __call__(self, images: Array, dropout: Array | float = 0.0, train: bool = False) -> Array:
+        """``[batch, 28, 28, 1] -> [batch, classes]``."""
+        codes = self.encoder(images, dropout, train)
+        return layers.Dense(self.classes, name="head")(codes.T).T
+
+
 def conv_autoencoder(latent: int, channels: tuple[int, ...] = (8, 16, 32), hidden: int = 64) -> Autoencoder:
     """The convolutional autoencoder of reports A, B and C, with one to three convolutions.
 

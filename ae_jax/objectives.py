@@ -9,7 +9,9 @@ import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
+import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jax import Array
 
 from ae_jax import losses
@@ -23,7 +25,7 @@ class Objective(NamedTuple):
 
     init: ``(key, images [1, 28, 28, 1]) -> params``; consumes the key.
     loss: ``(params, key, batch, hparams, train) -> (loss [batch], metrics of [batch])``; consumes the key.
-        ``train`` is a Python bool: dropout and corruption act only when it is true.
+        ``train`` is a Python bool: dropout acts only when it is true.
     """
 
     init: Callable[[Array, Array], PyTree]
@@ -45,13 +47,103 @@ def autoencoder(model: Autoencoder) -> Objective:
 def denoising(model: Autoencoder, corrupt: Corruption) -> Objective:
     """The plain objective with a corrupted input and a clean target (reports A section IV, B 2.2, C 2.3).
 
-    The corruption is drawn afresh at every step, at level ``hparams.noise``; evaluation is on clean images.
+    The corruption is drawn afresh at every step, at level ``hparams.noise``; evaluation corrupts too, so that what is
+    validated is what was trained. :func:`~ae_jax.evaluation.reconstruction_error` scores on any other input.
     """
 
     def loss(params: PyTree, key: Array, batch: Batch, hparams: HParams, train: bool):
         noise_key, dropout_key = jax.random.split(key)
-        images = corrupt(noise_key, batch.images, hparams.noise) if train else batch.images
-        reconstruction = model.apply(params, images, hparams.dropout, train, rngs={"dropout": dropout_key})
+        corrupted = corrupt(noise_key, batch.images, hparams.noise)
+        reconstruction = model.apply(params, corrupted, hparams.dropout, train, rngs={"dropout": dropout_key})
         return losses.mean_squared_error(reconstruction, batch.images), {}
 
     return Objective(model.init, loss)
+
+
+@functools.cache
+def cross_entropy_autoencoder(model: Autoencoder) -> Objective:
+    """Pixel-mean binary cross-entropy of the reconstruction (report E, eq. 5); the metric ``mse`` beside it."""
+
+    def loss(params: PyTree, key: Array, batch: Batch, hparams: HParams, train: bool):
+        encode_key, decode_key = jax.random.split(key)
+        codes = model.apply(
+            params, batch.images, hparams.dropout, train, rngs={"dropout": encode_key}, method=Autoencoder.encode
+        )
+        logits = model.apply(
+            params, codes, hparams.dropout, train, rngs={"dropout": decode_key}, method=Autoencoder.logits
+        )
+        mse = losses.mean_squared_error(model.output(logits), batch.images)
+        return losses.binary_cross_entropy(logits, batch.images), {"mse": mse}
+
+    return Objective(model.init, loss)
+
+
+def _regularised(model: Autoencoder, penalty: Callable[[PyTree, Array], Array]) -> Objective:
+    """Reconstruction error plus ``hparams.penalty`` times ``penalty(params, images)`` of ``[batch]``, in training.
+
+    Evaluation is the reconstruction error alone, so that models with other penalties can be compared; its metric
+    ``penalty`` is the unweighted second term.
+    """
+
+    def loss(params: PyTree, key: Array, batch: Batch, hparams: HParams, train: bool):
+        reconstruction = model.apply(params, batch.images, hparams.dropout, train, rngs={"dropout": key})
+        error = losses.mean_squared_error(reconstruction, batch.images)
+        extra = penalty(params, batch.images)
+        return error + hparams.penalty * extra if train else error, {"penalty": extra}
+
+    return Objective(model.init, loss)
+
+
+@functools.cache
+def sparse_l1(model: Autoencoder) -> Objective:
+    """Sparse autoencoder: the penalty is the mean absolute value of an image's code."""
+    return _regularised(model, lambda params, images: jnp.abs(_encode(model, params, images)).mean(1))
+
+
+@functools.cache
+def sparse_kl(model: Autoencoder, rho: float = 0.05) -> Objective:
+    """Sparse autoencoder (Ng 2011): ``sum_j KL(rho || mean activation of unit j)``, the mean over the batch.
+
+    The code activations must lie in (0, 1), as a sigmoid's do. On a CPU a large batch is taken in parts, and the
+    mean is over each; in evaluation it counts the padding, so that the metric is an estimate.
+    """
+
+    def penalty(params: PyTree, images: Array) -> Array:
+        activation = _encode(model, params, images).mean(0)
+        return jnp.broadcast_to(losses.bernoulli_kl(rho, activation).sum(), images.shape[:1])
+
+    return _regularised(model, penalty)
+
+
+@functools.cache
+def contractive(model: Autoencoder) -> Objective:
+    """Contractive autoencoder (Rifai et al. 2011): the penalty is ``||J||_F^2`` of the encoder at each image."""
+    return _regularised(model, lambda params, images: jnp.square(jacobian(model, params, images)).sum((0, 2, 3, 4)))
+
+
+def jacobian(model: Autoencoder, params: PyTree, images: Array) -> Array:
+    """Derivatives of each image's code by its own pixels: ``[latent, batch, 28, 28, 1]``.
+
+    Exact, one reverse pass for each latent dimension: an image's code depends on that image alone, so the sum of
+    one code over the batch has the gradients of all images side by side.
+    """
+
+    def codes(images: Array) -> Array:
+        return _encode(model, params, images).sum(0)
+
+    return jax.jacrev(codes)(images)
+
+
+@functools.cache
+def classifier(model: nn.Module) -> Objective:
+    """Cross-entropy of the labels under a model ``images -> logits [batch, classes]``; metric ``accuracy``."""
+
+    def loss(params: PyTree, key: Array, batch: Batch, hparams: HParams, train: bool):
+        logits = model.apply(params, batch.images, hparams.dropout, train, rngs={"dropout": key})
+        return losses.cross_entropy(logits, batch.labels), {"accuracy": logits.argmax(1) == batch.labels}
+
+    return Objective(model.init, loss)
+
+
+def _encode(model: Autoencoder, params: PyTree, images: Array) -> Array:
+    return model.apply(params, images, method=Autoencoder.encode)

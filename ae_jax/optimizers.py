@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import jax
 import optax
 
-from ae_jax.types import HParams, UsageError
+from ae_jax.types import HParams, Plan, PyTree, UsageError
 
 
 def adam(hparams: HParams) -> optax.GradientTransformation:
@@ -48,15 +49,28 @@ OPTIMIZERS: dict[str, Callable[[HParams], optax.GradientTransformation]] = {
 }
 
 
-def build(name: str, hparams: HParams) -> optax.GradientTransformation:
-    """The full update rule: coupled L2, the optimizer ``name``, then the learning rate.
+def build(plan: Plan, hparams: HParams) -> optax.GradientTransformation:
+    """The full update rule: coupled L2, the plan's optimizer, then the learning rate; only for what is trainable.
 
-    Raises UsageError for a name that is not in ``OPTIMIZERS``.
+    Raises UsageError for an optimizer that is not in ``OPTIMIZERS``.
     """
-    if name not in OPTIMIZERS:
-        raise UsageError(f"unknown optimizer {name!r}: choose one of {', '.join(OPTIMIZERS)}")
-    return optax.chain(
+    if plan.optimizer not in OPTIMIZERS:
+        raise UsageError(f"unknown optimizer {plan.optimizer!r}: choose one of {', '.join(OPTIMIZERS)}")
+    rule = optax.chain(
         optax.add_decayed_weights(hparams.l2),
-        OPTIMIZERS[name](hparams),
+        OPTIMIZERS[plan.optimizer](hparams),
         optax.scale_by_learning_rate(hparams.learning_rate),
     )
+    if plan.trainable is None:
+        return rule
+    return optax.multi_transform({True: rule, False: optax.set_to_zero()}, lambda params: _learns(plan, params))
+
+
+def _learns(plan: Plan, params: PyTree) -> PyTree:
+    """Which leaves of ``params`` the plan trains: bools. Raises UsageError if a name of the plan is not there."""
+    paths = [{key.key for key in path} for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    if unknown := set(plan.trainable) - set().union(*paths):
+        known = ", ".join(sorted(set().union(*paths)))
+        raise UsageError(f"no module {', '.join(sorted(unknown))} to train: choose among {known}")
+    leaves = [not path.isdisjoint(plan.trainable) for path in paths]
+    return jax.tree.unflatten(jax.tree.structure(params), leaves)

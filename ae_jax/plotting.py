@@ -1,4 +1,4 @@
-"""Figures, from arrays that were read back from an npz; the only module that imports matplotlib and plotly.
+"""Figures, from arrays that were read back from an npz; the only module that imports matplotlib.
 
 Every figure is written as PNG and PDF. Axes carry units, series carry legends, and a caption says which data
 and which budget a figure shows.
@@ -16,6 +16,8 @@ import numpy as np
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402  (the backend is chosen before pyplot is imported)
+from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.colors import ListedColormap  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 from matplotlib.ticker import NullFormatter  # noqa: E402
 
@@ -30,6 +32,7 @@ STYLE = {
     "font.size": 9,
     "image.cmap": "gray_r",
 }
+DIGIT_COLOURS = [matplotlib.colors.to_hex(colour) for colour in plt.cm.tab10.colors]
 
 
 class Series(NamedTuple):
@@ -63,19 +66,15 @@ def line_plot(
     log_x: bool = False,
     x_ticks: Sequence[float] | None = None,
     from_zero: bool = False,
+    band: tuple[float, float] | None = None,
 ) -> list[Path]:
-    """Lines over a common axis, one colour each; dashed series (a report's figures) take the grey."""
+    """Lines over a common axis, one colour each; dashed series (a report's figures) take the grey.
+
+    A ``band`` of x is shaded.
+    """
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(5.6, 3.8))
-        solid = [s for s in series if not s.dashed]
-        colours = dict(zip((s.label for s in solid), plt.cm.viridis(np.linspace(0, 0.85, len(solid))), strict=True))
-        for label, x, y, marker, dashed in series:
-            runs = np.atleast_2d(y)
-            mean, deviation = np.nanmean(runs, 0), np.nanstd(runs, 0)
-            style = {"color": "0.45", "linestyle": "--"} if dashed else {"color": colours[label]}
-            axes.plot(x, mean, marker=marker, markersize=4, label=label, **style)
-            if len(runs) > 1:
-                axes.fill_between(x, mean - deviation, mean + deviation, alpha=0.2, color=style["color"], lw=0)
+        _lines(axes, series)
         if log_x:
             axes.set_xscale("log", base=2)
         if x_ticks is not None:
@@ -83,8 +82,137 @@ def line_plot(
             axes.minorticks_off()
         if from_zero:
             axes.set_ylim(bottom=0)
+        if band is not None:
+            axes.axvspan(*band, color="0.5", alpha=0.12, lw=0)
         axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
         figure.legend(loc="outside right center")
+        _caption(figure, caption)
+        return save_figure(figure, path)
+
+
+def line_panels(
+    path: Path, panels: Mapping[str, Sequence[Series]], *, xlabel: str, ylabel: str, title: str, caption: str = ""
+) -> list[Path]:
+    """Line plots of the same series side by side under their names, with one y axis and one legend."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, len(panels), figsize=(1.6 + 2.7 * len(panels), 3.6), sharey=True, squeeze=False)
+        for panel, (name, series) in zip(axes[0], panels.items(), strict=True):
+            _lines(panel, series)
+            panel.set_title(name)
+        axes[0, 0].set_ylabel(ylabel)
+        axes[0, len(panels) // 2].set_xlabel(xlabel)
+        figure.suptitle(title, fontsize=10)
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside right center")
+        _caption(figure, caption)
+        return save_figure(figure, path)
+
+
+def _lines(axes: Axes, series: Sequence[Series]) -> None:
+    solid = [s for s in series if not s.dashed]
+    colours = dict(zip((s.label for s in solid), plt.cm.viridis(np.linspace(0, 0.85, len(solid))), strict=True))
+    for label, x, y, marker, dashed in series:
+        runs = np.atleast_2d(y)
+        mean, deviation = np.nanmean(runs, 0), np.nanstd(runs, 0)
+        style = {"color": "0.45", "linestyle": "--"} if dashed else {"color": colours[label]}
+        axes.plot(x, mean, marker=marker, markersize=4, label=label, **style)
+        if len(runs) > 1:
+            axes.fill_between(x, mean - deviation, mean + deviation, alpha=0.2, color=style["color"], lw=0)
+
+
+def digit_scatter(
+    path: Path,
+    panels: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    *,
+    title: str,
+    caption: str = "",
+    stars: np.ndarray | None = None,
+) -> list[Path]:
+    """Points of a plane coloured by digit: panels ``name -> (points [n, 2], labels [n])``, side by side.
+
+    ``stars [10, 2]`` marks a place for each digit, such as the centroids, in every panel.
+    """
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, len(panels), figsize=(1.2 + 4.0 * len(panels), 4.2), squeeze=False)
+        for panel, (name, (points, labels)) in zip(axes[0], panels.items(), strict=True):
+            for digit in range(10):
+                chosen = points[labels == digit]
+                panel.scatter(*chosen.T, s=5, alpha=0.6, color=DIGIT_COLOURS[digit], linewidths=0, label=str(digit))
+            if stars is not None:
+                _mark_stars(panel, stars)
+            panel.set_title(name)
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside right center", title="digit", markerscale=3)
+        figure.suptitle(title, fontsize=10)
+        _caption(figure, caption)
+        return save_figure(figure, path)
+
+
+def sample_scatter(path: Path, samples: np.ndarray, stars: np.ndarray, *, title: str, caption: str = "") -> list[Path]:
+    """Samples of a plane ``[n, 2]`` and the centroid of each digit ``[10, 2]`` as a star."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(5.2, 4.2))
+        axes.scatter(*samples.T, s=6, color="0.6", linewidths=0, label="samples")
+        _mark_stars(axes, stars)
+        axes.set(xlabel="z1", ylabel="z2", title=title)
+        _caption(figure, caption)
+        return save_figure(figure, path)
+
+
+def _mark_stars(axes: Axes, stars: np.ndarray) -> None:
+    axes.scatter(*stars.T, s=130, marker="*", color=DIGIT_COLOURS, edgecolors="black", zorder=3)
+    for digit, place in enumerate(stars):
+        if np.isfinite(place).all():
+            axes.annotate(
+                str(digit), place, xytext=(6, 4), textcoords="offset points", weight="bold",
+                bbox={"boxstyle": "round,pad=0.1", "color": "white", "alpha": 0.7, "linewidth": 0},
+            )  # fmt: skip
+
+
+def plane_maps(
+    path: Path,
+    panels: Mapping[str, np.ndarray],
+    extent: Sequence[float],
+    stars: np.ndarray,
+    *,
+    title: str,
+    caption: str = "",
+) -> list[Path]:
+    """Maps of a latent plane: numbers ``[rows, columns]`` in shades, or integer digits in their colours.
+
+    Args:
+        extent: left, right, bottom and top in the plane.
+        stars: the centroid of each digit ``[10, 2]``.
+    """
+    with plt.rc_context(STYLE | {"axes.grid": False}):
+        figure, axes = plt.subplots(1, len(panels), figsize=(1.0 + 4.2 * len(panels), 4.2), squeeze=False)
+        for panel, (name, values) in zip(axes[0], panels.items(), strict=True):
+            digits = values.dtype.kind in "iu"
+            style = (
+                {"cmap": ListedColormap(DIGIT_COLOURS), "vmin": -0.5, "vmax": 9.5} if digits else {"cmap": "viridis"}
+            )
+            image = panel.imshow(values, origin="lower", extent=extent, aspect="auto", **style)
+            figure.colorbar(image, ax=panel, ticks=range(10) if digits else None, shrink=0.8)
+            _mark_stars(panel, stars)
+            panel.set(xlabel="z1", ylabel="z2", title=name)
+        figure.suptitle(title, fontsize=10)
+        _caption(figure, caption)
+        return save_figure(figure, path)
+
+
+def confusion_matrices(path: Path, panels: Mapping[str, np.ndarray], *, title: str, caption: str = "") -> list[Path]:
+    """Counts ``[true, predicted]``, shaded by their share of the true class; zeros are left out."""
+    with plt.rc_context(STYLE | {"axes.grid": False}):
+        figure, axes = plt.subplots(1, len(panels), figsize=(0.6 + 3.9 * len(panels), 4.3), squeeze=False)
+        for panel, (name, counts) in zip(axes[0], panels.items(), strict=True):
+            share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+            panel.imshow(share, cmap="Blues", vmin=0, vmax=1)
+            for (true, predicted), count in np.ndenumerate(counts):
+                if count:
+                    colour = "white" if share[true, predicted] > 0.5 else "black"
+                    panel.text(predicted, true, str(count), ha="center", va="center", fontsize=6, color=colour)
+            panel.set(xticks=range(10), yticks=range(10), xlabel="predicted digit", ylabel="true digit", title=name)
+        figure.suptitle(title, fontsize=10)
         _caption(figure, caption)
         return save_figure(figure, path)
 
@@ -116,46 +244,44 @@ def scatter_grid(
         return save_figure(figure, path)
 
 
-def parallel_coordinates(path: Path, columns: Mapping[str, np.ndarray], *, log: Collection[str], title: str) -> Path:
-    """An interactive page: an axis for each column ``[trials]``, those in ``log`` as log10, coloured by the last."""
-    from plotly import graph_objects
-
-    def dimension(name: str, values: np.ndarray) -> dict:
-        label = name.replace("_", " ")
-        return (
-            {"label": f"log10 {label}", "values": np.log10(values)}
-            if name in log
-            else {"label": label, "values": values}
-        )
-
-    finite = np.isfinite(np.stack(list(columns.values()))).all(0)
-    columns = {name: values[finite] for name, values in columns.items()}
-    *_, colour = columns.values()
-    line = {"color": colour, "colorscale": "Viridis", "showscale": True}
-    figure = graph_objects.Figure(
-        graph_objects.Parcoords(line=line, dimensions=[dimension(*column) for column in columns.items()])
-    )
-    figure.update_layout(title={"text": title, "font": {"size": 13}}, margin={"t": 120})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.write_html(path, include_plotlyjs="directory")
-    return path
-
-
 def image_sheet(
     path: Path, rows: Sequence[np.ndarray], labels: Sequence[str], *, title: str, caption: str = ""
 ) -> list[Path]:
     """Rows of images ``[columns, 28, 28, 1]`` in [0, 1], each with its label at the left; ink is dark."""
-    columns = len(rows[0])
+    columns, cell = len(rows[0]), 28 + 2
+    tiles = np.pad(np.asarray(rows)[..., 0], ((0, 0), (0, 0), (0, cell - 28), (0, cell - 28)))
+    sheet = tiles.swapaxes(1, 2).reshape(len(rows) * cell, columns * cell)
     with plt.rc_context(STYLE | {"axes.grid": False}):
+        figure, axes = plt.subplots(figsize=(1.4 + 0.55 * columns, 0.7 + 0.55 * len(rows)))
+        axes.imshow(sheet, vmin=0, vmax=1, interpolation="nearest")
+        axes.set_yticks(np.arange(len(rows)) * cell + 14, labels)
+        axes.set_xticks([])
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        figure.suptitle(title, fontsize=10)
+        _caption(figure, caption)
+        return save_figure(figure, path)
+
+
+def bar_panels(
+    path: Path, names: Sequence[str], panels: Mapping[str, np.ndarray], *, title: str, caption: str = ""
+) -> list[Path]:
+    """A bar for each name, first at the top, in a panel for each quantity ``[names]`` or ``[names, runs]``.
+
+    Several runs are drawn as their mean with a whisker of one deviation.
+    """
+    with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
-            len(rows), columns, figsize=(1.2 + 0.6 * columns, 0.55 + 0.62 * len(rows)), squeeze=False
+            1, len(panels), figsize=(1.8 + 2.2 * len(panels), 1.1 + 0.22 * len(names)), sharey=True, squeeze=False
         )
-        for row, images, label in zip(axes, rows, labels, strict=True):
-            for cell, image in zip(row, images, strict=True):
-                cell.imshow(image.reshape(28, 28), vmin=0, vmax=1, interpolation="nearest")
-                cell.set(xticks=[], yticks=[])
-                cell.spines[:].set_visible(False)
-            row[0].set_ylabel(label, rotation=0, ha="right", va="center")
+        for panel, (label, values) in zip(axes[0], panels.items(), strict=True):
+            runs = values.reshape(len(names), -1)
+            deviation = np.nanstd(runs, 1) if runs.shape[1] > 1 else None
+            panel.barh(np.arange(len(names)), np.nanmean(runs, 1), xerr=deviation, color=plt.cm.viridis(0.35))
+            panel.set_xlabel(label)
+            panel.grid(axis="y", visible=False)
+        axes[0, 0].set_yticks(np.arange(len(names)), names)
+        axes[0, 0].invert_yaxis()
         figure.suptitle(title, fontsize=10)
         _caption(figure, caption)
         return save_figure(figure, path)
@@ -163,5 +289,5 @@ def image_sheet(
 
 def _caption(figure: Figure, caption: str) -> None:
     if caption:
-        width = int(26 * figure.get_figwidth())  # characters of this size that fit the figure
+        width = int(22 * figure.get_figwidth())  # characters of this size that fit the figure
         figure.supxlabel(textwrap.fill(caption, width), fontsize=6.5, color="0.4")

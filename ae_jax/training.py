@@ -60,7 +60,7 @@ def init_state(objective: Objective, plan: Plan, key: Array, hparams: HParams) -
     """Fresh parameters and optimizer state. Consumes ``key``; the state keeps a key split from it."""
     init_key, run_key = jax.random.split(key)
     params = objective.init(init_key, jnp.zeros((1, IMAGE_SIZE, IMAGE_SIZE, 1)))
-    opt_state = optimizers.build(plan.optimizer, hparams).init(params)
+    opt_state = optimizers.build(plan, hparams).init(params)
     return TrainState(params, opt_state, jnp.zeros((), jnp.int32), run_key)
 
 
@@ -94,8 +94,10 @@ def train_step(
 ) -> tuple[TrainState, Array]:
     """One optimizer step on the batch-mean loss; returns that loss, taken before the step."""
     key = stream_key(state.key, STEP_STREAM, state.step)
-    loss, gradients = gradient(objective, state.params, key, batch, hparams)
-    optimizer = optimizers.build(plan.optimizer, hparams)
+    ramp = jnp.where(state.step < hparams.warmup, state.step / jnp.maximum(hparams.warmup, 1.0), 1.0)
+    warmed = hparams._replace(penalty=hparams.penalty * ramp)
+    loss, gradients = gradient(objective, state.params, key, batch, warmed)
+    optimizer = optimizers.build(plan, hparams)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     return TrainState(params, opt_state, state.step + 1, state.key), loss

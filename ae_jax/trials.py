@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from ae_jax.engine import Group, GroupRun, Halving, Lanes, Settings
@@ -76,6 +77,8 @@ def make_lanes(numbers: HParams, seed=0, split=0, trial=0) -> Lanes:
         "dropout": ((numbers.dropout >= 0) & (numbers.dropout < 1), "at least 0 and less than 1"),
         "momentum": ((numbers.momentum >= 0) & (numbers.momentum < 1), "at least 0 and less than 1"),
         "noise": (numbers.noise >= 0, "at least 0"),
+        "penalty": (numbers.penalty >= 0, "at least 0"),
+        "warmup": (numbers.warmup >= 0, "at least 0"),
         "epochs": (numbers.epochs >= 1, "at least 1"),
     }
     for name, (valid, rule) in allowed.items():
@@ -136,17 +139,27 @@ def run_groups(
     patience = settings.patience or UNLIMITED
     last = max(int(run.budget.max()) for run in runs)
     for rung in (*_rungs(settings.halving, last), last):
-        for run in runs:
-            while (ids := run.runnable(rung)).size:
-                trained = run.call(ids, patience, rung)
-                monitor.report(_progress(runs, run, trained))
-                if monitor.should_stop():
-                    raise Interrupted
+        stopped = _train_until(runs, rung, patience, monitor)
+        if jax.process_count() > 1:  # a process that was stopped waits here for the others, so that all stop
+            stopped = bool(multihost_utils.process_allgather(np.array(stopped)).any())
+        if stopped:
+            raise Interrupted
         for run in runs:
             run.share()
         if rung < last:
             _halve(runs, rung, settings.halving.factor, monitor)
     return [_results(run, keep_best=settings.patience is not None) for run in runs]
+
+
+def _train_until(runs: Sequence[GroupRun], epoch: int, patience: int, monitor: Monitor) -> bool:
+    """Train this process's lanes to ``epoch``, or until the monitor says stop; returns whether it did."""
+    for run in runs:
+        while (ids := run.runnable(epoch)).size:
+            trained = run.call(ids, patience, epoch)
+            monitor.report(_progress(runs, run, trained))
+            if monitor.should_stop():
+                return True
+    return False
 
 
 def _rungs(halving: Halving | None, last: int) -> list[int]:

@@ -33,6 +33,8 @@ class HParams(NamedTuple):
     dropout: probability that a hidden unit is zeroed while training, in [0, 1).
     momentum: SGD's momentum, in [0, 1); the other optimizers keep PyTorch's constants.
     noise: level of the corruption a denoising objective applies, in the corruption's own unit.
+    penalty: weight of an objective's second term: sparsity, contraction, KL divergence (beta).
+    warmup: optimizer steps over which ``penalty`` grows linearly from zero; 0 applies it in full at once.
     epochs: int32, how many epochs this lane trains for.
     """
 
@@ -41,10 +43,14 @@ class HParams(NamedTuple):
     dropout: Array
     momentum: Array
     noise: Array
+    penalty: Array
+    warmup: Array
     epochs: Array
 
 
-def hparams(learning_rate=1e-3, l2=0.0, dropout=0.0, momentum=0.0, noise=0.0, epochs=1) -> HParams:
+def hparams(
+    learning_rate=1e-3, l2=0.0, dropout=0.0, momentum=0.0, noise=0.0, penalty=1.0, warmup=0.0, epochs=1
+) -> HParams:
     """HParams from plain numbers or equally long sequences: float32 leaves, int32 ``epochs``.
 
     Converting here keeps one dtype per leaf, so that a Python float never causes a second trace. Raises
@@ -52,7 +58,8 @@ def hparams(learning_rate=1e-3, l2=0.0, dropout=0.0, momentum=0.0, noise=0.0, ep
     """
     if np.any(np.asarray(epochs) != np.asarray(epochs, np.int32)):
         raise UsageError(f"epochs {epochs} is not allowed: give whole numbers")
-    floats = [jnp.asarray(np.asarray(x, np.float32)) for x in (learning_rate, l2, dropout, momentum, noise)]
+    numbers = (learning_rate, l2, dropout, momentum, noise, penalty, warmup)
+    floats = [jnp.asarray(np.asarray(x, np.float32)) for x in numbers]
     return broadcast(HParams(*floats, epochs=jnp.asarray(np.asarray(epochs, np.int32))))
 
 
@@ -63,10 +70,17 @@ def broadcast(numbers: HParams) -> HParams:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """The statics of a group of lanes: one plan (and one objective) is one compiled program."""
+    """The statics of a group of lanes: one plan (and one objective) is one compiled program.
+
+    batch_size: examples of a step.
+    optimizer: a name in ``optimizers.OPTIMIZERS``.
+    trainable: names of the modules that learn, wherever they stand in the parameter tree; the others stay as
+        they are, bit for bit. None trains everything.
+    """
 
     batch_size: int = 128
     optimizer: str = "adam"
+    trainable: tuple[str, ...] | None = None
 
 
 class TrainState(NamedTuple):

@@ -1,88 +1,115 @@
-"""Many lanes in one search against one lane alone: ``python -m benchmarks.lanes``.
+"""Many lanes in one search, against PyTorch's ways to train as many trials: ``python -m benchmarks.lanes``.
 
-Everything a search pays is timed but the compiler: packing lanes into calls, copies to and from the host,
-validation and bookkeeping. Checkpoints are off. The case is the convolutional autoencoder of report A, batch 128.
+Of our searches everything is timed but the compiler: packing lanes into calls, copies to and from the host,
+validation and bookkeeping; checkpoints are off. PyTorch is timed on its training steps alone, which favours it. The
+case is the convolutional autoencoder of report A, batch 128.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import sys
-import tempfile
-from pathlib import Path
+import functools
+from collections.abc import Callable
 
-import jax
+import jax.numpy as jnp
 import numpy as np
-import tyro
 
 from ae_jax import trials
 from ae_jax.data import holdout
-from ae_jax.models import conv_autoencoder
-from ae_jax.objectives import autoencoder
-from ae_jax.types import Plan, UsageError, hparams
-from benchmarks import timing
-from experiments.common import on_device, print_table
+from ae_jax.training import Data
+from ae_jax.types import Plan, hparams
+from benchmarks import machine, report, timing, torch_peers
+from benchmarks.networks import NETWORKS
+from experiments.report import print_table
+
+NAME = "lanes"
+QUICK = {"lanes": (1, 2), "torch_lanes": 2, "images": 40, "batch_size": 8, "epochs": 1, "repeats": 1}
+DROPOUT = 0.1
+# A trial of report A's search on MNIST: 93 batches of 512 in an epoch, 26.5 epochs in the mean of their prior.
+TRIAL_IMAGES = 93 * 512 * 26.5
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(torch_peers.Options):
     """Aggregate speed of a search against its number of lanes."""
 
-    lanes: tuple[int, ...] = (1, 8, 32, 128)
+    lanes: tuple[int, ...] = (1, 8, 32, 128, 256)
     """Lanes of a search; the first is the one that the others are set beside."""
+    torch_lanes: int = 32
+    """Trials that PyTorch trains at once by torch.func."""
     images: int = 5_120
     """Training and validation images."""
+    batch_size: int = 128
+    """Images in a step."""
     epochs: int = 2
     """Epochs of each lane."""
-    repeats: int = 7
-    """Searches of each size, in turns; fewer than 7 are a smoke test."""
-    out: Path = Path("results/benchmarks/lanes.json")
-    """The result file."""
+
+
+def searches(options: Options) -> dict[str, Callable[[], float]]:
+    """Seconds an image, over all lanes, of a search of each size; the first call compiles."""
+    objective, plan = NETWORKS["conv"].ours(), Plan(options.batch_size)
+    data = Data(jnp.asarray(report.random_images(options.images)), jnp.zeros(options.images, jnp.int32))
+    splits = trials.stack_splits([holdout(options.images)])
+    numbers = hparams(dropout=DROPOUT, epochs=options.epochs)
+
+    def seconds_an_image(count: int) -> float:
+        lanes = trials.make_lanes(numbers, seed=np.arange(count))
+        return 1 / trials.run_lanes(objective, plan, lanes, data, splits).images_per_second
+
+    return {f"ours, {count} lane(s)": functools.partial(seconds_an_image, count) for count in options.lanes}
+
+
+def peers(options: Options) -> dict[str, Callable[[], float]]:
+    """Seconds an image of PyTorch: trials one after another, and many at once by ``torch.func``."""
+    images = report.random_images(len(holdout(options.images)[0]))
+    steps = len(images) // options.batch_size
+    arguments = "conv", DROPOUT, images, options.batch_size
+
+    def seconds_an_image(program: timing.Program, count: int) -> float:
+        return timing.timed(program.run)[0] / (count * steps * options.batch_size)
+
+    one, many = torch_peers.memory_program(*arguments), torch_peers.vmap_program(*arguments, options.torch_lanes)
+    return {
+        "PyTorch, one after another": functools.partial(seconds_an_image, one, 1),
+        f"PyTorch, torch.func, {options.torch_lanes} trials": functools.partial(
+            seconds_an_image, many, options.torch_lanes
+        ),
+    }
 
 
 def run(options: Options) -> None:
     """Time every size in turns, print the table, write the samples."""
-    if min(*options.lanes, options.images, options.epochs, options.repeats) < 1:
-        raise UsageError(f"{options}: every number must be at least 1")
-    plan, model = Plan(batch_size=128, optimizer="adam"), conv_autoencoder(latent=4)
-    pixels = np.random.default_rng(0).integers(0, 256, (options.images, 28, 28, 1), np.uint8)
-    data = on_device(pixels, np.zeros(options.images))
-    splits = trials.stack_splits([holdout(options.images)])
-    meta = timing.describe("lanes", dataclasses.asdict(options) | {"out": str(options.out)}, pixels, options.repeats)
-
-    def images_per_second(count: int) -> float:
-        lanes = trials.make_lanes(hparams(1e-3, dropout=0.1, epochs=options.epochs), seed=np.arange(count))
-        return trials.run_lanes(autoencoder(model), plan, lanes, data, splits).images_per_second
-
-    samples = {count: [] for count in options.lanes}
-    with tempfile.TemporaryDirectory() as programs:  # compile each size once
-        jax.config.update("jax_compilation_cache_dir", programs)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        for repeat in range(options.repeats + 1):
-            for count in options.lanes:
-                rate = images_per_second(count)
-                if repeat:  # the first round warms up
-                    samples[count].append(rate)
-        jax.config.update("jax_compilation_cache_dir", None)
-    alone = np.array(samples[options.lanes[0]])
-    rows, measurements = [], []
-    for count, rates in samples.items():
-        low, median, high = timing.quartiles(rates)
-        share = np.median(np.array(rates) / alone)
-        rows.append((str(count), f"{median:,.0f}", f"{low:,.0f} - {high:,.0f}", f"{share:.2f}"))
-        seconds = [1 / rate for rate in rates]
-        measurements.append(
-            {"case": "images/s", "contestant": str(count), "samples": seconds, "quartiles": timing.quartiles(seconds)}
+    report.check(options)
+    has_torch = torch_peers.configure(options)
+    meta = machine.describe(NAME, report.config(options))
+    contestants = searches(options) | (peers(options) if has_torch else {})
+    case = f"conv, batch {options.batch_size}, seconds an image over all lanes"
+    samples = {name: [] for name in contestants}
+    with timing.empty_cache():  # every search builds its program anew: compile each size once
+        for search in contestants.values():  # warms up
+            search()
+        for _ in range(options.repeats):
+            for name, search in contestants.items():
+                samples[name].append(search())
+            rows = [report.measurement(case, name, seconds) for name, seconds in samples.items()]
+            report.save(options.out, meta, rows)
+    alone, cells = rows[0]["samples"], []
+    for row in rows:
+        high, median, low = (1 / seconds for seconds in row["quartiles"])
+        cells.append(
+            (
+                row["contestant"],
+                f"{median:,.0f}",
+                f"{low:,.0f} - {high:,.0f}",
+                f"{3600 * median / TRIAL_IMAGES:,.0f}",
+                f"{timing.ratio(alone, row['samples']):.2f}",
+            )
         )
-    header = ("lanes", "images/s, all lanes", "quartiles", f"over {options.lanes[0]} lane(s)")
-    print_table("A search against its number of lanes", header, rows, f"{options.repeats} searches of each, in turns")
-    timing.save(options.out, meta, measurements)
+    header = ("contestant", "images/s, all lanes", "quartiles", "trials/hour", f"over {options.lanes[0]} lane(s)")
+    caption = f"{options.repeats} searches of each, in turns; a trial is one of report A's, {TRIAL_IMAGES:,.0f} images."
+    print_table("A search against its number of lanes", header, cells, caption)
     print(f"\nWrote {options.out}")
 
 
 if __name__ == "__main__":
-    try:
-        run(tyro.cli(Options, description=__doc__))
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    report.main(NAME, Options, QUICK, run)

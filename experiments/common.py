@@ -9,17 +9,16 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from ae_jax import data, results
-from ae_jax.lanes import STATUS_NAMES
+from ae_jax import data
 from ae_jax.training import Data
 from ae_jax.types import Dataset, UsageError
 
@@ -73,16 +72,33 @@ class Budget:
     limit: int | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class SeededOptions(Options):
+    """Options of a study that may be repeated."""
+
+    seeds: int | None = None
+    """Number of runs with different seeds, for error bars."""
+
+
+class Setting(NamedTuple):
+    """What a study starts from: its options, the numbers they come to, the data, and the time it began."""
+
+    options: Options
+    budget: Budget
+    dataset: Dataset
+    started: float
+
+
 O = TypeVar("O", bound=Options)
 
 
-def main(options_type: type[O], study: Callable[[O], None]) -> None:
+def main(options_type: type[O], study: Callable[[O], Any]) -> None:
     """Parse the command line, run ``study``; bad input ends in one line on stderr and exit code 2.
 
     Compiled programs are kept in the user's cache folder, or where ``JAX_COMPILATION_CACHE_DIR`` says; an empty
     value keeps none.
     """
-    options = _parse(options_type)
+    options = parse(options_type)
     if options.out is None:
         options = dataclasses.replace(options, out=Path("results") / f"{options.dataset}-{options.budget}")
     programs = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(data.cache_dir() / "programs"))
@@ -93,13 +109,13 @@ def main(options_type: type[O], study: Callable[[O], None]) -> None:
         _join(options)
         study(options)
     except UsageError as error:
-        _fail(str(error))
+        fail(str(error))
     except KeyboardInterrupt:
         print("interrupted; go on from the last checkpoint with --resume", file=sys.stderr)
         sys.exit(130)
 
 
-def _parse(options_type: type[O]) -> O:
+def parse(options_type: type[O]) -> O:
     """tyro's parser, with its error box folded to one line."""
     message = io.StringIO()
     try:
@@ -108,11 +124,12 @@ def _parse(options_type: type[O]) -> O:
     except SystemExit as end:
         if end.code:
             words = message.getvalue().translate(dict.fromkeys(map(ord, "│╭╮╰╯─"), " ")).split()
-            _fail(" ".join(words))
+            fail(" ".join(words))
         raise
 
 
-def _fail(message: str) -> None:
+def fail(message: str) -> None:
+    """End with one line on stderr and exit code 2."""
     print(f"error: {message}", file=sys.stderr)
     sys.exit(2)
 
@@ -148,10 +165,15 @@ def _check(options: Options) -> None:
         ) from error
 
 
-def resolve(options: Options, budgets: dict[str, dict[str, Budget]]) -> Budget:
-    """The budget of the chosen dataset, with the overrides of the command line in place."""
+def prepare(options: Options, budgets: dict[str, dict[str, Budget]]) -> Setting:
+    """The budget of the chosen dataset with the overrides of the command line in place, and the data cut to it."""
+    started = time.perf_counter()
     overrides = given(options, *(field.name for field in dataclasses.fields(Budget)))
-    return dataclasses.replace(budgets[options.budget][options.dataset], **overrides)
+    budget = dataclasses.replace(budgets[options.budget][options.dataset], **overrides)
+    dataset = data.load(options.dataset, options.data_dir)
+    if budget.limit is not None:
+        dataset = data.limit(dataset, budget.limit)
+    return Setting(options, budget, dataset, started)
 
 
 def given(options: Options, *names: str) -> dict[str, Any]:
@@ -159,15 +181,14 @@ def given(options: Options, *names: str) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(options, name, None)) is not None}
 
 
-def load(options: Options, budget: Budget) -> Dataset:
-    """The dataset of a study, cut to the budget's limit."""
-    dataset = data.load(options.dataset, options.data_dir)
-    return dataset if budget.limit is None else data.limit(dataset, budget.limit)
+def training_data(dataset: Dataset) -> Data:
+    """The training examples as the engine takes them, on the device."""
+    return Data(jnp.asarray(dataset.train_images), jnp.asarray(dataset.train_labels, jnp.int32))
 
 
-def on_device(images: np.ndarray, labels: np.ndarray) -> Data:
-    """Examples as the engine takes them."""
-    return Data(jnp.asarray(images), jnp.asarray(labels, jnp.int32))
+def test_data(dataset: Dataset) -> Data:
+    """The test examples, likewise."""
+    return Data(jnp.asarray(dataset.test_images), jnp.asarray(dataset.test_labels, jnp.int32))
 
 
 def unit_images(images: np.ndarray) -> jax.Array:
@@ -175,64 +196,35 @@ def unit_images(images: np.ndarray) -> jax.Array:
     return jnp.asarray(images).astype(jnp.float32) / 255.0
 
 
+def seeds(setting: Setting) -> np.ndarray:
+    """The seeds of the repeated runs: ``[seeds]``."""
+    return setting.options.seed + np.arange(setting.budget.seeds)
+
+
 def study_key(options: Options) -> jax.Array:
     """The key of what a study draws itself. A lane splits its own key in two, so the child 2 is still free."""
     return jax.random.fold_in(jax.random.key(options.seed), 2)
 
 
-def describe(options: Options, dataset: Dataset, numbers: str) -> str:
+def describe(setting: Setting, numbers: str = "") -> str:
     """The caption that every figure and table of a run carries: which data, which budget, which ``numbers``."""
+    options, budget, dataset, _ = setting
     name = "MNIST" if dataset.name == "mnist" else "embedded digits (not MNIST)"
     sizes = f"{len(dataset.train_images):,} training and {len(dataset.test_images):,} test images"
+    runs = f", {budget.seeds} seeds (mean and one deviation)" if budget.seeds > 1 else ""
+    numbers = numbers or f"{budget.epochs} epochs, batch {budget.batch_size}{runs}"
     return f"{name}, {sizes}; budget {options.budget}: {numbers}"
 
 
-def comparable(options: Options, dataset: Dataset, *protocol: str) -> bool:
+def comparable(setting: Setting, *protocol: str) -> bool:
     """Whether a run's figures may be set beside a report's: MNIST, all of it, by the full budget's numbers.
 
     ``protocol`` names further options of the study that must be at their default, None.
     """
-    overridden = given(options, "limit", "epochs", "batch_size", *protocol)
-    return dataset.name == "mnist" and options.budget == "full" and not overridden
+    overridden = given(setting.options, "limit", "epochs", "batch_size", *protocol)
+    return setting.dataset.name == "mnist" and setting.options.budget == "full" and not overridden
 
 
 def plain(options: Options) -> dict[str, Any]:
     """Options as plain JSON values."""
     return {name: str(v) if isinstance(v, Path) else v for name, v in dataclasses.asdict(options).items()}
-
-
-def provenance(
-    name: str, /, options: Options, budget: Budget, dataset: Dataset, caption: str, comparable: bool, **config: Any
-) -> dict[str, Any]:
-    """The meta of the npz of study ``name``; ``config`` is what its options and budget do not say."""
-    config = {"options": plain(options), "budget": dataclasses.asdict(budget)} | config
-    more = {"caption": caption, "comparable": comparable, "status_names": STATUS_NAMES}
-    return results.provenance(name, dataset, config) | more
-
-
-def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> None:
-    """A plain table, first column to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    print(f"\n{title}")
-    for row in (header, ["-" * width for width in widths], *rows):
-        first, *rest = row
-        cells = [first.ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(rest, widths[1:], strict=True))]
-        print("  ".join(cells).rstrip())
-    if caption:
-        print(caption)
-
-
-def verdict(reported: float, ours: float, comparable: bool) -> str:
-    """How our figure stands to the report's, where lower is better; within 1 % is equal."""
-    if not comparable:
-        return "not comparable"
-    if abs(ours - reported) <= 0.01 * reported:
-        return "equal"
-    return "better" if ours < reported else "worse"
-
-
-def print_paths(started: float, paths: Sequence[Path]) -> None:
-    """The last lines of a study: how long it took and what it wrote."""
-    print(f"\nDone in {time.perf_counter() - started:.1f} s. Wrote:")
-    for path in paths:
-        print(f"  {path}")

@@ -11,19 +11,18 @@ report's Figs. 2-4 and a sheet of reconstructions. Expected test MSE on MNIST in
 from __future__ import annotations
 
 import dataclasses
-import time
 from pathlib import Path
 
 import jax
 import numpy as np
 
 from ae_jax import corruptions, engine, evaluation, plotting, results, trials
-from ae_jax.data import holdout
 from ae_jax.lanes import DIVERGED
 from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.types import Plan, UsageError, hparams
 from experiments import common, running
+from experiments.report import Row
 
 STUDY = "compression"
 LATENT = (1, 2, 4, 8, 16)
@@ -51,11 +50,9 @@ BUDGETS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(common.Options):
+class Options(common.SeededOptions):
     """Compression study: test error against latent dimension, clean, noisy and occluded."""
 
-    seeds: int | None = None
-    """Number of runs with different seeds, for error bars."""
     learning_rate: float | None = None
     """Learning rate. The default, as of the next two, is the best of the report's random search; on digits, ours."""
     l2: float | None = None
@@ -66,24 +63,21 @@ class Options(common.Options):
     """Occlude with one grey value for the whole test set, as the report did, instead of one for each image."""
 
 
-def study(options: Options) -> None:
+def study(options: Options) -> Path | None:
     """Train, test, save, draw, compare."""
-    started = time.perf_counter()
-    budget = common.resolve(options, BUDGETS)
-    dataset = common.load(options, budget)
-    splits = trials.stack_splits([holdout(len(dataset.train_images))])
+    setting = common.prepare(options, BUDGETS)
+    _, budget, dataset, _ = setting
     numbers = BEST[options.dataset] | common.given(options, "learning_rate", "l2", "dropout")
-    lanes = trials.make_lanes(hparams(**numbers, epochs=budget.epochs), seed=options.seed + np.arange(budget.seeds))
+    lanes = trials.make_lanes(hparams(**numbers, epochs=budget.epochs), seed=common.seeds(setting))
     plan = Plan(budget.batch_size, OPTIMIZER)
-
     models = [conv_autoencoder(latent) for latent in LATENT]
     groups = [
         engine.Group(f"d={latent}", autoencoder(model), plan, lanes)
         for latent, model in zip(LATENT, models, strict=True)
     ]
-    runs = running.train(STUDY, options, dataset, groups, splits)
+    runs = running.train(STUDY, setting, groups)
     if not running.is_writer():
-        return
+        return None
 
     params = [run.params for run in runs]
     clean = common.unit_images(dataset.test_images)
@@ -111,16 +105,18 @@ def study(options: Options) -> None:
             [evaluation.reconstruct(m, p, clean[:SHOWN])[0] for m, p in zip(models, params, strict=True)]
         ),
     }
-    seeds = f", {budget.seeds} seeds (band: one deviation)" if budget.seeds > 1 else ""
-    numbers_used = f"{budget.epochs} epochs, batch {budget.batch_size}{seeds}"
-    caption = common.describe(options, dataset, numbers_used)
-    comparable = common.comparable(options, dataset, "learning_rate", "l2", "dropout")
-    meta = common.provenance(STUDY, options, budget, dataset, caption, comparable, optimizer=OPTIMIZER, **numbers)
-    npz = results.save(options.out / f"{STUDY}.npz", arrays, meta | running.costs(runs, started))
-    paths = [npz, *draw(npz)]
-    print_report(npz)
-    running.finish(STUDY, options)
-    common.print_paths(started, paths)
+    rows = [
+        Row(f"{what}, d = {d}", figure, errors)
+        for what, reported, ours in (
+            ("A2 test MSE", REPORTED_MSE, test),
+            ("A3 Gaussian noise 0.5", REPORTED_NOISY, noisy[..., -1]),
+            ("A3 occlusion 0.5", REPORTED_OCCLUDED, occluded[..., -1]),
+        )
+        for d, figure, errors in zip(LATENT, reported, ours, strict=True)
+    ]
+    deviations = ("learning_rate", "l2", "dropout")
+    npz = running.save(STUDY, setting, runs, arrays, rows, deviations=deviations, optimizer=OPTIMIZER, **numbers)
+    return running.finish(setting, npz, draw(npz), STUDY)
 
 
 def draw(npz: Path) -> list[Path]:
@@ -153,26 +149,6 @@ def draw(npz: Path) -> list[Path]:
         title="Test images and their reconstructions", caption=caption,
     )  # fmt: skip
     return paths
-
-
-def print_report(npz: Path) -> None:
-    """The table "report vs ours" on the terminal."""
-    arrays, meta = results.load(npz, STUDY)
-    columns = (
-        ("clean", arrays["test_mse"], REPORTED_MSE),
-        ("noise 0.5", arrays["noisy_mse"][..., -1], REPORTED_NOISY),
-        ("occluded 0.5", arrays["occluded_mse"][..., -1], REPORTED_OCCLUDED),
-    )
-    rows = []
-    for test, ours, reported in columns:
-        for d, runs, figure in zip(arrays["latent"], ours, reported, strict=True):
-            mean, spread = np.nanmean(runs), np.nanstd(runs)
-            stands = common.verdict(figure, mean, meta["comparable"])
-            rows.append((f"{test}, d={d}", f"{figure:.4f}", f"{mean:.4f}", f"{spread:.4f}", stands))
-    diverged = int((arrays["status"] == DIVERGED).sum())
-    left_out = f"{diverged} diverged run(s) left out. " if diverged else ""
-    header = ("test", "report", "ours", "+-", "verdict")
-    common.print_table("Report A against ours: test MSE per pixel", header, rows, left_out + meta["caption"])
 
 
 if __name__ == "__main__":

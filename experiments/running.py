@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import resource
 import signal
@@ -19,53 +20,89 @@ from jax.experimental import multihost_utils
 from tqdm import tqdm
 
 import ae_jax
-from ae_jax import checkpoints, trials
+from ae_jax import checkpoints, results, trials
+from ae_jax.data import holdout
 from ae_jax.engine import Group, Halving, Settings, steps_per_epoch
-from ae_jax.lanes import Splits
+from ae_jax.lanes import DIVERGED, STATUS_NAMES, Splits
 from ae_jax.types import Dataset, UsageError, tree_size
-from experiments.common import Options, on_device, plain, print_table
+from experiments import report
+from experiments.common import Options, Setting, comparable, describe, plain, training_data
+from experiments.report import Row
 
 _BAR = "{desc}: {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} epochs [{remaining} left{postfix}]"
 # Options that do not decide the numbers, so that a run may be resumed with others.
-_NOT_IDENTITY = {"out", "data_dir", "resume", "export", "top", "dry_run"} | {
+NOT_IDENTITY = {"out", "data_dir", "resume", "export", "top", "dry_run"} | {
     "distributed", "coordinator", "num_processes", "process_id",
 }  # fmt: skip
 
 
 def train(
-    name: str, options: Options, dataset: Dataset, groups: Sequence[Group], splits: Splits,
+    name: str, setting: Setting, groups: Sequence[Group], splits: Splits | None = None,
     patience: int | None = None, halving: Halving | None = None,
 ) -> list[trials.Results]:  # fmt: skip
-    """Train the groups of a study on its training images, with checkpoints under ``--out`` until :func:`finish`."""
+    """Train groups on a study's training images, with checkpoints under ``--out`` that last until :func:`finish`.
+
+    ``splits`` is report A's holdout by default. A study may train more than once, under a ``name`` each.
+    """
+    options, _, dataset, _ = setting
+    splits = trials.stack_splits([holdout(len(dataset.train_images))]) if splits is None else splits
     folder = _folder(name, options)
     settings = Settings(options.segment, patience, halving, options.lanes_per_call, folder)
     for group in groups:  # refuse what cannot run before anything is written
         steps_per_epoch(group.plan, splits)
     _open_checkpoints(folder, options, _identity(options, dataset, groups, splits, patience))
     with progress_bar(name, sum(int(np.sum(group.lanes.hparams.epochs)) for group in groups)) as monitor:
-        return trials.run_groups(
-            groups, on_device(dataset.train_images, dataset.train_labels), splits, settings, monitor
-        )
+        return trials.run_groups(groups, training_data(dataset), splits, settings, monitor)
 
 
-def finish(name: str, options: Options) -> None:
-    """Delete the checkpoints of a study whose results are on the disk."""
-    checkpoints.remove_folder(_folder(name, options))
+def unless_diverged(values: Any, status: np.ndarray) -> np.ndarray:
+    """``values [..., lanes]`` of lanes that ended with ``status [lanes]``, NaN where one diverged."""
+    return np.where(status == DIVERGED, np.nan, values)
 
 
-def is_writer() -> bool:
-    """Whether this process is the one that tests, writes and prints."""
-    return jax.process_index() == 0
+def save(
+    name: str, setting: Setting, runs: Sequence[trials.Results], arrays: dict[str, Any], rows: Sequence[Row],
+    caption: str | None = None, deviations: Sequence[str] = (), **config: Any,
+) -> Path:  # fmt: skip
+    """Write ``name``.npz: the arrays, the rows of its table, and where all of it comes from.
 
-
-def costs(runs: Sequence[trials.Results], started: float) -> dict[str, float]:
-    """Where the time went, for the provenance of a study."""
-    return {
+    Args:
+        name: the study's; the part before a ``/``, if any, is the study, the rest tells its variants apart.
+        runs: what was trained, for the costs.
+        caption: of every figure; :func:`~experiments.common.describe` by default.
+        deviations: options of the study that must not be given if a report's figures are to stand beside ours.
+        config: what options and budget do not say.
+    """
+    options, budget, dataset, started = setting
+    config = {"options": plain(options), "budget": dataclasses.asdict(budget)} | config
+    meta = results.provenance(name.split("/")[0], dataset, config)
+    meta |= {
+        "caption": describe(setting) if caption is None else caption,
+        "comparable": comparable(setting, *deviations),
+        "rows": report.plain(rows),
+        "status_names": STATUS_NAMES,
         "compile_seconds": sum(run.compile_seconds for run in runs),
         "train_seconds": sum(run.train_seconds for run in runs),
         "wall_seconds": time.perf_counter() - started,
         "peak_host_bytes": _peak_host_bytes(),
     }
+    return results.save(options.out / f"{name.replace('/', '_')}.npz", arrays, meta)
+
+
+def finish(setting: Setting, npz: Path, figures: Sequence[Path], *trained: str) -> Path:
+    """Print the study's table and what it wrote, delete the checkpoints of what it ``trained``; returns ``npz``."""
+    report.print_rows(results.load(npz)[1])
+    for name in trained:
+        checkpoints.remove_folder(_folder(name, setting.options))
+    print(f"\nDone in {time.perf_counter() - setting.started:.1f} s. Wrote:")
+    for path in (npz, *figures):
+        print(f"  {path}")
+    return npz
+
+
+def is_writer() -> bool:
+    """Whether this process is the one that tests, writes and prints."""
+    return jax.process_index() == 0
 
 
 @contextlib.contextmanager
@@ -78,7 +115,7 @@ def progress_bar(title: str, epochs: int) -> Iterator[trials.Monitor]:
         tqdm.write(line, file=sys.stderr)
         bar.initial, bar.start_t = bar.n, time.time()  # the time left goes by the speed since then
 
-    def report(progress: trials.Progress) -> None:
+    def show(progress: trials.Progress) -> None:
         bar.total, bar.n = progress.epochs_done + progress.epochs_left, progress.epochs_done
         bar.set_postfix_str(
             f"{progress.group}, epoch {progress.epoch}, lanes {progress.running}/{progress.lanes}, "
@@ -94,17 +131,17 @@ def progress_bar(title: str, epochs: int) -> Iterator[trials.Monitor]:
 
     previous = signal.signal(signal.SIGINT, interrupt)
     try:
-        yield trials.Monitor(report, log, stop.is_set)
+        yield trials.Monitor(show, log, stop.is_set)
     finally:
         signal.signal(signal.SIGINT, previous)
         bar.close()
 
 
-def dry_run(options: Options, dataset: Dataset, groups: Sequence[Group], splits: Splits) -> None:
+def dry_run(setting: Setting, groups: Sequence[Group], splits: Splits) -> None:
     """Print what a study would do: a row for each group, and the memory of the largest (whose program is compiled)."""
-    held = _peak_host_bytes()
+    options = setting.options
     settings = Settings(segment=options.segment, lanes_per_call=options.lanes_per_call)
-    runs = trials.start(groups, on_device(dataset.train_images, dataset.train_labels), splits, settings)
+    runs = trials.start(groups, training_data(setting.dataset), splits, settings)
     images = [int(run.budget.sum()) * run.steps * run.group.plan.batch_size for run in runs]
     rows = [
         (
@@ -118,14 +155,15 @@ def dry_run(options: Options, dataset: Dataset, groups: Sequence[Group], splits:
         for run, n in zip(runs, images, strict=True)
     ]
     largest = max(runs, key=lambda run: run.group.plan.batch_size * tree_size(run.store.best_params) // len(run.budget))
-    memory = held + largest.memory() + sum(tree_size(run.store) for run in runs if run is not largest)
+    needed = largest.memory()  # compiles, which is what takes the most of the rest
+    memory = needed + _peak_host_bytes()
     header = ("group", "lanes", "at a time", "steps/epoch", "lane-epochs", "images")
     total = f"{sum(images):,} images in all; about {memory / 2**30:.2f} GiB of memory at the peak"
-    print_table("Groups, a program each", header, rows, total)
+    report.print_table("Groups, a program each", header, rows, total)
 
 
 def _folder(name: str, options: Options) -> Path:
-    return options.out / f"{name}.checkpoints"
+    return options.out / f"{name.replace('/', '_')}.checkpoints"
 
 
 def _identity(
@@ -139,9 +177,9 @@ def _identity(
             content.update(leaf.encode() if isinstance(leaf, str) else np.ascontiguousarray(leaf).tobytes())
         return content.hexdigest()[:16]
 
-    return {name: value for name, value in plain(options).items() if name not in _NOT_IDENTITY} | {
-        "lanes": digest([group.lanes for group in groups]),
-        "programs": digest([f"{group.plan} {_parameter_shapes(group)}" for group in groups]),
+    return {name: value for name, value in plain(options).items() if name not in NOT_IDENTITY} | {
+        "lanes": digest([(group.lanes, group.pretrained) for group in groups]),
+        "programs": digest([f"{group.name} {group.plan} {_parameter_shapes(group)}" for group in groups]),
         "splits": digest(splits),
         "patience": patience,
         "dataset_sha256": dataset.digest,

@@ -1,5 +1,8 @@
 """Shared fixtures: a small dataset on the device, a small objective."""
 
+import os
+import subprocess
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +11,7 @@ import pytest
 from ae_jax.models import dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.training import Data
+from tests.commands import ROOT, TINY, command
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +39,20 @@ def key_reuse_check():
     """JAX's checker that no key is consumed twice."""
     with jax.debug_key_reuse(True):
         yield
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory):
+    """One compilation cache for all runs, the user's folders out of reach."""
+    return os.environ | {"AE_JAX_CACHE": str(tmp_path_factory.mktemp("cache"))}
+
+
+@pytest.fixture(scope="session")
+def run_study(environment):
+    """Run a study to its end: the completed process, output as text."""
+
+    def call(study, out, *arguments, tiny=TINY, **variables):
+        words = command(study, out, *arguments, tiny=tiny)
+        return subprocess.run(words, env=environment | variables, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+    return call

@@ -43,12 +43,44 @@ def test_shared_grey_is_shared():
     assert len(np.unique(occluded)) == 2
 
 
-@pytest.mark.parametrize("corrupt", [corruptions.gaussian, corruptions.occlusion, corruptions.occlusion_shared_grey])
+@pytest.mark.parametrize(
+    "corrupt",
+    [
+        corruptions.gaussian,
+        corruptions.occlusion,
+        corruptions.occlusion_shared_grey,
+        corruptions.occlusion_up_to,
+        corruptions.masking,
+        corruptions.salt_and_pepper,
+    ],
+)
 def test_levels_are_traced_and_keys_matter(corrupt, key_reuse_check):
-    jitted = jax.jit(corrupt)
+    jitted = jax.jit(lambda *arguments: corrupt(*arguments))  # a function of its own has a cache of its own
     first = jitted(jax.random.key(0), IMAGES, jnp.float32(0.1))
     again = jitted(jax.random.key(0), IMAGES, jnp.float32(0.1))
     other = jitted(jax.random.key(1), IMAGES, jnp.float32(0.3))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
     assert jitted._cache_size() == 1
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.3, 1.0])
+def test_masking_blackens_its_fraction_of_the_pixels(fraction):
+    masked = corruptions.masking(jax.random.key(0), jnp.full((64, 28, 28, 1), 0.5), jnp.float32(fraction))
+    assert set(np.unique(masked)) <= {0.0, 0.5}
+    np.testing.assert_allclose((masked == 0).mean(), fraction, atol=0.01)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.4, 1.0])
+def test_salt_and_pepper_are_equally_frequent(fraction):
+    images = corruptions.salt_and_pepper(jax.random.key(0), jnp.full((64, 28, 28, 1), 0.5), jnp.float32(fraction))
+    for value in (0.0, 1.0):
+        np.testing.assert_allclose((images == value).mean(), fraction / 2, atol=0.01)
+
+
+def test_occlusion_up_to_draws_an_area_for_each_image():
+    """Sides of 28 sqrt(U(0.05, 0.35)) pixels, rounded: 6 to 17, in all sizes between."""
+    images = corruptions.occlusion_up_to(jax.random.key(0), jnp.full((2000, 28, 28, 1), -1.0), jnp.float32(0.35))
+    sides = np.sqrt((np.asarray(images) != -1.0).sum((1, 2, 3)))
+    assert sides.min() == 6 and sides.max() == 17
+    np.testing.assert_allclose((sides**2).mean() / 784, (0.05 + 0.35) / 2, rtol=0.03)

@@ -1,44 +1,18 @@
 """The studies as their users run them: command lines, wrong ones too, kills, and what lies on the disk afterwards."""
 
 import csv
-import os
 import random
+import re
 import signal
 import socket
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ae_jax import results
-
-ROOT = Path(__file__).parent.parent
-SMALL = ["--dataset", "digits", "--limit", "100"]
-TINY = [*SMALL, "--batch-size", "16"]
-
-
-def command(study, out, *arguments, tiny=TINY):
-    return [sys.executable, "-m", f"experiments.{study}", *tiny, "--out", str(out), *arguments]
-
-
-@pytest.fixture(scope="session")
-def environment(tmp_path_factory):
-    """One compilation cache for all runs, the user's folders out of reach."""
-    return os.environ | {"AE_JAX_CACHE": str(tmp_path_factory.mktemp("cache"))}
-
-
-@pytest.fixture
-def run(environment):
-    """Run a study, or a whole command line, to its end: the completed process, output as text."""
-
-    def call(study, out, *arguments, tiny=TINY, **variables):
-        words = command(study, out, *arguments, tiny=tiny)
-        return subprocess.run(words, env=environment | variables, cwd=ROOT, capture_output=True, text=True, timeout=300)
-
-    return call
+from tests.commands import ROOT, SMALL, command
 
 
 def assert_same_results(path, reference):
@@ -50,10 +24,10 @@ def assert_same_results(path, reference):
     assert meta["dataset"] == expected_meta["dataset"]
 
 
-def test_compression_from_end_to_end(run, tmp_path):
-    done = run("compression", tmp_path, "--epochs", "2", "--seeds", "2")
+def test_compression_from_end_to_end(run_study, tmp_path):
+    done = run_study("compression", tmp_path, "--epochs", "2", "--seeds", "2")
     assert done.returncode == 0, done.stderr
-    assert "Report A against ours" in done.stdout and "not comparable" in done.stdout
+    assert "Report against ours" in done.stdout and "not comparable" in done.stdout
     arrays, meta = results.load(tmp_path / "compression.npz", "compression")
     assert arrays["test_mse"].shape == (5, 2)
     assert arrays["noisy_mse"].shape == arrays["occluded_mse"].shape == (5, 2, 20)
@@ -73,8 +47,8 @@ def search(*arguments):
     return "--study", "A1", "--trials", "4", "--epochs", "10", "--segment", "1", *arguments
 
 
-def test_a_search_killed_ten_times_ends_with_the_same_bits(run, environment, tmp_path):
-    reference = run("random_search", tmp_path / "reference", *search())
+def test_a_search_killed_ten_times_ends_with_the_same_bits(run_study, environment, tmp_path):
+    reference = run_study("random_search", tmp_path / "reference", *search())
     assert reference.returncode == 0, reference.stderr
     out, rng = tmp_path / "killed", random.Random(0)
     folder = out / "random_search_A1.checkpoints"
@@ -91,7 +65,7 @@ def test_a_search_killed_ten_times_ends_with_the_same_bits(run, environment, tmp
         process.send_signal(signal.SIGKILL)
         process.wait()
         kills += 1
-    finished = run("random_search", out, *search("--resume"))
+    finished = run_study("random_search", out, *search("--resume"))
     assert finished.returncode == 0, finished.stderr
     assert_same_results(out / "random_search_A1.npz", tmp_path / "reference" / "random_search_A1.npz")
     assert not folder.exists()
@@ -102,7 +76,7 @@ def list_files(folder):
     return [path for path in folder.glob("*.msgpack") if path.exists()] if folder.exists() else []
 
 
-def test_ctrl_c_stops_after_the_segment_and_resumes(run, environment, tmp_path):
+def test_ctrl_c_stops_after_the_segment_and_resumes(run_study, environment, tmp_path):
     arguments = search("--trials", "2", "--epochs", "400")
     process = subprocess.Popen(
         command("random_search", tmp_path, *arguments), env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True
@@ -113,67 +87,101 @@ def test_ctrl_c_stops_after_the_segment_and_resumes(run, environment, tmp_path):
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "stopping after this segment" in stderr and "--resume" in stderr and "Traceback" not in stderr
-    refused = run("random_search", tmp_path, *arguments)
+    refused = run_study("random_search", tmp_path, *arguments)
     assert refused.returncode == 2 and "add --resume" in refused.stderr
-    other = run("random_search", tmp_path, *arguments, "--resume", "--seed", "1")
+    other = run_study("random_search", tmp_path, *arguments, "--resume", "--seed", "1")
     assert other.returncode == 2 and "seed was 0 and is now 1" in other.stderr
     assert list_files(tmp_path / "random_search_A1.checkpoints")
 
 
-def test_a_table_of_trials_is_exported_and_run_again(run, tmp_path):
-    first = run("random_search", tmp_path / "a", "--study", "B3", "--trials", "2", "--epochs", "1", "--export", "csv")
+def test_a_table_of_trials_is_exported_and_run_again(run_study, tmp_path):
+    first = run_study(
+        "random_search", tmp_path / "a", "--study", "B3", "--trials", "2", "--epochs", "1", "--export", "csv"
+    )
     assert first.returncode == 0, first.stderr
     table = tmp_path / "a" / "random_search_B3.csv"
     rows = list(csv.DictReader(table.open()))
     assert {"rank", "learning_rate", "latent", "batch_size", "status", "score", "fold_4"} <= rows[0].keys()
     assert float(rows[0]["score"]) <= float(rows[1]["score"])
-    again = run("random_search", tmp_path / "b", "--study", "B3", "--trials-from", str(table))
+    again = run_study("random_search", tmp_path / "b", "--study", "B3", "--trials-from", str(table))
     assert "leave out the option or the column" in again.stderr
-    again = run("random_search", tmp_path / "b", "--study", "B3", "--trials-from", str(table), tiny=SMALL)
+    again = run_study("random_search", tmp_path / "b", "--study", "B3", "--trials-from", str(table), tiny=SMALL)
     assert again.returncode == 0, again.stderr
     arrays, _ = results.load(tmp_path / "b" / "random_search_B3.npz", "random_search")
     np.testing.assert_allclose(arrays["trial_learning_rate"], [float(row["learning_rate"]) for row in rows])
     assert (tmp_path / "b" / "random_search_B3_parallel.html").exists()
 
 
-def test_early_stopping_and_architectures(run, tmp_path):
-    done = run("random_search", tmp_path, "--study", "C1", "--trials", "2", "--epochs", "2")
+def test_early_stopping_and_architectures(run_study, tmp_path):
+    done = run_study("random_search", tmp_path, "--study", "C1", "--trials", "2", "--epochs", "2")
     assert done.returncode == 0, done.stderr
     assert "2 trials in 2 programs" in done.stdout
 
 
-def test_dry_run_trains_nothing(run, tmp_path):
-    done = run("random_search", tmp_path, "--study", "B3", "--trials", "2", "--dry-run")
+def test_dry_run_trains_nothing(run_study, tmp_path):
+    done = run_study("random_search", tmp_path, "--study", "B3", "--trials", "2", "--dry-run")
     assert done.returncode == 0, done.stderr
-    assert "2 trials x 5 folds in 2 programs" in done.stdout and "GiB" in done.stdout
+    assert "2 trials x 5 folds in 2 programs" in done.stdout
     assert not list(tmp_path.iterdir())
 
 
-def test_several_devices_give_the_same_numbers(run, tmp_path):
+def test_the_memory_estimate_is_within_twice_the_measured_peak(run_study, tmp_path):
+    arguments = "--study", "A1", "--trials", "8", "--epochs", "5"
+    planned = run_study("random_search", tmp_path, *arguments, "--dry-run", tiny=["--dataset", "digits"])
+    (gib,) = re.findall(r"about ([\d.]+) GiB", planned.stdout)
+    done = run_study("random_search", tmp_path, *arguments, tiny=["--dataset", "digits"])
+    assert done.returncode == 0, done.stderr
+    measured = results.load(tmp_path / "random_search_A1.npz")[1]["peak_host_bytes"] / 2**30
+    assert measured / 2 < float(gib) < measured * 2
+
+
+def test_several_devices_give_the_same_numbers(run_study, tmp_path):
     """Four CPU devices share the lanes; another partition is another program: 1e-4 after ten epochs."""
     for name, devices in (("one", "1"), ("four", "4")):
-        done = run("random_search", tmp_path / name, *search(), JAX_NUM_CPU_DEVICES=devices)
+        done = run_study("random_search", tmp_path / name, *search(), JAX_NUM_CPU_DEVICES=devices)
         assert done.returncode == 0, done.stderr
     one, four = (results.load(tmp_path / name / "random_search_A1.npz") for name in ("one", "four"))
     np.testing.assert_allclose(one[0]["score"], four[0]["score"], rtol=1e-4)
     assert four[1]["device"].startswith("4 x")
 
 
-def test_two_processes_give_the_same_numbers(run, environment, tmp_path):
+@pytest.fixture
+def two_processes(environment, tmp_path):
+    """``two_processes(arguments)`` starts a search in two processes on this machine."""
+
+    def start(*arguments):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            coordinator = f"127.0.0.1:{free.getsockname()[1]}"
+        joined = ["--distributed", "--coordinator", coordinator, "--num-processes", "2", "--process-id"]
+        return [
+            subprocess.Popen(
+                command("random_search", tmp_path / "two", *arguments, *joined, str(index)), env=environment, cwd=ROOT,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            )
+            for index in range(2)
+        ]  # fmt: skip
+
+    return start
+
+
+def test_ctrl_c_in_one_of_two_processes_stops_both(two_processes, tmp_path):
+    """The other finishes its share first; neither waits for ever, and both say how to go on."""
+    processes = two_processes(*search("--trials", "2", "--epochs", "200"))
+    while processes[1].poll() is None and not list_files(tmp_path / "two" / "random_search_A1.checkpoints"):
+        time.sleep(0.01)
+    processes[1].send_signal(signal.SIGINT)
+    outputs = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [130, 130], outputs
+    assert all("--resume" in stderr for _, stderr in outputs)
+    assert not list((tmp_path / "two").glob("*.npz"))
+
+
+def test_two_processes_give_the_same_numbers(run_study, two_processes, tmp_path):
     """Each trains half of the lanes; process 0 writes. A process alone runs the same program: bit for bit."""
-    alone = run("random_search", tmp_path / "alone", *search())
+    alone = run_study("random_search", tmp_path / "alone", *search())
     assert alone.returncode == 0, alone.stderr
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        coordinator = f"127.0.0.1:{free.getsockname()[1]}"
-    joined = ["--distributed", "--coordinator", coordinator, "--num-processes", "2", "--process-id"]
-    processes = [
-        subprocess.Popen(
-            command("random_search", tmp_path / "two", *search(*joined, str(index))), env=environment, cwd=ROOT,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for index in range(2)
-    ]  # fmt: skip
+    processes = two_processes(*search())
     outputs = [process.communicate(timeout=300) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     assert "Wrote:" in outputs[0][0] and "Wrote:" not in outputs[1][0]
@@ -208,8 +216,8 @@ def test_two_processes_give_the_same_numbers(run, environment, tmp_path):
         ("random_search", ["--process-id", "0"], "cannot join a distributed run"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(run, tmp_path, study, arguments, message):
-    done = run(study, tmp_path, *arguments)
+def test_bad_input_is_one_line_and_exit_code_2(run_study, tmp_path, study, arguments, message):
+    done = run_study(study, tmp_path, *arguments)
     assert done.returncode == 2
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1 and message in errors[0], done.stderr
@@ -235,27 +243,27 @@ HEADER = "learning_rate,l2,dropout,epochs,latent"
         (f"{HEADER},optimizer\n0.01,0,0,1,2,adamw\n", "optimizer 'adamw' is not allowed"),
     ],
 )
-def test_bad_tables_are_refused(run, tmp_path, content, message):
+def test_bad_tables_are_refused(run_study, tmp_path, content, message):
     table = tmp_path / "trials.csv"
     table.write_text(content)
-    done = run("random_search", tmp_path / "out", "--trials-from", str(table), tiny=SMALL)
+    done = run_study("random_search", tmp_path / "out", "--trials-from", str(table), tiny=SMALL)
     assert done.returncode == 2 and message in done.stderr, done.stderr
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_a_single_trial_from_a_spreadsheet(run, tmp_path):
+def test_a_single_trial_from_a_spreadsheet(run_study, tmp_path):
     """A byte order mark, one row, columns left out that the study fixes: no figure to draw, but a result."""
     table = tmp_path / "trials.csv"
     table.write_text("\ufefflearning_rate,l2,dropout,epochs\n0.01,0.0001,0,1\n")
-    done = run("random_search", tmp_path, "--trials-from", str(table))
+    done = run_study("random_search", tmp_path, "--trials-from", str(table))
     assert done.returncode == 0, done.stderr
     arrays, _ = results.load(tmp_path / "random_search_A1.npz")
     assert arrays["trial_batch_size"].tolist() == [16] and arrays["trial_optimizer"].tolist() == ["adamax"]
 
 
-def test_help_explains_itself(run, tmp_path):
+def test_help_explains_itself(run_study, tmp_path):
     for study in ("compression", "random_search"):
-        done = run(study, tmp_path, "--help")
+        done = run_study(study, tmp_path, "--help")
         assert done.returncode == 0
         for option in (
             "--dataset",

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 
 from ae_jax import losses
 
@@ -43,3 +44,16 @@ def test_one_number_per_example(loss):
     once, twice = loss(predictions, images), loss(jnp.tile(predictions, (2, 1, 1, 1)), jnp.tile(images, (2, 1, 1, 1)))
     assert once.shape == (5,)
     np.testing.assert_allclose(twice, np.tile(once, 2), rtol=1e-6)
+
+
+def test_class_cross_entropy_against_scipy():
+    logits = np.random.default_rng(0).normal(scale=20, size=(6, 10))
+    labels = np.array([0, 1, 2, 3, 9, 9])
+    expected = scipy.special.logsumexp(logits, axis=1) - logits[np.arange(6), labels]
+    np.testing.assert_allclose(losses.cross_entropy(jnp.asarray(logits), jnp.asarray(labels)), expected, rtol=1e-5)
+
+
+def test_bernoulli_kl_against_scipy():
+    activation = np.linspace(0.01, 0.99, 25)
+    expected = scipy.special.rel_entr(0.1, activation) + scipy.special.rel_entr(0.9, 1 - activation)
+    np.testing.assert_allclose(losses.bernoulli_kl(0.1, jnp.asarray(activation)), expected, rtol=1e-4, atol=1e-6)

@@ -114,3 +114,37 @@ def test_equal_models_share_one_objective():
 def test_unknown_optimizer_names_the_known_ones(objective):
     with pytest.raises(UsageError, match="'adamw'.*adamax"):
         training.init_state(objective, Plan(16, "adamw"), jax.random.key(0), hparams())
+
+
+def test_the_penalty_warms_up_linearly(numbered):
+    """Steps 0, 1, 2, ... of a warm-up over 4 see 0, 1/4, 2/4, 3/4, 1, 1 of the penalty."""
+    objective = Objective(
+        lambda key, images: {"w": jnp.zeros(())},
+        lambda params, key, batch, hparams, train: (hparams.penalty + 0.0 * batch.labels + 0.0 * params["w"], {}),
+    )
+    numbers = hparams(learning_rate=0.1, penalty=8.0, warmup=4)
+    state = training.init_state(objective, PLAN, jax.random.key(0), numbers)
+    seen = []
+    for _ in range(6):
+        state, loss = training.train_step(objective, PLAN, state, numbers, training.take(numbered, jnp.arange(16)))
+        seen.append(float(loss))
+    assert seen == [0.0, 2.0, 4.0, 6.0, 8.0, 8.0]
+
+
+def test_frozen_modules_stay_bit_identical(data):
+    """Not even the L2 penalty moves them; what is named learns."""
+    objective = autoencoder(conv_autoencoder(2, channels=(2,), hidden=4))
+    plan = Plan(16, "adam", trainable=("decoder",))
+    numbers = hparams(learning_rate=0.01, l2=0.1)
+    state = before = training.init_state(objective, plan, jax.random.key(0), numbers)
+    for _ in range(3):
+        state, _ = training.train_step(objective, plan, state, numbers, training.take(data, jnp.arange(16)))
+    frozen, learned = (state.params["params"][name] for name in ("encoder", "decoder"))
+    jax.tree.map(np.testing.assert_array_equal, frozen, before.params["params"]["encoder"])
+    moved = jax.tree.map(lambda a, b: not np.array_equal(a, b), learned, before.params["params"]["decoder"])
+    assert all(jax.tree.leaves(moved))
+
+
+def test_a_trainable_module_must_exist(data, objective):
+    with pytest.raises(UsageError, match="no module head to train: choose among .*decoder"):
+        training.init_state(objective, Plan(16, "adam", trainable=("head",)), jax.random.key(0), hparams())

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from ae_jax import checkpoints, lanes, trials
+from ae_jax import checkpoints, engine, lanes, trials
 from ae_jax.engine import Group, GroupRun, Halving, Settings
 from ae_jax.lanes import DIVERGED, DONE, HALVED, RUNNING, STOPPED
 from ae_jax.training import PADDING
@@ -213,6 +213,26 @@ def test_out_of_memory_halves_the_call(run, monkeypatch):
     )
 
 
+def test_a_call_takes_as_many_lanes_as_the_device_has_memory_for(run, monkeypatch):
+    """A program of three lanes that needs 150 bytes of a device with 100 usable ones: two lanes fit."""
+    reference, log = run(mixed_lanes()), []
+    monkeypatch.setattr(engine, "_device_bytes", lambda program: 150)
+    monkeypatch.setattr(engine, "USABLE_MEMORY", 1.0)
+    with_memory = SimpleNamespace(memory_stats=lambda: {"bytes_limit": 100})
+    fitting = GroupRun._fitting
+
+    def on_small_device(self, size, program):
+        if size < 3:
+            return size
+        mesh = SimpleNamespace(size=1, devices=np.array([with_memory]))
+        return fitting(SimpleNamespace(mesh=mesh), size, program)
+
+    monkeypatch.setattr(GroupRun, "_fitting", on_small_device)
+    results = run(mixed_lanes(), trials.Monitor(log=log.append), lanes_per_call=3)
+    assert "adam: 3 lanes need more memory than there is, taking 2 at a time" in log
+    assert_close(results, reference)
+
+
 def test_lanes_trained_at_once_equal_lanes_one_after_another(run, monkeypatch):
     """The accelerator's form, vmap over the lanes, on this CPU: the same numbers to float32 rounding."""
     reference = run(mixed_lanes())
@@ -302,3 +322,30 @@ def test_impossible_numbers_are_refused(numbers, message):
 def test_a_batch_larger_than_the_data_is_refused(objective, data):
     with pytest.raises(UsageError, match="batch size 500 does not fit a training split of 120"):
         trials.run_lanes(objective, Plan(500, "adam"), mixed_lanes(), data, SPLITS)
+
+
+def test_lanes_start_from_pretrained_parameters(objective, data, run):
+    """Each lane from its own row; the rest of the tree is fresh. At learning rate zero nothing moves."""
+    chosen = mixed_lanes(learning_rate=1e-30, epochs=1)
+    encoder = run(mixed_lanes(), segment=2).params["params"]["encoder"]
+    group = Group("transfer", objective, PLAN, chosen, {"params": {"encoder": encoder}})
+    (result,) = trials.run_groups([group], data, SPLITS)
+    jax.tree.map(np.testing.assert_array_equal, result.params["params"]["encoder"], encoder)
+    fresh = run(chosen).params["params"]
+    jax.tree.map(np.testing.assert_array_equal, result.params["params"]["decoder"], fresh["decoder"])
+
+
+@pytest.mark.parametrize(
+    ("pretrained", "message"),
+    [
+        (
+            {"params": {"head": {}}},
+            "/params/head: the model has no such module, only encoder, decoder|decoder, encoder",
+        ),
+        ({"params": {"encoder": {"Dense_0": {"bias": np.zeros((1, 3))}}}}, r"bias: shape \(1, 3\), the model has"),
+    ],
+)
+def test_pretrained_parameters_must_fit(objective, data, pretrained, message):
+    group = Group("transfer", objective, PLAN, one_lane(mixed_lanes(), 0), pretrained)
+    with pytest.raises(UsageError, match=message):
+        trials.run_groups([group], data, SPLITS)

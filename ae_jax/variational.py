@@ -1,0 +1,220 @@
+"""Objectives of variational models: bounds on ``log p(x)`` in nats, one function for each.
+
+The distortion sums over pixels, the rate over latents; the training loop means over images, and nothing else is
+averaged. ``hparams.penalty`` weighs the second term (beta; 1 is the bound itself) in the loss alone: metrics do not
+see it. They are, for each image:
+
+- ``distortion``: ``-log p(x | z)``, normalised; ``energy``: the same without the normaliser (report B's loss is
+  ``energy + rate``);
+- ``rate``: ``KL(q(z | x) || p(z))`` in closed form; ``elbo``: ``-(distortion + rate)``;
+- ``clipped``: share of the log-variances held at a limit, and so without gradient.
+
+Evaluation draws codes, and dynamic binarisation draws images, as training does.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from ae_jax import distributions
+from ae_jax.distributions import Likelihood
+from ae_jax.objectives import Objective
+from ae_jax.types import Batch, HParams, PyTree, UsageError
+from ae_jax.vae import VAE, VQVAE, straight_through
+
+
+class Posterior(NamedTuple):
+    """Images, and what the encoder and the sampler make of them."""
+
+    images: Array  # [batch, 28, 28, 1], as the likelihood observes them
+    mean: Array  # [batch, latent]
+    log_variance: Array  # [batch, latent]
+    codes: Array  # [samples, batch, latent]
+    decoder_key: Array  # for the decoder's dropout; not consumed yet
+
+    @property
+    def divergence(self) -> Array:
+        """KL from the prior, latent by latent: ``[batch, latent]``."""
+        return distributions.kl_divergence(self.mean, self.log_variance)
+
+
+def infer(
+    vae: VAE, likelihood: Likelihood, params: PyTree, key: Array, batch: Batch, hparams: HParams, train: bool,
+    samples: int = 1,
+) -> Posterior:  # fmt: skip
+    """Observe the images, encode them, draw ``samples`` codes for each. Consumes ``key``."""
+    observe_key, encoder_key, noise_key, decoder_key = jax.random.split(key, 4)
+    images = likelihood.observe(observe_key, batch.images)
+    rngs = {"dropout": encoder_key}
+    mean, log_variance = vae.apply(params, images, hparams.dropout, train, method="encode", rngs=rngs)
+    codes = distributions.sample(noise_key, mean, log_variance, samples)
+    return Posterior(images, mean, log_variance, codes, decoder_key)
+
+
+def energies(
+    vae: VAE, likelihood: Likelihood, params: PyTree, posterior: Posterior, hparams: HParams, train: bool
+) -> Array:
+    """``-log p(x | z)`` of every code, without the normaliser: ``[samples, batch]``. Consumes its decoder key."""
+    samples, batch, latent = posterior.codes.shape
+    rngs = {"dropout": posterior.decoder_key}
+    codes = posterior.codes.reshape(-1, latent)
+    logits = vae.apply(params, codes, hparams.dropout, train, method="logits", rngs=rngs)
+    logits = logits.reshape(samples, batch, *logits.shape[1:])
+    return jax.vmap(lambda logits: likelihood.energy(params, logits, posterior.images))(logits)
+
+
+def _metrics(likelihood: Likelihood, params: PyTree, posterior: Posterior, energy: Array) -> dict[str, Array]:
+    """The metrics at the top of this page, from the energies of all codes ``[samples, batch]``."""
+    energy, rate = energy.mean(0), posterior.divergence.sum(-1)
+    distortion = energy + likelihood.log_normaliser(params, math.prod(posterior.images.shape[1:]))
+    clipped = distributions.limited(posterior.log_variance)
+    return {"distortion": distortion, "energy": energy, "rate": rate, "elbo": -distortion - rate, "clipped": clipped}
+
+
+def _init(model: VAE | VQVAE, likelihood: Likelihood) -> Callable[[Array, Array], PyTree]:
+    """Parameters of the model, those of the likelihood beside them."""
+    return lambda key, images: {"params": model.init(key, images)["params"] | likelihood.init()}
+
+
+def _penalised(vae: VAE, likelihood: Likelihood, cost: Callable[[Posterior], Array]) -> Objective:
+    """Distortion plus ``hparams.penalty`` times a cost of each image's posterior, ``[batch]``; one code an image."""
+
+    def loss(params: PyTree, key: Array, batch: Batch, hparams: HParams, train: bool):
+        posterior = infer(vae, likelihood, params, key, batch, hparams, train)
+        energy = energies(vae, likelihood, params, posterior, hparams, train)
+        metrics = _metrics(likelihood, params, posterior, energy)
+        return metrics["distortion"] + hparams.penalty * cost(posterior), metrics
+
+    return Objective(_init(vae, likelihood), loss)
+
+
+@functools.cache
+def elbo(vae: VAE, likelihood: Likelihood) -> Objective:
+    """The negative evidence lower bound, ``distortion + beta * KL`` (Kingma & Welling 2014; Higgins et al. 2017)."""
+    return _penalised(vae, likelihood, lambda posterior: posterior.divergence.sum(-1))
+
+
+@functools.cache
+def free_bits(vae: VAE, likelihood: Likelihood, nats: float) -> Objective:
+    """:func:`elbo` in which no latent's KL counts for less than ``nats`` (Kingma et al. 2016, eq. 15).
+
+    The paper takes the maximum of the batch's mean KL; here it is each image's own, so that an image's loss does not
+    depend on its batch. Raises UsageError for negative ``nats``.
+    """
+    if nats < 0:
+        raise UsageError(f"{nats} nats are not allowed: give 0 (the plain bound) or more")
+    return _penalised(vae, likelihood, lambda posterior: jnp.maximum(nats, posterior.divergence).sum(-1))
+
+
+@functools.cache
+def wae_mmd(vae: VAE, likelihood: Likelihood) -> Objective:
+    """Distortion plus ``penalty`` times the squared MMD of the batch's codes from the prior (Tolstikhin et al. 2018).
+
+    The codes are Gaussian, so the MMD is that of their mixture in closed form (``distributions.mmd``), in place of the
+    paper's estimate from draws. It belongs to the batch: duplicating a batch changes nothing, but parts of a batch
+    (``training.gradient``) and padded batches count as they are. ``posterior.aggregate_mmd`` is exact for a whole set.
+    """
+    return _penalised(vae, likelihood, lambda posterior: distributions.mmd(posterior.mean, posterior.log_variance))
+
+
+def _log_weights(
+    vae: VAE, likelihood: Likelihood, params: PyTree, posterior: Posterior, hparams: HParams, train: bool
+) -> tuple[Array, Array]:
+    """``log p(x | z) + beta * (log p(z) - log q(z | x))`` of every code ``[samples, batch]``, and the energies."""
+    energy = energies(vae, likelihood, params, posterior, hparams, train)
+    prior = distributions.log_prior(posterior.codes)
+    proposal = distributions.log_density(posterior.codes, posterior.mean, posterior.log_variance)
+    normaliser = likelihood.log_normaliser(params, math.prod(posterior.images.shape[1:]))
+    return hparams.penalty * (prior - proposal) - energy - normaliser, energy
+
+
+def _log_mean_exp(values: Array) -> Array:
+    """``[samples, batch] -> [batch]``."""
+    return jax.nn.logsumexp(values, axis=0) - math.log(values.shape[0])
+
+
+@functools.cache
+def iwae(vae: VAE, likelihood: Likelihood, samples: int) -> Objective:
+    """The importance-weighted bound ``-log 1/k sum_k p(x, z_k) / q(z_k | x)`` (Burda et al. 2016, eq. 8).
+
+    With one sample it is the ELBO with its KL estimated from the code. Raises UsageError for fewer.
+    """
+    _check_samples(samples)
+
+    def loss(params: PyTree, key: Array, batch: Batch, hparams: HParams, train: bool):
+        posterior = infer(vae, likelihood, params, key, batch, hparams, train, samples)
+        log_weights, energy = _log_weights(vae, likelihood, params, posterior, hparams, train)
+        return -_log_mean_exp(log_weights), _metrics(likelihood, params, posterior, energy)
+
+    return Objective(_init(vae, likelihood), loss)
+
+
+@functools.cache
+def iwae_doubly_reparameterised(vae: VAE, likelihood: Likelihood, samples: int) -> Objective:
+    """:func:`iwae` with the encoder's gradient of Tucker et al. (2019, eq. 8): equal in the mean, of less variance.
+
+    With ``w_k`` the normalised weights, the decoder learns from ``sum_k w_k d log p(x, z_k)`` as before, the encoder
+    through its codes only, from ``sum_k w_k^2 (d log weight_k / dz_k) dz_k``; for another beta than 1 the same
+    derivation gives ``(1 - beta) w_k + beta w_k^2``. The loss is the bound plus a term of value zero that carries the
+    encoder's gradient. Raises UsageError for fewer than one sample.
+    """
+    _check_samples(samples)
+
+    def loss(params: PyTree, key: Array, batch: Batch, hparams: HParams, train: bool):
+        posterior = infer(vae, likelihood, params, key, batch, hparams, train, samples)
+        fixed = jax.lax.stop_gradient(posterior)
+        of_decoder, energy = _log_weights(vae, likelihood, params, fixed, hparams, train)
+        moving = fixed._replace(codes=posterior.codes)  # the same key: the decoder drops the same units twice
+        of_codes, _ = _log_weights(vae, likelihood, jax.lax.stop_gradient(params), moving, hparams, train)
+        weights = jax.nn.softmax(jax.lax.stop_gradient(of_decoder), axis=0)
+        weights = (1.0 - hparams.penalty) * weights + hparams.penalty * jnp.square(weights)
+        encoder_term = (weights * (of_codes - jax.lax.stop_gradient(of_codes))).sum(0)
+        return -_log_mean_exp(of_decoder) - encoder_term, _metrics(likelihood, params, posterior, energy)
+
+    return Objective(_init(vae, likelihood), loss)
+
+
+def _check_samples(samples: int) -> None:
+    if samples < 1:
+        raise UsageError(f"{samples} samples are not allowed: give 1 or more")
+
+
+@functools.cache
+def vector_quantised(model: VQVAE, likelihood: Likelihood) -> Objective:
+    """VQ-VAE (van den Oord et al. 2017, eq. 3): distortion, codebook loss, ``penalty`` (theirs 0.25) x commitment.
+
+    Squared distances are summed over positions. Under the uniform prior the rate is ``positions * log(codes)`` for
+    every image. Metric ``perplexity`` is of the codes in use in this batch, the same number for all of its images;
+    ``posterior.perplexity`` is exact for a whole set.
+    """
+
+    def loss(params: PyTree, key: Array, batch: Batch, hparams: HParams, train: bool):
+        observe_key, encoder_key, decoder_key = jax.random.split(key, 3)
+        images = likelihood.observe(observe_key, batch.images)
+        rngs = {"dropout": encoder_key}
+        vectors = model.apply(params, images, hparams.dropout, train, method="encode", rngs=rngs)
+        quantised, indices = model.apply(params, vectors, method="quantise")
+        through, rngs = straight_through(vectors, quantised), {"dropout": decoder_key}
+        logits = model.apply(params, through, hparams.dropout, train, method="logits", rngs=rngs)
+        distortion = -likelihood.log_prob(params, logits, images)
+        codebook = jnp.square(jax.lax.stop_gradient(vectors) - quantised).sum((1, 2))
+        commitment = jnp.square(vectors - jax.lax.stop_gradient(quantised)).sum((1, 2))
+        rate = jnp.full_like(distortion, indices.shape[1] * math.log(model.quantiser.codes))
+        shares = jnp.bincount(indices.ravel(), length=model.quantiser.codes) / indices.size
+        metrics = {
+            "distortion": distortion,
+            "rate": rate,
+            "elbo": -distortion - rate,
+            "commitment": commitment,
+            "perplexity": jnp.full_like(distortion, jnp.exp(jax.scipy.special.entr(shares).sum())),
+        }
+        return distortion + codebook + hparams.penalty * commitment, metrics
+
+    return Objective(_init(model, likelihood), loss)

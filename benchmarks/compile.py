@@ -1,0 +1,181 @@
+"""What compiling costs, cold and from the persistent cache, and how often it happens: ``python -m benchmarks.compile``.
+
+Times are those of tracing, lowering and compiling each training program; counts are those of the demo, run in a
+process of its own, and of every random search of the reports.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from ae_jax import search
+from ae_jax.lanes import run_segment
+from ae_jax.training import Data, take, train_epoch, train_step
+from ae_jax.types import Plan, UsageError
+from benchmarks import machine, networks, report, timing
+from benchmarks.networks import NETWORKS
+from benchmarks.programs import Case, fresh, resident, segment
+from experiments import random_search
+from experiments.report import print_table
+
+NAME = "compile"
+QUICK = {"networks": ("dense",), "batch_size": 8, "images": 40, "repeats": 1, "demo_epochs": 0}
+PHASES = ("trace", "lower", "compile")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(report.Options):
+    """Time the compilation of the training programs and count the programs of the studies."""
+
+    networks: tuple[str, ...] = tuple(NETWORKS)
+    """Networks to train."""
+    batch_size: int = 128
+    """Images in a step."""
+    images: int = 5_120
+    """Training and validation images."""
+    demo_epochs: int = 1
+    """Epochs of the demo that is run for its programs, cold and again from the cache; 0 leaves it out."""
+
+
+def programs(case: Case, images: np.ndarray) -> dict[str, Callable[[], jax.stages.Traced]]:
+    """The training programs of a case, each ready to be traced."""
+    objective, plan = NETWORKS[case.network].ours(), Plan(case.batch_size)
+    data, indices = resident(images)
+    steps = len(images) // case.batch_size
+
+    def step(state, numbers, data: Data, rows: jax.Array):
+        return train_step(objective, plan, state, numbers, take(data, rows))
+
+    def epoch(state, numbers, data: Data, indices: jax.Array):
+        return train_epoch(objective, plan, state, numbers, data, indices, steps)
+
+    lane, rows = (*fresh(objective, case), data), indices[: case.batch_size]
+    return {
+        "train_step": lambda: jax.jit(step).trace(*lane, rows),
+        "train_epoch": lambda: jax.jit(epoch).trace(*lane, indices),
+        "run_segment": functools.partial(run_segment.trace, *segment(case, images)),
+    }
+
+
+def phases(trace: Callable[[], jax.stages.Traced]) -> tuple[float, float, float]:
+    """Seconds of tracing, lowering and compiling, with nothing left in this process from the time before."""
+    jax.clear_caches()
+    clock = [time.perf_counter()]
+    traced = trace()
+    clock.append(time.perf_counter())
+    lowered = traced.lower()
+    clock.append(time.perf_counter())
+    lowered.compile()
+    clock.append(time.perf_counter())
+    return tuple(np.diff(clock).tolist())
+
+
+def time_programs(case: Case, images: np.ndarray, repeats: int) -> list[dict]:
+    """A measurement for each program, phase and state of the cache: cold, then cached, in turns."""
+    samples: dict[tuple[str, str], list[float]] = {}
+    for name, trace in programs(case, images).items():
+        for _ in range(repeats):
+            with timing.empty_cache():
+                for state in ("cold", "cached"):
+                    for phase, seconds in zip(PHASES, phases(trace), strict=True):
+                        samples.setdefault((name, f"{phase}, {state}"), []).append(seconds)
+    return [report.measurement(f"{case}: {name}", phase, s) for (name, phase), s in samples.items()]
+
+
+def print_phases(title: str, rows: list[dict]) -> None:
+    medians: dict[str, dict[str, str]] = {}
+    for row in rows:
+        medians.setdefault(row["case"], {})[row["contestant"]] = " ".join(report.spread(row, digits=2))
+    header = [f"{phase}, {state}" for state in ("cold", "cached") for phase in PHASES]
+    cells = [[case.split(": ")[-1], *(values[name] for name in header)] for case, values in medians.items()]
+    print_table(title, ("program", *header), cells, "seconds: median, first - third quartile")
+
+
+def groups_of_searches() -> list[tuple[str, int, int]]:
+    """``(study, trials, groups)`` of each full random search, drawn with seed 0: a group is a program."""
+    found = []
+    for name, study in random_search.STUDIES.items():
+        budget, count = random_search.BUDGETS[name]["full"]["mnist"], random_search.FULL_TRIALS[name]
+        drawn = search.sample(jax.random.key(0), study.space(budget.epochs, budget.batch_size), count)
+        found.append(
+            (name, count, len(search.plan_search(drawn, random_search.build, seed=0, folds=study.folds).groups))
+        )
+    return found
+
+
+# Counts and times, in a process of its own, every program that XLA compiles or finds in the cache.
+_DEMO = """
+import json, sys, jax
+from experiments import common, compression
+seconds = []
+def listen(event, duration, **_):
+    if event == "/jax/core/compile/backend_compile_duration":
+        seconds.append(duration)
+jax.monitoring.register_event_duration_secs_listener(listen)
+try:
+    common.main(compression.Options, compression.study)
+finally:
+    print(json.dumps(seconds))
+"""
+
+
+def demo(epochs: int) -> list[dict]:
+    """Compile seconds and number of programs of the demo's five latent sizes, cold, then with its cache."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": f"{folder}/programs"}
+        for state in ("cold", "cached"):
+            arguments = ["--dataset", "digits", "--epochs", str(epochs), "--out", f"{folder}/{state}"]
+            words = [sys.executable, "-c", _DEMO, *arguments]
+            done = subprocess.run(words, env=environment, capture_output=True, text=True)
+            if done.returncode:
+                raise UsageError(f"the demo failed: {done.stderr.strip().splitlines()[-1]}")
+            seconds = json.loads(done.stdout.splitlines()[-1])
+            long = [s for s in seconds if s >= 0.3]  # what the studies keep in their cache
+            more = {"programs": len(seconds), "long_programs": len(long), "long_seconds": sum(long)}
+            rows.append(report.measurement("demo, all programs", state, [sum(seconds)], **more))
+    return rows
+
+
+def run(options: Options) -> None:
+    """Time, count, print, and write what there is so far."""
+    networks.check(options.networks)
+    report.check(options, may_be_zero=("demo_epochs",))
+    images = report.random_images(options.images)
+    meta = machine.describe(NAME, report.config(options), pixels=images)
+    meta["groups_of_searches"] = groups_of_searches()
+    measurements = []
+    for name in options.networks:
+        case = Case(name, options.batch_size)
+        rows = time_programs(case, images, options.repeats)
+        print_phases(str(case), rows)
+        measurements += rows
+        report.save(options.out, meta, measurements)
+    header = ("random search", "trials", "training programs")
+    cells = [tuple(map(str, row)) for row in meta["groups_of_searches"]]
+    print_table("Programs of the studies", header, cells, "a group of trials with the same shapes is one program")
+    if options.demo_epochs:
+        rows = demo(options.demo_epochs)
+        cells = [
+            (row["contestant"], f"{row['samples'][0]:.1f}", str(row["programs"]), str(row["long_programs"]))
+            for row in rows
+        ]
+        header = ("cache", "compile s", "programs", "of 0.3 s or more")
+        print_table("The demo: five latent sizes", header, cells, "every program that XLA compiled or loaded")
+        report.save(options.out, meta, measurements + rows)
+    print(f"\nWrote {options.out}")
+
+
+if __name__ == "__main__":
+    report.main(NAME, Options, QUICK, run)

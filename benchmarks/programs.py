@@ -1,0 +1,109 @@
+"""The JAX contestants: a network trained as the engine does it, an epoch in one call, or with a call for each step."""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType
+
+from ae_jax import trials
+from ae_jax.data import holdout
+from ae_jax.engine import Settings, steps_per_epoch
+from ae_jax.lanes import Limits, init_lanes
+from ae_jax.objectives import Objective
+from ae_jax.training import Data, init_state, lane_map, take, train_epoch, train_step
+from ae_jax.types import HParams, Plan, TrainState, hparams
+from benchmarks import timing
+from benchmarks.networks import NETWORKS
+from benchmarks.timing import Program
+
+
+class Case(NamedTuple):
+    """One table of contestants."""
+
+    network: str
+    batch_size: int
+    dropout: float = 0.0
+    trials: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.network}, batch {self.batch_size}, dropout {self.dropout:g}, trials {self.trials}"
+
+
+def scan_program(objective: Objective, case: Case, images: np.ndarray) -> Program:
+    """An epoch as one call: ``training.train_epoch``, and over several trials the engine's ``lane_map`` of it."""
+    plan = Plan(case.batch_size)
+    steps = len(images) // case.batch_size
+    data, indices = resident(images)
+
+    def epoch(lanes, data: Data, indices: jax.Array):
+        def lane(state, numbers):
+            return train_epoch(objective, plan, state, numbers, data, indices, steps)
+
+        return lane(*lanes) if case.trials == 1 else lane_map(lane, *lanes)
+
+    state, numbers = fresh(objective, case)
+    executable, seconds = timing.compiled(epoch, (state, numbers), data, indices)
+
+    def run() -> float:
+        nonlocal state
+        state, loss = jax.block_until_ready(executable((state, numbers), data, indices))
+        return float(loss.mean())
+
+    return Program(run, seconds)
+
+
+def call_program(objective: Objective, case: Case, images: np.ndarray) -> Program:
+    """The loop most users write: one jitted call for each step of ``training.train_step``; of one trial only."""
+    plan = Plan(case.batch_size)
+    data, indices = resident(images)
+    order = np.random.default_rng(0)
+    steps = len(images) // case.batch_size
+
+    def step(state, numbers, data: Data, rows: jax.Array):
+        return train_step(objective, plan, state, numbers, take(data, rows))
+
+    state, numbers = fresh(objective, case)
+    executable, seconds = timing.compiled(step, state, numbers, data, indices[: case.batch_size])
+
+    def run() -> float:
+        nonlocal state
+        rows = order.permutation(len(images))[: steps * case.batch_size].astype(np.int32)
+        for batch in rows.reshape(steps, -1):
+            state, loss = executable(state, numbers, data, batch)
+        return float(jax.block_until_ready((state, loss))[1])
+
+    return Program(run, seconds)
+
+
+def segment(case: Case, images: np.ndarray) -> tuple:
+    """Arguments of ``lanes.run_segment``, statics first: a segment of the engine's length for ``case.trials`` lanes."""
+    plan, data = Plan(case.batch_size), resident(images)[0]
+    objective = NETWORKS[case.network].ours()
+    splits = trials.stack_splits([holdout(len(images))])
+    epochs = Settings().segment
+    lanes = trials.make_lanes(hparams(dropout=case.dropout, epochs=epochs), seed=np.arange(case.trials))
+    mesh = jax.make_mesh((1,), ("lanes",), axis_types=(AxisType.Auto,), devices=jax.local_devices()[:1])
+    states = init_lanes(objective, plan, lanes.seed, lanes.hparams)
+    limits = Limits(np.int32(trials.UNLIMITED), np.int32(epochs))
+    statics = objective, plan, steps_per_epoch(plan, splits), epochs, mesh
+    return *statics, states, lanes.hparams, lanes.split, limits, data, splits
+
+
+def resident(images: np.ndarray) -> tuple[Data, jax.Array]:
+    """The dataset on the device and the indices of all its examples."""
+    return Data(jnp.asarray(images), jnp.zeros(len(images), jnp.int32)), jnp.arange(len(images))
+
+
+def fresh(objective: Objective, case: Case) -> tuple[TrainState, HParams]:
+    """``(state, hparams)`` of one trial, or of ``case.trials`` trials with a leading axis."""
+    init = functools.partial(init_state, objective, Plan(case.batch_size))
+    if case.trials == 1:
+        numbers = hparams(dropout=case.dropout)
+        return jax.jit(init)(jax.random.key(0), numbers), numbers
+    numbers = hparams(dropout=[case.dropout] * case.trials)
+    return jax.jit(jax.vmap(init))(jax.random.split(jax.random.key(0), case.trials), numbers), numbers

@@ -1,0 +1,101 @@
+"""The latent space: hand-made codes, scikit-learn as the oracle, and maps in which the answer is known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ae_jax import latent, training
+from ae_jax.models import dense_autoencoder
+from ae_jax.types import UsageError
+
+MODEL = dense_autoencoder(latent=2, widths=(8,))
+CENTRES = np.array([[0.0, 0.0], [4.0, 0.0], [np.nan, np.nan]])
+
+
+@pytest.fixture(scope="module")
+def params():
+    return MODEL.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
+
+
+def test_encoding_in_batches_is_encoding(params, data, monkeypatch):
+    monkeypatch.setattr(training, "EVALUATION_BATCH", 14)
+    images = training.take(data, jnp.arange(45)).images
+    codes = latent.encode(MODEL, params, images)
+    np.testing.assert_allclose(codes, MODEL.apply(params, images, method="encode"), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(latent.decode(MODEL, params, codes), MODEL.apply(params, images), rtol=1e-5)
+
+
+def test_centroids_by_hand():
+    codes = np.array([[1.0, 2.0], [3.0, 4.0], [10.0, 0.0]])
+    means = latent.centroids(codes, np.array([0, 0, 2]), classes=3)
+    np.testing.assert_array_equal(means, [[2.0, 3.0], [np.nan, np.nan], [10.0, 0.0]])
+    np.testing.assert_array_equal(latent.bounding_box(means), [[2.0, 0.0], [10.0, 3.0]])
+
+
+def test_box_samples_fill_the_box():
+    samples = latent.sample_box(jax.random.key(0), np.array([-1.0, 5.0]), np.array([1.0, 6.0]), 4000)
+    np.testing.assert_allclose(samples.min(0), [-1, 5], atol=0.01)
+    np.testing.assert_allclose(samples.max(0), [1, 6], atol=0.01)
+    np.testing.assert_allclose(samples.mean(0), [0, 5.5], atol=0.05)
+
+
+def test_normal_samples_have_the_moments_of_the_codes():
+    codes = np.random.default_rng(0).normal(size=(500, 2)) @ np.array([[2.0, 1.0], [0.0, 0.5]]) + [3.0, -1.0]
+    samples = latent.sample_normal(jax.random.key(0), codes, 20_000)
+    np.testing.assert_allclose(samples.mean(0), codes.mean(0), atol=0.05)
+    np.testing.assert_allclose(np.cov(samples.T), np.cov(codes.T), rtol=0.05)
+
+
+def test_grid_runs_along_x_in_a_row():
+    points = latent.grid(np.array([0.0, 10.0]), np.array([2.0, 14.0]), 3)
+    np.testing.assert_array_equal(points[0], [[0, 10], [1, 10], [2, 10]])
+    np.testing.assert_array_equal(points[:, 0], [[0, 10], [0, 12], [0, 14]])
+    with pytest.raises(UsageError, match="3 dimensions cannot be drawn"):
+        latent.grid(np.zeros(3), np.ones(3), 5)
+
+
+def test_nearest_never_picks_a_missing_centre():
+    codes = np.array([[1.0, 0.0], [3.0, 1.0], [2.1, 0.0]])
+    np.testing.assert_array_equal(latent.nearest(codes, CENTRES), [0, 1, 1])
+
+
+def test_distance_map_is_zero_at_the_centres_and_sums_over_pixels(params):
+    points = np.array([[0.0, 0.0], [4.0, 0.0], [1.0, 1.0]])
+    distance, centre = latent.distance_map(MODEL, params, points, CENTRES)
+    np.testing.assert_array_equal(centre, [0, 1, 0])
+    there, here = (np.asarray(MODEL.apply(params, jnp.array([z]), method="decode")) for z in ([1.0, 1.0], [0.0, 0.0]))
+    np.testing.assert_allclose(distance, [0.0, 0.0, np.square(there - here).sum()], rtol=1e-4, atol=1e-9)
+
+
+def test_basins_go_by_the_decoded_images(params):
+    """A decoder of one bend only: what is nearest in the images is found image by image."""
+    points = latent.grid(np.array([-3.0, -3.0]), np.array([7.0, 3.0]), 6).reshape(-1, 2)
+    images, centres = (np.asarray(MODEL.apply(params, jnp.asarray(z), method="decode")) for z in (points, CENTRES[:2]))
+    expected = [int(np.argmin([np.square(image - centre).sum() for centre in centres])) for image in images]
+    np.testing.assert_array_equal(latent.basins(MODEL, params, points, CENTRES), expected)
+    assert len(set(expected)) == 2
+
+
+def test_interpolation_is_a_straight_line():
+    line = latent.interpolate(np.array([0.0, 1.0]), np.array([4.0, 1.0]), 5)
+    np.testing.assert_allclose(line, [[0, 1], [1, 1], [2, 1], [3, 1], [4, 1]])
+
+
+def test_pca_keeps_the_variance_and_pads(params):
+    codes = np.random.default_rng(0).normal(size=(60, 5)) * [5, 3, 1, 1, 1]
+    values = np.linalg.eigvalsh(np.cov(codes.T))[::-1]
+    np.testing.assert_allclose(latent.pca(codes).var(0, ddof=1), values[:2], rtol=1e-6)
+    padded = latent.pca(codes[:, :1])
+    np.testing.assert_array_equal(padded[:, 1], 0)
+    np.testing.assert_allclose(np.abs(padded[:, 0]), np.abs(codes[:, 0] - codes[:, 0].mean()), rtol=1e-6)
+
+
+def test_tsne_keeps_far_clusters_apart():
+    rng = np.random.default_rng(0)
+    codes = np.concatenate([rng.normal(size=(20, 4)), rng.normal(size=(20, 4)) + 50])
+    plane = latent.tsne(codes, seed=0)
+    near, far = plane[:20], plane[20:]
+    spread = max(np.linalg.norm(part - part.mean(0), axis=1).max() for part in (near, far))
+    assert np.linalg.norm(near.mean(0) - far.mean(0)) > spread
+    np.testing.assert_array_equal(plane, latent.tsne(codes, seed=0))
