@@ -19,6 +19,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from ae_jax import checkpoints
+from ae_jax.devices import COMPILER_OPTIONS
 from ae_jax.lanes import RUNNING, Epoch, LaneState, Limits, Splits, init_lanes, run_segment
 from ae_jax.objectives import Objective
 from ae_jax.training import PADDING, Data
@@ -110,8 +111,10 @@ class GroupRun:
         self._prefix = None if folder is None else folder / f"group{index:03d}"
         self._programs: dict[int, jax.stages.Compiled] = {}
         count = len(self.budget)
-        wanted = settings.lanes_per_call or (mesh.size if jax.default_backend() == "cpu" else count)
-        self.lanes_per_call = self._whole_mesh(min(wanted, count))
+        self.rows, sharers = mesh.devices.shape  # lanes at once, and devices for each of them
+        self.plan = dataclasses.replace(group.plan, sharers=sharers)
+        wanted = settings.lanes_per_call or (self.rows if jax.default_backend() == "cpu" else count)
+        self.lanes_per_call = self._whole_rows(min(wanted, count))
         self.owned = np.arange(count) % jax.process_count() == jax.process_index()
         self.curves = Epoch(*np.full((2, count, int(self.budget.max())), np.nan, np.float32))
         self.store = self._fresh(count)
@@ -132,7 +135,7 @@ class GroupRun:
     def call(self, ids: np.ndarray, patience: int, until: int) -> np.ndarray:
         """Train the first of the lanes ``ids``, as many as a call takes, for a segment; returns the ids trained."""
         size = self.lanes_per_call
-        while (smaller := self._whole_mesh(size // 2)) < size and smaller >= len(ids):
+        while (smaller := self._whole_rows(size // 2)) < size and smaller >= len(ids):
             size = smaller  # worth compiling another program for
         chosen, ids = ids, ids[:size]
         arguments = self._arguments(np.pad(ids, (0, size - len(ids)), mode="edge"), patience, until)
@@ -145,9 +148,9 @@ class GroupRun:
             started = time.perf_counter()
             states, epochs = _to_host(program(*arguments))
         except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error) or size == self.mesh.size:
+            if "RESOURCE_EXHAUSTED" not in str(error) or size == self.rows:
                 raise
-            self.lanes_per_call = self._whole_mesh(size // 2)
+            self.lanes_per_call = self._whole_rows(size // 2)
             warnings.warn(f"{size} lanes do not fit the device: going on with {self.lanes_per_call}", stacklevel=2)
             return self.call(chosen, patience, until)
         before = self.store.epoch[ids]
@@ -195,11 +198,12 @@ class GroupRun:
 
     def _program(self, size: int, arguments: tuple) -> jax.stages.Compiled:
         if size not in self._programs:
-            plan = self.group.plan
             self.log(f"{self.group.name}: compiling for {size} of {len(self.budget)} lanes at a time")
             started = time.perf_counter()
-            statics = (self.group.objective, plan, self.steps, self.segment, self.mesh)
-            self._programs[size] = run_segment.lower(*statics, *arguments).compile()
+            statics = (self.group.objective, self.plan, self.steps, self.segment, self.mesh)
+            self._programs[size] = run_segment.lower(*statics, *arguments).compile(
+                compiler_options=COMPILER_OPTIONS if self.plan.sharers > 1 else None
+            )
             seconds = time.perf_counter() - started
             self.cost = self.cost._replace(compile_seconds=self.cost.compile_seconds + seconds)
             self.log(f"{self.group.name}: compiled in {seconds:.1f} s")
@@ -209,8 +213,8 @@ class GroupRun:
         """How many of ``size`` lanes the devices have memory for; all where a device does not tell, as CPUs do not."""
         memory = (self.mesh.devices.flat[0].memory_stats() or {}).get("bytes_limit", np.inf)
         share = USABLE_MEMORY * memory / _device_bytes(program)
-        fitting = size if share >= 1 else int(size * share) // self.mesh.size * self.mesh.size
-        return max(fitting, self.mesh.size)
+        fitting = size if share >= 1 else int(size * share) // self.rows * self.rows
+        return max(fitting, self.rows)
 
     def _arguments(self, ids: np.ndarray, patience: int, until: int) -> tuple:
         states = _take(self.store, ids)
@@ -220,8 +224,8 @@ class GroupRun:
         limits = Limits(np.int32(patience), np.int32(until))
         return states, _take(lanes.hparams, ids), lanes.split[ids], limits, self.data, self.splits
 
-    def _whole_mesh(self, lanes: int) -> int:
-        return -(-max(lanes, 1) // self.mesh.size) * self.mesh.size
+    def _whole_rows(self, lanes: int) -> int:
+        return -(-max(lanes, 1) // self.rows) * self.rows
 
     def _path(self, lane: int) -> Path:
         return self._prefix.with_name(f"{self._prefix.name}-lane{lane:05d}.msgpack")

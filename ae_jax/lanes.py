@@ -73,7 +73,8 @@ def lane_epoch(
     train, train_loss = train_epoch(objective, plan, state.train, hparams, data, train_indices, steps)
     if validation_indices.shape[0]:
         key = stream_key(train.key, EVALUATION_STREAM, state.epoch)
-        monitored = validation_loss = evaluate(objective, train.params, hparams, key, data, validation_indices)["loss"]
+        scores = evaluate(objective, train.params, hparams, key, data, validation_indices, plan.sharers)
+        monitored = validation_loss = scores["loss"]
     else:
         monitored, validation_loss = train_loss, jnp.full((), jnp.nan)
     epoch = state.epoch + 1
@@ -125,7 +126,8 @@ def run_segment(
     """The program of a group: a segment of ``epochs`` epochs for each lane of ``states``.
 
     The lane axis, ``[lanes]`` in ``states``, ``hparams`` and ``split``, is sharded over the mesh's axis ``lanes``
-    and must be a multiple of its size; limits, data and splits are replicated. Curves are ``[lanes, epochs]``.
+    and must be a multiple of its size; limits, data and splits are replicated. Along the axis ``SHARE_AXIS``, of size
+    ``plan.sharers``, devices train the same lanes on parts of each batch. Curves are ``[lanes, epochs]``.
     """
 
     def run_shard(states, hparams, split, limits: Limits, data: Data, splits: Splits):

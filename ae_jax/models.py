@@ -6,6 +6,7 @@ follows every hidden activation; its rate is a traced number and it acts only wh
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ import flax.linen as nn
 from jax import Array
 
 from ae_jax import layers
+from ae_jax.convolutions import Implementation, output_size
 from ae_jax.types import UsageError
 
 IMAGE_SIZE = 28
@@ -39,7 +41,7 @@ _STAGES = ((1, 1), (1, 1), (0, 0))
 def _feature_size(stages: int) -> int:
     size = IMAGE_SIZE
     for padding, _ in _STAGES[:stages]:
-        size = layers.output_size(size, 3, 2, padding)
+        size = output_size(size, 3, 2, padding)
     return size
 
 
@@ -50,13 +52,14 @@ class ConvEncoder(nn.Module):
     channels: tuple[int, ...] = (8, 16, 32)
     hidden: int = 64
     activation: Activation = nn.relu
+    implementation: Implementation = "auto"
 
     @nn.compact
     def __call__(self, images: Array, dropout: Array | float = 0.0, train: bool = False) -> Array:
         """``[batch, 28, 28, 1] -> [batch, latent]``."""
         x = layers.batch_last(images)
         for features, (padding, _) in zip(self.channels, _STAGES, strict=False):
-            x = self.activation(layers.Conv(features, padding=padding)(x))
+            x = self.activation(layers.Conv(features, padding=padding, implementation=self.implementation)(x))
             x = layers.Dropout()(x, dropout, train)
         x = layers.Dense(self.hidden)(x.reshape(-1, images.shape[0]))
         x = layers.Dropout()(self.activation(x), dropout, train)
@@ -69,6 +72,7 @@ class ConvDecoder(nn.Module):
     channels: tuple[int, ...] = (8, 16, 32)
     hidden: int = 64
     activation: Activation = nn.relu
+    implementation: Implementation = "auto"
 
     @nn.compact
     def __call__(self, codes: Array, dropout: Array | float = 0.0, train: bool = False) -> Array:
@@ -80,11 +84,12 @@ class ConvDecoder(nn.Module):
             x = layers.Dropout()(x, dropout, train)
         x = x.reshape(self.channels[-1], size, size, codes.shape[0])
         stages = _STAGES[: len(self.channels)][::-1]
+        transposed = functools.partial(layers.ConvTranspose, implementation=self.implementation)
         for features, (padding, output_padding) in zip(self.channels[-2::-1], stages, strict=False):
-            x = layers.ConvTranspose(features, padding=padding, output_padding=output_padding)(x)
+            x = transposed(features, padding=padding, output_padding=output_padding)(x)
             x = layers.Dropout()(self.activation(x), dropout, train)
         padding, output_padding = stages[-1]
-        x = layers.ConvTranspose(1, padding=padding, output_padding=output_padding)(x)
+        x = transposed(1, padding=padding, output_padding=output_padding)(x)
         return layers.batch_first(x)
 
 
@@ -160,14 +165,20 @@ class Classifier(nn.Module):
         return layers.Dense(self.classes, name="head")(codes.T).T
 
 
-def conv_autoencoder(latent: int, channels: tuple[int, ...] = (8, 16, 32), hidden: int = 64) -> Autoencoder:
+def conv_autoencoder(
+    latent: int,
+    channels: tuple[int, ...] = (8, 16, 32),
+    hidden: int = 64,
+    implementation: Implementation = "auto",
+) -> Autoencoder:
     """The convolutional autoencoder of reports A, B and C, with one to three convolutions.
 
     Raises UsageError for another number of channels.
     """
     if not 1 <= len(channels) <= len(_STAGES):
         raise UsageError(f"channels {channels} are not allowed: give one to {len(_STAGES)} numbers")
-    return Autoencoder(ConvEncoder(latent, channels, hidden), ConvDecoder(channels, hidden))
+    encoder = ConvEncoder(latent, channels, hidden, implementation=implementation)
+    return Autoencoder(encoder, ConvDecoder(channels, hidden, implementation=implementation))
 
 
 def dense_autoencoder(

@@ -26,10 +26,12 @@ class Objective(NamedTuple):
     init: ``(key, images [1, 28, 28, 1]) -> params``; consumes the key.
     loss: ``(params, key, batch, hparams, train) -> (loss [batch], metrics of [batch])``; consumes the key.
         ``train`` is a Python bool: dropout acts only when it is true.
+    separable: whether the loss of an example depends on that example alone. If not, its batch is never divided.
     """
 
     init: Callable[[Array, Array], PyTree]
     loss: Callable[[PyTree, Array, Batch, HParams, bool], tuple[Array, dict[str, Array]]]
+    separable: bool = True
 
 
 @functools.cache
@@ -104,15 +106,15 @@ def sparse_l1(model: Autoencoder) -> Objective:
 def sparse_kl(model: Autoencoder, rho: float = 0.05) -> Objective:
     """Sparse autoencoder (Ng 2011): ``sum_j KL(rho || mean activation of unit j)``, the mean over the batch.
 
-    The code activations must lie in (0, 1), as a sigmoid's do. On a CPU a large batch is taken in parts, and the
-    mean is over each; in evaluation it counts the padding, so that the metric is an estimate.
+    The code activations must lie in (0, 1), as a sigmoid's do. In evaluation the mean counts the padding, so that
+    the metric is an estimate.
     """
 
     def penalty(params: PyTree, images: Array) -> Array:
         activation = _encode(model, params, images).mean(0)
         return jnp.broadcast_to(losses.bernoulli_kl(rho, activation).sum(), images.shape[:1])
 
-    return _regularised(model, penalty)
+    return _regularised(model, penalty)._replace(separable=False)
 
 
 @functools.cache

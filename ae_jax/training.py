@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
+from jax.flatten_util import ravel_pytree
 
 from ae_jax import optimizers
 from ae_jax.models import IMAGE_SIZE
@@ -21,6 +22,7 @@ from ae_jax.objectives import Objective
 from ae_jax.types import Batch, HParams, Plan, PyTree, TrainState
 
 PADDING = -1  # an index that stands for no example
+SHARE_AXIS = "share"  # the mesh axis of devices that divide each batch among them
 EVALUATION_BATCH = 256  # examples scored at once, at most
 CACHED_EXAMPLES = 128  # examples whose activations fit a CPU's cache
 
@@ -72,7 +74,7 @@ def gradient(objective: Objective, params: PyTree, key: Array, batch: Batch, hpa
     """
     size = batch.labels.shape[0]
     parts = 1
-    if jax.default_backend() == "cpu":
+    if objective.separable and jax.default_backend() == "cpu":
         parts = max(n for n in range(1, max(1, size // CACHED_EXAMPLES) + 1) if size % n == 0)
 
     def part_gradient(part: Batch, key: Array) -> tuple[Array, PyTree]:
@@ -92,11 +94,19 @@ def gradient(objective: Objective, params: PyTree, key: Array, batch: Batch, hpa
 def train_step(
     objective: Objective, plan: Plan, state: TrainState, hparams: HParams, batch: Batch
 ) -> tuple[TrainState, Array]:
-    """One optimizer step on the batch-mean loss; returns that loss, taken before the step."""
+    """One optimizer step on the batch-mean loss; returns that loss, taken before the step.
+
+    Where devices share a batch, ``batch`` is this one's part, and the step follows the mean of all their gradients.
+    """
     key = stream_key(state.key, STEP_STREAM, state.step)
+    if plan.sharers > 1:
+        key = jax.random.fold_in(key, jax.lax.axis_index(SHARE_AXIS))
     ramp = jnp.where(state.step < hparams.warmup, state.step / jnp.maximum(hparams.warmup, 1.0), 1.0)
     warmed = hparams._replace(penalty=hparams.penalty * ramp)
     loss, gradients = gradient(objective, state.params, key, batch, warmed)
+    if plan.sharers > 1:
+        flat, unravel = ravel_pytree((loss, gradients))  # one message instead of one for each parameter
+        loss, gradients = unravel(jax.lax.pmean(flat, SHARE_AXIS))
     optimizer = optimizers.build(plan, hparams)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
@@ -124,6 +134,8 @@ def train_epoch(
     """
     key = stream_key(state.key, SHUFFLE_STREAM, state.step)
     batches = shuffle(key, indices)[: steps * plan.batch_size].reshape(steps, plan.batch_size)
+    if plan.sharers > 1:
+        batches = batches.reshape(steps, plan.sharers, -1)[:, jax.lax.axis_index(SHARE_AXIS)]
 
     def step(state: TrainState, batch_indices: Array) -> tuple[TrainState, Array]:
         return train_step(objective, plan, state, hparams, take(data, batch_indices))
@@ -141,13 +153,18 @@ def evaluation_batches(indices: Array) -> Array:
 
 
 def evaluate(
-    objective: Objective, params: PyTree, hparams: HParams, key: Array, data: Data, indices: Array
+    objective: Objective, params: PyTree, hparams: HParams, key: Array, data: Data, indices: Array, sharers: int = 1
 ) -> dict[str, Array]:
     """Exact means over the examples at ``indices [n]`` (padding ignored) of the loss and every metric.
 
-    No dropout, no partial-batch bias. Consumes ``key``, which stochastic objectives draw from.
+    No dropout, no partial-batch bias. Consumes ``key``, which stochastic objectives draw from. Along ``SHARE_AXIS``
+    every one of ``sharers`` devices scores some of the batches, and all get the means.
     """
     batches = evaluation_batches(indices)
+    keys = jax.random.split(key, len(batches))
+    if sharers > 1:
+        mine = jnp.arange(math.ceil(len(batches) / sharers)) * sharers + jax.lax.axis_index(SHARE_AXIS)
+        batches, keys = batches.at[mine].get(mode="fill", fill_value=PADDING), keys[mine]
 
     def score(_, inputs: tuple[Array, Array]):
         batch_indices, batch_key = inputs
@@ -156,5 +173,8 @@ def evaluate(
         counted = batch_indices != PADDING
         return None, {name: jnp.where(counted, v, 0.0).sum() for name, v in {"loss": loss, **metrics}.items()}
 
-    _, sums = jax.lax.scan(score, None, (batches, jax.random.split(key, len(batches))))
-    return {name: values.sum() / jnp.sum(indices != PADDING) for name, values in sums.items()}
+    _, sums = jax.lax.scan(score, None, (batches, keys))
+    totals = {name: values.sum() for name, values in sums.items()}
+    if sharers > 1:
+        totals = jax.lax.psum(totals, SHARE_AXIS)
+    return {name: total / jnp.sum(indices != PADDING) for name, total in totals.items()}

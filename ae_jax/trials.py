@@ -6,6 +6,7 @@ training is a search with one lane. Lanes with the same objective and plan form 
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -13,8 +14,9 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from ae_jax import devices
 from ae_jax.engine import Group, GroupRun, Halving, Lanes, Settings
 from ae_jax.lanes import DIVERGED, HALVED, RUNNING, Splits
 from ae_jax.objectives import Objective
@@ -111,10 +113,17 @@ def start(
     groups: Sequence[Group], data: Data, splits: Splits, settings: Settings = Settings(), monitor: Monitor = Monitor()
 ) -> list[GroupRun]:
     """The groups, initialised or restored from their checkpoints, before any further training."""
-    devices = jax.local_devices()  # processes share lanes, not arrays
-    mesh = jax.make_mesh((len(devices),), ("lanes",), axis_types=(AxisType.Auto,), devices=devices)
-    data, splits = jax.device_put((data, splits), NamedSharding(mesh, PartitionSpec()))
-    return [GroupRun(index, group, data, splits, mesh, settings, monitor.log) for index, group in enumerate(groups)]
+
+    @functools.cache
+    def placed(mesh: Mesh) -> tuple[Data, Splits]:
+        return jax.device_put((data, splits), NamedSharding(mesh, PartitionSpec()))
+
+    runs = []
+    for index, group in enumerate(groups):
+        local = jax.local_devices()  # processes share lanes, not arrays
+        mesh = devices.mesh_for(group.objective, group.plan, len(group.lanes.seed), local)
+        runs.append(GroupRun(index, group, *placed(mesh), mesh, settings, monitor.log))
+    return runs
 
 
 def run_groups(

@@ -118,10 +118,11 @@ def wae_mmd(vae: VAE, likelihood: Likelihood) -> Objective:
     """Distortion plus ``penalty`` times the squared MMD of the batch's codes from the prior (Tolstikhin et al. 2018).
 
     The codes are Gaussian, so the MMD is that of their mixture in closed form (``distributions.mmd``), in place of the
-    paper's estimate from draws. It belongs to the batch: duplicating a batch changes nothing, but parts of a batch
-    (``training.gradient``) and padded batches count as they are. ``posterior.aggregate_mmd`` is exact for a whole set.
+    paper's estimate from draws. It belongs to the batch: duplicating a batch changes nothing, but padded batches
+    count as they are. ``posterior.aggregate_mmd`` is exact for a whole set.
     """
-    return _penalised(vae, likelihood, lambda posterior: distributions.mmd(posterior.mean, posterior.log_variance))
+    objective = _penalised(vae, likelihood, lambda posterior: distributions.mmd(posterior.mean, posterior.log_variance))
+    return objective._replace(separable=False)
 
 
 def _log_weights(

@@ -8,9 +8,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType
 
-from ae_jax import trials
+from ae_jax import devices, trials
 from ae_jax.data import holdout
 from ae_jax.engine import Settings, steps_per_epoch
 from ae_jax.lanes import Limits, init_lanes
@@ -87,7 +86,7 @@ def segment(case: Case, images: np.ndarray) -> tuple:
     splits = trials.stack_splits([holdout(len(images))])
     epochs = Settings().segment
     lanes = trials.make_lanes(hparams(dropout=case.dropout, epochs=epochs), seed=np.arange(case.trials))
-    mesh = jax.make_mesh((1,), ("lanes",), axis_types=(AxisType.Auto,), devices=jax.local_devices()[:1])
+    mesh = devices.mesh_for(objective, plan, case.trials, jax.local_devices()[:1])
     states = init_lanes(objective, plan, lanes.seed, lanes.hparams)
     limits = Limits(np.int32(trials.UNLIMITED), np.int32(epochs))
     statics = objective, plan, steps_per_epoch(plan, splits), epochs, mesh

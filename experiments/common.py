@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+import joblib
 import numpy as np
 import tyro
 
@@ -52,6 +53,9 @@ class Options:
     """Epochs between two returns to the host, where progress is shown and checkpoints are written."""
     lanes_per_call: int | None = None
     """Lanes trained in one call; the default is one per CPU device, or as many as fit an accelerator."""
+    precision: Literal["default", "float32", "tf32", "bfloat16"] = "default"
+    """What matrix products round their factors to; sums are float32. The default is the device's: float32 on CPUs,
+    which know no other, tf32 on recent GPUs, bfloat16 on TPUs."""
     distributed: bool = False
     """Join the other processes of this run; the environment (SLURM, Open MPI) says how, or the next three do."""
     coordinator: str | None = None
@@ -95,12 +99,19 @@ O = TypeVar("O", bound=Options)
 def main(options_type: type[O], study: Callable[[O], Any]) -> None:
     """Parse the command line, run ``study``; bad input ends in one line on stderr and exit code 2.
 
+    On a CPU every core is a device, unless ``JAX_NUM_CPU_DEVICES`` says otherwise: lanes then train side by side.
     Compiled programs are kept in the user's cache folder, or where ``JAX_COMPILATION_CACHE_DIR`` says; an empty
     value keeps none.
     """
     options = parse(options_type)
+    if "JAX_NUM_CPU_DEVICES" not in os.environ:
+        jax.config.update("jax_num_cpu_devices", joblib.cpu_count())
     if options.out is None:
         options = dataclasses.replace(options, out=Path("results") / f"{options.dataset}-{options.budget}")
+    if options.precision != "default":
+        jax.config.update(
+            "jax_default_matmul_precision", {"tf32": "tensorfloat32"}.get(options.precision, options.precision)
+        )
     programs = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(data.cache_dir() / "programs"))
     jax.config.update("jax_compilation_cache_dir", programs or None)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)

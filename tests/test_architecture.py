@@ -10,11 +10,12 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "ae_jax"
 FLOORS = (
     {"types"},
-    {"data", "losses", "corruptions", "layers", "results"},
+    {"data", "losses", "corruptions", "convolutions", "results"},
+    {"layers"},
     {"models", "optimizers", "checkpoints", "distributions"},
     {"objectives", "vae"},
     {"training", "variational"},
-    {"evaluation", "lanes", "latent", "pca", "posterior"},
+    {"devices", "evaluation", "lanes", "latent", "pca", "posterior"},
     {"engine", "generation"},
     {"trials"},
     {"search"},

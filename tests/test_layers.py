@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ae_jax import layers
+from ae_jax import convolutions, layers
 from ae_jax.models import conv_autoencoder
+from ae_jax.types import UsageError
 
 WINDOWS = [(3, 2, 1, 1), (3, 2, 0, 0), (3, 1, 1, 0), (4, 2, 1, 0), (5, 3, 2, 1), (2, 2, 0, 1), (1, 1, 0, 0)]
 
@@ -35,12 +36,18 @@ def random_parameters(module, x):
     return {"params": params | {"bias": jnp.linspace(-1, 1, params["bias"].size)}}
 
 
-@pytest.mark.parametrize("kernel,stride,padding,output_padding", WINDOWS)
-def test_convolutions_agree_with_lax(kernel, stride, padding, output_padding):
+@pytest.mark.parametrize(
+    "implementation,kernel,stride,padding,output_padding",
+    [
+        *(("patches", *window) for window in WINDOWS),
+        *((name, *window) for name in ("banded", "lax") for window in WINDOWS if window[0] % 2),
+    ],
+)
+def test_convolutions_agree_with_lax(implementation, kernel, stride, padding, output_padding):
     """Values and gradients, for odd and even windows; float32 sums of a hundred terms agree to 1e-5."""
     images = jax.random.normal(jax.random.key(1), (3, 10, 9, 2))
-    conv = layers.Conv(4, kernel, stride, padding)
-    transposed = layers.ConvTranspose(4, kernel, stride, padding, output_padding)
+    conv = layers.Conv(4, kernel, stride, padding, implementation)
+    transposed = layers.ConvTranspose(4, kernel, stride, padding, output_padding, implementation)
 
     def ours(module, params, images):
         return layers.batch_first(module.apply(params, layers.batch_last(images)))
@@ -62,6 +69,25 @@ def test_convolutions_agree_with_lax(kernel, stride, padding, output_padding):
         mine = gradients(functools.partial(ours, module))
         theirs = gradients(lambda p, x, f=function, w=window: with_lax(f, p, x, *w))
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), mine, theirs)
+
+
+def test_implementations_are_one_network():
+    """Whichever computes it: the same parameters, the same output; ``auto`` is one of them, another name an error."""
+    images = jax.random.uniform(jax.random.key(0), (2, 28, 28, 1))
+    networks = [conv_autoencoder(2, (2, 3, 4), 5, name) for name in ("auto", *convolutions.IMPLEMENTATIONS)]
+    params = jax.jit(networks[0].init)(jax.random.key(1), images)
+    for model in networks[1:]:
+        shapes = jax.eval_shape(model.init, jax.random.key(1), images)
+        jax.tree.map(lambda leaf, other: np.testing.assert_equal(leaf.shape, other.shape), params, shapes)
+    outputs = [jax.jit(model.apply)(params, images) for model in networks]
+    for output in outputs[1:]:
+        np.testing.assert_allclose(outputs[0], output, atol=1e-6)
+    np.testing.assert_array_equal(outputs[0], outputs[1])  # auto is patches on a CPU
+    programs = [jax.jit(model.apply).lower(params, images).as_text() for model in networks[1:]]
+    assert ["stablehlo.convolution" in text for text in programs] == [False, False, True]
+    assert programs[0] != programs[1]
+    with pytest.raises(UsageError, match="'fast': choose among auto, patches, banded, lax"):
+        conv_autoencoder(2, implementation="fast").init(jax.random.key(0), images)
 
 
 def test_forward_mode_agrees_with_reverse_mode():

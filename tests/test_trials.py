@@ -224,8 +224,8 @@ def test_a_call_takes_as_many_lanes_as_the_device_has_memory_for(run, monkeypatc
     def on_small_device(self, size, program):
         if size < 3:
             return size
-        mesh = SimpleNamespace(size=1, devices=np.array([with_memory]))
-        return fitting(SimpleNamespace(mesh=mesh), size, program)
+        mesh = SimpleNamespace(devices=np.array([with_memory]))
+        return fitting(SimpleNamespace(mesh=mesh, rows=1), size, program)
 
     monkeypatch.setattr(GroupRun, "_fitting", on_small_device)
     results = run(mixed_lanes(), trials.Monitor(log=log.append), lanes_per_call=3)
