@@ -25,7 +25,7 @@ class Options(torch_peers.Options):
     """Time a whole epoch, with everything that a training loop adds to its steps."""
 
     networks: tuple[str, ...] = ("conv",)
-    """Networks to train, conv or dense."""
+    """Networks to train: conv, dense, conv_vae."""
     batch_sizes: tuple[int, ...] = (128, 512)
     """Images in a step."""
     images: int = 60_000

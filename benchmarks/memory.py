@@ -34,7 +34,7 @@ class Options(report.Options):
     """Bytes that ``lanes.run_segment`` needs, planned and measured."""
 
     networks: tuple[str, ...] = ("conv",)
-    """Networks to train, conv or dense."""
+    """Networks to train: conv, dense, conv_vae."""
     lanes: tuple[int, ...] = (1, 8, 32)
     """Lanes in a call."""
     batch_size: int = 128

@@ -1,22 +1,30 @@
 """The networks of the benchmarks: ours, the same in Linen's own layers, and their sizes, counted by hand.
 
-A further network (a variational one, say) is a further entry of ``NETWORKS`` and, for PyTorch, of
-``torch_peers.NETWORKS``.
+A further network is a further entry of ``NETWORKS`` and, for PyTorch, of ``torch_networks.NETWORKS``.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 
-from ae_jax import models
+from ae_jax import distributions, models
 from ae_jax.objectives import Objective, autoencoder
 from ae_jax.types import UsageError
+from ae_jax.vae import VAE, conv_vae
+from ae_jax.variational import elbo
 
-LATENT = {"conv": 4, "dense": 5}
+LATENT = {"conv": 4, "dense": 5, "conv_vae": 2}
+CHANNELS = {"conv": (8, 16, 32), "conv_vae": (32, 64)}
+PADDING = (1, 1, 0)  # of the convolutions, one after another, and output padding of their mirror images
+SIDES = (28, 14, 7, 3)  # of the feature maps, from the image inwards
+
+CONV_VAE = conv_vae(LATENT["conv_vae"], CHANNELS["conv_vae"])  # reports C (section 2.5) and D (section 6)
+LIKELIHOOD = distributions.bernoulli(distributions.grey)
 
 
 class Network(NamedTuple):
@@ -30,29 +38,52 @@ class Network(NamedTuple):
     parameters: int
 
 
-class LinenConv(nn.Module):
-    """The convolutional autoencoder in Linen's layers."""
+def _hidden(x: jax.Array, rate: float, train: bool) -> jax.Array:
+    """What follows every hidden layer."""
+    return nn.Dropout(rate, deterministic=not train)(nn.relu(x))
 
+
+class LinenEncoder(nn.Module):
+    """The convolutional encoder in Linen's layers."""
+
+    units: int
+    channels: tuple[int, ...]
     rate: float
 
     @nn.compact
     def __call__(self, images: jax.Array, _: jax.Array | float = 0.0, train: bool = False) -> jax.Array:
-        """``[batch, 28, 28, 1]``, reconstructed."""
-
-        def hidden(x: jax.Array) -> jax.Array:
-            return nn.Dropout(self.rate, deterministic=not train)(nn.relu(x))
-
+        """``[batch, 28, 28, 1] -> [batch, units]``."""
         x = images
-        for features, padding in ((8, 1), (16, 1), (32, 0)):
-            x = hidden(nn.Conv(features, (3, 3), 2, padding)(x))
-        x = hidden(nn.Dense(64)(x.reshape(len(x), -1)))
-        x = nn.Dense(LATENT["conv"])(x)
-        for features in (64, 288):
-            x = hidden(nn.Dense(features)(x))
-        x = x.reshape(-1, 3, 3, 32)
-        x = hidden(nn.ConvTranspose(16, (3, 3), (2, 2), ((2, 2), (2, 2)))(x))
-        x = hidden(nn.ConvTranspose(8, (3, 3), (2, 2), ((1, 2), (1, 2)))(x))
-        return nn.sigmoid(nn.ConvTranspose(1, (3, 3), (2, 2), ((1, 2), (1, 2)))(x))
+        for features, padding in zip(self.channels, PADDING, strict=False):
+            x = _hidden(nn.Conv(features, (3, 3), 2, padding)(x), self.rate, train)
+        x = _hidden(nn.Dense(64)(x.reshape(len(x), -1)), self.rate, train)
+        return nn.Dense(self.units)(x)
+
+
+class LinenDecoder(nn.Module):
+    """The mirror of :class:`LinenEncoder`."""
+
+    channels: tuple[int, ...]
+    rate: float
+
+    @nn.compact
+    def __call__(self, codes: jax.Array, _: jax.Array | float = 0.0, train: bool = False) -> jax.Array:
+        """``[batch, latent] -> [batch, 28, 28, 1]``, before the output activation."""
+        side = SIDES[len(self.channels)]
+        shape = (side, side, self.channels[-1])
+        x = codes
+        for features in (64, math.prod(shape)):
+            x = _hidden(nn.Dense(features)(x), self.rate, train)
+        x = x.reshape(-1, *shape)
+        outermost, *stages = zip((1, *self.channels[:-1]), PADDING, strict=False)
+        for features, padding in reversed(stages):
+            x = _hidden(_mirror(features, padding)(x), self.rate, train)
+        return _mirror(*outermost)(x)
+
+
+def _mirror(features: int, padding: int) -> nn.ConvTranspose:
+    """The transpose of a stride-2 convolution; Linen pads what it convolves, PyTorch what comes out."""
+    return nn.ConvTranspose(features, (3, 3), (2, 2), ((2 - padding, 2),) * 2)
 
 
 class LinenDense(nn.Module):
@@ -63,21 +94,25 @@ class LinenDense(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array, _: jax.Array | float = 0.0, train: bool = False) -> jax.Array:
         """``[batch, 28, 28, 1]``, reconstructed."""
-
-        def hidden(x: jax.Array, features: int) -> jax.Array:
-            return nn.Dropout(self.rate, deterministic=not train)(nn.relu(nn.Dense(features)(x)))
-
-        x = hidden(hidden(images.reshape(len(images), -1), 500), 500)
+        x = images.reshape(len(images), -1)
+        for _ in range(2):
+            x = _hidden(nn.Dense(500)(x), self.rate, train)
         x = nn.Dense(LATENT["dense"])(x)
-        x = hidden(hidden(x, 500), 500)
+        for _ in range(2):
+            x = _hidden(nn.Dense(500)(x), self.rate, train)
         return nn.sigmoid(nn.Dense(784)(x)).reshape(images.shape)
 
 
-# The decoders mirror the encoders, product for product.
+def _linen(name: str, units: int, rate: float) -> tuple[LinenEncoder, LinenDecoder]:
+    """The halves of a convolutional network whose encoder ends in ``units``."""
+    return LinenEncoder(units, CHANNELS[name], rate), LinenDecoder(CHANNELS[name], rate)
+
+
+# The decoders mirror the encoders, product for product, but for the log-variances of a variational one.
 NETWORKS = {
     "conv": Network(
-        ours=lambda: autoencoder(models.conv_autoencoder(LATENT["conv"])),
-        linen=lambda rate: autoencoder(LinenConv(rate)),
+        ours=lambda: autoencoder(models.conv_autoencoder(LATENT["conv"], CHANNELS["conv"])),
+        linen=lambda rate: autoencoder(models.Autoencoder(*_linen("conv", LATENT["conv"], rate))),
         products=2 * (14 * 14 * 9 * 8 + 7 * 7 * 9 * 8 * 16 + 3 * 3 * 9 * 16 * 32 + 288 * 64 + 64 * 4),
         hidden=(8 * 14 * 14, 16 * 7 * 7, 32 * 3 * 3, 64, 64, 288, 16 * 7 * 7, 8 * 14 * 14),
         other=4 + 784,
@@ -92,6 +127,14 @@ NETWORKS = {
         hidden=(500,) * 4,
         other=5 + 784,
         parameters=2 * (784 * 500 + 500 * 500 + 500 * 5) + (500 + 500 + 5) + (500 + 500 + 784),
+    ),
+    "conv_vae": Network(
+        ours=lambda: elbo(CONV_VAE, LIKELIHOOD),
+        linen=lambda rate: elbo(VAE(*_linen("conv_vae", 2 * LATENT["conv_vae"], rate)), LIKELIHOOD),
+        products=2 * (14 * 14 * 9 * 32 + 7 * 7 * 9 * 32 * 64 + 3136 * 64) + 64 * 4 + 2 * 64,
+        hidden=(32 * 14 * 14, 64 * 7 * 7, 64, 64, 3136, 32 * 14 * 14),
+        other=4 + 2 + 784,
+        parameters=2 * (9 * 32 + 9 * 32 * 64 + 3136 * 64) + 64 * 4 + 2 * 64 + (32 + 64 + 64 + 4) + (64 + 3136 + 32 + 1),
     ),
 }
 

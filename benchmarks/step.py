@@ -32,7 +32,7 @@ class Options(torch_peers.Options):
     """Time a training step. Every combination of networks, batch sizes, dropout rates and trials is one case."""
 
     networks: tuple[str, ...] = tuple(NETWORKS)
-    """conv: 28x28 - 8, 16, 32 channels - 64 - 4, mirrored; dense: 784-500-500-5, mirrored."""
+    """conv: 28x28 - 8, 16, 32 channels - 64 - 4; dense: 784-500-500-5; conv_vae: 28x28 - 32, 64 - 64 - 2; mirrored."""
     batch_sizes: tuple[int, ...] = (32, 128, 512)
     """Images in a step."""
     dropout: tuple[float, ...] = (0.0,)
@@ -63,7 +63,7 @@ def contestants(
     found["Linen layers, a call a step"] = functools.partial(call_program, linen, case, images)
     if has_torch:
         found["PyTorch eager"] = functools.partial(torch_peers.memory_program, *torch_case)
-        if network == "conv":
+        if network in networks.CHANNELS:
             channels_last = functools.partial(torch_peers.memory_program, *torch_case, channels_last=True)
             found["PyTorch eager, channels_last"] = channels_last
         if torch_compile:

@@ -1,4 +1,4 @@
-"""The peers in PyTorch: the same networks, and its usual training loops.
+"""The peers in PyTorch: its usual training loops, for the networks of ``torch_networks``, and a VAE's likelihood.
 
 PyTorch is imported inside the functions that use it, so that the benchmarks run without it.
 """
@@ -19,9 +19,8 @@ from typing import Literal
 import jax
 import numpy as np
 
-from ae_jax.types import UsageError
+from ae_jax.types import PyTree, UsageError
 from benchmarks import report
-from benchmarks.networks import LATENT
 from benchmarks.timing import Program, Unavailable
 
 LEARNING_RATE = 1e-3  # that of ``hparams()``
@@ -75,57 +74,22 @@ def _device() -> str:
     return "cpu" if jax.default_backend() == "cpu" else "cuda"
 
 
-def _conv(rate: float) -> list:
-    from torch import nn
+def network(name: str, rate: float) -> tuple:
+    """The module, on the device, and its loss: ``torch_networks.Network``."""
+    from benchmarks import torch_networks
 
-    return [
-        *_hidden(nn.Conv2d(1, 8, 3, 2, 1), rate),
-        *_hidden(nn.Conv2d(8, 16, 3, 2, 1), rate),
-        *_hidden(nn.Conv2d(16, 32, 3, 2, 0), rate),
-        *(nn.Flatten(), *_hidden(nn.Linear(288, 64), rate), nn.Linear(64, LATENT["conv"])),
-        *(*_hidden(nn.Linear(LATENT["conv"], 64), rate), *_hidden(nn.Linear(64, 288), rate)),
-        *(nn.Unflatten(1, (32, 3, 3)), *_hidden(nn.ConvTranspose2d(32, 16, 3, 2, 0, 0), rate)),
-        *_hidden(nn.ConvTranspose2d(16, 8, 3, 2, 1, 1), rate),
-        *(nn.ConvTranspose2d(8, 1, 3, 2, 1, 1), nn.Sigmoid()),
-    ]
-
-
-def _dense(rate: float) -> list:
-    from torch import nn
-
-    return [
-        *(nn.Flatten(), *_hidden(nn.Linear(784, 500), rate), *_hidden(nn.Linear(500, 500), rate)),
-        nn.Linear(500, LATENT["dense"]),
-        *(*_hidden(nn.Linear(LATENT["dense"], 500), rate), *_hidden(nn.Linear(500, 500), rate)),
-        *(nn.Linear(500, 784), nn.Sigmoid(), nn.Unflatten(1, (1, 28, 28))),
-    ]
-
-
-def _hidden(layer, rate: float) -> list:
-    """A layer and its activation; without dropout there is no dropout layer."""
-    from torch import nn
-
-    return [layer, nn.ReLU(), *([nn.Dropout(rate)] if rate else [])]
-
-
-NETWORKS = {"conv": _conv, "dense": _dense}
-
-
-def network(name: str, rate: float):
-    """``[batch, 1, 28, 28] -> [batch, 1, 28, 28]``, on the device."""
-    from torch import nn
-
-    return nn.Sequential(*NETWORKS[name](rate)).to(_device())
+    module, loss = torch_networks.NETWORKS[name]
+    return module(rate).to(_device()), loss
 
 
 def memory_program(name: str, rate: float, images: np.ndarray, batch_size: int, channels_last: bool = False) -> Program:
     """The eager loop with its data in the device's memory: batches gathered by index from uint8 images."""
     import torch
 
-    module = network(name, rate)
+    module, loss = network(name, rate)
     module = module.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
     data = _resident(images)
-    return Program(_epoch(_eager_step(module, module), lambda: _batches(data, batch_size)))
+    return Program(_epoch(_eager_step(module, module, loss), lambda: _batches(data, batch_size)))
 
 
 def loader_program(name: str, rate: float, images: np.ndarray, batch_size: int) -> Program:
@@ -133,7 +97,7 @@ def loader_program(name: str, rate: float, images: np.ndarray, batch_size: int) 
     import torch
     from torch.utils.data import DataLoader, TensorDataset
 
-    module = network(name, rate)
+    module, loss = network(name, rate)
     dataset = TensorDataset(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))
     loader = DataLoader(dataset, batch_size, shuffle=True, drop_last=True)
 
@@ -141,7 +105,7 @@ def loader_program(name: str, rate: float, images: np.ndarray, batch_size: int) 
         for (batch,) in loader:
             yield batch.to(_device()).float().div_(255.0)
 
-    return Program(_epoch(_eager_step(module, module), batches))
+    return Program(_epoch(_eager_step(module, module, loss), batches))
 
 
 def compiled_program(name: str, rate: float, images: np.ndarray, batch_size: int, limit: int) -> Program:
@@ -153,9 +117,9 @@ def compiled_program(name: str, rate: float, images: np.ndarray, batch_size: int
         raise Unavailable(
             f"torch.compile needs a C++ compiler and there is no {compiler}: install one or name it in CXX"
         )
-    module = network(name, rate)
+    module, loss = network(name, rate)
     forward = torch.compile(module, mode="reduce-overhead" if _device() == "cuda" else "default")
-    step, data = _eager_step(module, forward), _resident(images)
+    step, data = _eager_step(module, forward, loss), _resident(images)
     start = time.perf_counter()
     try:
         with _time_limit(limit):
@@ -175,21 +139,20 @@ def vmap_program(name: str, rate: float, images: np.ndarray, batch_size: int, tr
     """
     import torch
 
-    networks = [network(name, rate) for _ in range(trials)]
-    parameters, buffers = torch.func.stack_module_state(networks)
+    modules, (loss, *_) = zip(*(network(name, rate) for _ in range(trials)), strict=True)
+    parameters, buffers = torch.func.stack_module_state(modules)
     parameters = {key: value.detach() for key, value in parameters.items()}
-    skeleton = copy.deepcopy(networks[0]).to("meta")
+    skeleton = copy.deepcopy(modules[0]).to("meta")
     moments = [{key: torch.zeros_like(value) for key, value in parameters.items()} for _ in range(2)]
     rates = torch.full((trials,), LEARNING_RATE, device=_device())
     count = torch.zeros(trials, device=_device())
     data = _resident(images)
 
-    def loss(parameters: dict, batch: torch.Tensor) -> torch.Tensor:
-        reconstruction = torch.func.functional_call(skeleton, (parameters, buffers), (batch,))
-        return torch.nn.functional.mse_loss(reconstruction, batch)
+    def trial_loss(parameters: dict, batch: torch.Tensor) -> torch.Tensor:
+        return loss(torch.func.functional_call(skeleton, (parameters, buffers), (batch,)), batch)
 
     def trial_step(parameters: dict, first: dict, second: dict, count, rate, batch):
-        gradients, value = torch.func.grad_and_value(loss)(parameters, batch)
+        gradients, value = torch.func.grad_and_value(trial_loss)(parameters, batch)
         new = {k: adam(p, first[k], second[k], count, gradients[k], rate) for k, p in parameters.items()}
         return *({k: three[i] for k, three in new.items()} for i in range(3)), value
 
@@ -204,6 +167,16 @@ def vmap_program(name: str, rate: float, images: np.ndarray, batch_size: int, tr
     return Program(_epoch(step, lambda: _batches(data, batch_size, trials)))
 
 
+def likelihood_program(name: str, params: PyTree, images: np.ndarray, samples: int, codes_at_once: int) -> Program:
+    """The importance-sampled likelihood of float images under a VAE with our parameters; returns its mean in nats."""
+    from benchmarks import torch_networks
+
+    module = torch_networks.VAES[name]()
+    torch_networks.copy_parameters(params, module)
+    module, data = module.to(_device()), _resident(images)
+    return Program(lambda: torch_networks.importance_nll(module, data, samples, codes_at_once).mean().item())
+
+
 def adam(parameter, first, second, count, gradient, rate):
     """Adam on one tensor: ``(parameter, first moment, second moment)`` after step ``count``, counted from 1."""
     first = first.lerp(gradient, 0.1)
@@ -212,23 +185,24 @@ def adam(parameter, first, second, count, gradient, rate):
     return parameter - rate * (first / (1 - 0.9**count)) / (unbiased + 1e-8), first, second
 
 
-def _eager_step(module, forward: Callable) -> Callable:
+def _eager_step(module, forward: Callable, loss: Callable) -> Callable:
     """Forward, backward, fused Adam: ``batch -> loss``. ``forward`` is the module or its compiled self."""
     import torch
 
     optimizer = torch.optim.Adam(module.parameters(), lr=LEARNING_RATE, fused=True)
 
     def step(batch: torch.Tensor) -> torch.Tensor:
-        loss = torch.nn.functional.mse_loss(forward(batch), batch)
+        value = loss(forward(batch), batch)
         optimizer.zero_grad()
-        loss.backward()
+        value.backward()
         optimizer.step()
-        return loss.detach()
+        return value.detach()
 
     return step
 
 
 def _resident(images: np.ndarray):
+    """``[n, 28, 28, 1] -> [n, 1, 28, 28]`` on the device, of the same type."""
     import torch
 
     return torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).to(_device())

@@ -1,5 +1,6 @@
 """The benchmarks: what they count, how they compare, that each of them runs; their speed is nobody's test."""
 
+import functools
 import json
 import os
 import subprocess
@@ -12,14 +13,30 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ae_jax import optimizers
+from ae_jax import distributions, optimizers, posterior
 from ae_jax.models import dense_autoencoder
 from ae_jax.objectives import autoencoder
-from ae_jax.types import Plan, UsageError, hparams
+from ae_jax.types import Batch, Plan, UsageError, hparams
+from ae_jax.vae import dense_vae
 from benchmarks import __main__ as everything
-from benchmarks import accelerator, epoch, lanes, machine, memory, parts, report, roofline, shares, step, timing
+from benchmarks import (
+    accelerator,
+    epoch,
+    lanes,
+    likelihood,
+    machine,
+    memory,
+    networks,
+    parts,
+    report,
+    roofline,
+    shares,
+    step,
+    timing,
+)
 from benchmarks import compile as compiling
 from benchmarks.networks import NETWORKS, Network
+from benchmarks.programs import Case
 
 ROOT = Path(__file__).parent.parent
 
@@ -71,13 +88,23 @@ def write(path, rows, **meta):
 # What is counted
 
 
-@pytest.mark.parametrize("name", ["conv", "dense", "tiny"])
+@pytest.mark.parametrize("name", ["conv", "dense", "conv_vae", "tiny"])
 def test_parameters_are_counted_right(tiny, name):
     shapes = jax.eval_shape(NETWORKS[name].ours().init, jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
     assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == NETWORKS[name].parameters
     if name != "tiny":
         peer = jax.eval_shape(NETWORKS[name].linen(0.0).init, jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
         assert sum(leaf.size for leaf in jax.tree.leaves(peer)) == NETWORKS[name].parameters
+
+
+@pytest.mark.parametrize("name", ["conv", "dense", "conv_vae"])
+def test_linens_networks_fit_their_loss(name):
+    """In training, with dropout; traced, not run."""
+    objective, batch = NETWORKS[name].linen(0.1), Batch(jnp.zeros((3, 28, 28, 1)), jnp.zeros(3, jnp.int32))
+    params = jax.eval_shape(objective.init, jax.random.key(0), batch.images[:1])
+    step = functools.partial(objective.loss, train=True)
+    loss, _ = jax.eval_shape(step, params, jax.random.key(0), batch, hparams())
+    assert loss.shape == (3,)
 
 
 def test_cost_by_hand():
@@ -181,6 +208,8 @@ def test_compare_needs_something_in_common(tmp_path):
         (lanes, ["--out", "/proc/none/x.json"], "cannot write there"),
         (compiling, ["--repeats", "-1"], "--repeats -1 is not allowed"),
         (everything, ["--repeats", "0"], "--repeats 0 is not allowed"),
+        (likelihood, ["--networks", "conv"], "conv_vae"),
+        (likelihood, ["--samples", "0"], "--samples 0 is not allowed"),
         (accelerator, ["--only", "everything"], "A1"),
         (accelerator, ["--seconds", "0"], "--seconds 0 is not allowed"),
     ],
@@ -231,6 +260,12 @@ def test_step(tiny, tmp_path, capsys):
     assert "of roof" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("network, layouts", [("conv", 2), ("dense", 1), ("conv_vae", 2)])
+def test_convolutions_have_a_contestant_for_each_layout(network, layouts):
+    found = step.contestants(Case(network, 8), report.random_images(8), has_torch=True, torch_compile=0)
+    assert sum(name.startswith("PyTorch eager") for name in found) == layouts
+
+
 def test_lanes(tmp_path, capsys, monkeypatch, tiny):
     monkeypatch.setitem(NETWORKS, "conv", NETWORKS["tiny"])
     _, rows = measured(lanes, tmp_path)
@@ -275,6 +310,15 @@ def test_masks_of_shares_have_the_rate(tiny):
             assert abs(start().run() / units - 0.9) < 5 * np.sqrt(0.09 / units)
 
 
+def test_likelihood(tmp_path, capsys, monkeypatch):
+    """A fresh decoder hardly knows a pixel: log 2 nats each, within a hundredth."""
+    monkeypatch.setitem(likelihood.MODELS, "dense_vae", dense_vae(2, (8,)))
+    _, rows = measured(likelihood, tmp_path, images=40)
+    assert list(rows) == ["ours"]
+    np.testing.assert_allclose(rows["ours"]["negative_log_likelihood"], 784 * np.log(2), rtol=0.02)
+    assert "samples/s" in capsys.readouterr().out
+
+
 def test_unavailable_contestants_are_named_and_left_out(capsys):
     def missing():
         raise timing.Unavailable("there is no compiler")
@@ -314,7 +358,7 @@ def test_accelerator(tmp_path):
 
 @pytest.mark.parametrize("quick", [False, True])
 def test_accelerator_asks_for_what_the_benchmarks_take(monkeypatch, tmp_path, quick):
-    modules = {module.NAME: module for module in (step, lanes, epoch, compiling, memory, shares)}
+    modules = {module.NAME: module for module in (step, lanes, epoch, compiling, memory, shares, likelihood)}
     plan = [part for part in accelerator.plan(accelerator.Options(quick=quick, out=tmp_path)) if part.name != "A1"]
     assert {part.name for part in plan} == modules.keys() == set(everything.BENCHMARKS)
     for part in plan:
@@ -328,16 +372,98 @@ def test_accelerator_asks_for_what_the_benchmarks_take(monkeypatch, tmp_path, qu
 
 
 @pytest.mark.peers
-@pytest.mark.parametrize("name", ["conv", "dense"])
-def test_products_are_counted_right(name):
+@pytest.mark.parametrize("name", NETWORKS)
+def test_sizes_are_counted_right(name):
     torch = pytest.importorskip("torch")
     from torch.utils.flop_counter import FlopCounterMode
 
     from benchmarks import torch_peers
 
+    sizes, (module, _) = NETWORKS[name], torch_peers.network(name, 0.0)
+    hidden = []
+    for layer in module.modules():
+        if isinstance(layer, torch.nn.ReLU):
+            layer.register_forward_hook(lambda layer, inputs, output: hidden.append(output.numel()))
     with FlopCounterMode(display=False) as counter:
-        torch_peers.network(name, 0.0)(torch.zeros(1, 1, 28, 28))
-    assert counter.get_total_flops() == 2 * NETWORKS[name].products
+        module(torch.zeros(1, 1, 28, 28))
+    assert counter.get_total_flops() == 2 * sizes.products
+    assert tuple(hidden) == sizes.hidden
+    assert sum(parameter.numel() for parameter in module.parameters()) == sizes.parameters
+
+
+@pytest.mark.peers
+def test_pytorchs_bound_is_ours():
+    """From the same logits and posteriors, some of them wild."""
+    torch = pytest.importorskip("torch")
+    from benchmarks import torch_networks
+
+    rng = np.random.default_rng(0)
+    logits, images = np.float32(rng.normal(0, 30, (5, 28, 28, 1))), np.float32(rng.uniform(size=(5, 28, 28, 1)))
+    mean, log_variance = np.float32(rng.normal(0, 3, (2, 5, 2)))
+    outputs = [torch.from_numpy(array) for array in (logits, mean, log_variance)]
+    distortion = -networks.LIKELIHOOD.log_prob({}, jnp.asarray(logits), jnp.asarray(images))
+    rate = distributions.kl_divergence(mean, log_variance).sum(-1)
+    found = torch_networks.negative_elbo(outputs, torch.from_numpy(images))
+    np.testing.assert_allclose(found.item(), (distortion + rate).mean(), rtol=1e-5)
+
+
+def vaes(name):
+    """Ours, with parameters whose posteriors are a nat or two from the prior, and PyTorch's with the same."""
+    from benchmarks import torch_networks
+
+    model, module = {
+        "dense_vae": (dense_vae(2, (8,), jax.nn.tanh), torch_networks.dense_vae(2, (8,))),
+        "conv_vae": (networks.CONV_VAE, torch_networks.conv_vae()),
+    }[name]
+    params = model.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
+    params["params"]["encoder"] = jax.tree.map(lambda leaf: 3 * leaf, params["params"]["encoder"])
+    torch_networks.copy_parameters(params, module)
+    return model, params, module.requires_grad_(False)
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("name", ["dense_vae", "conv_vae"])
+def test_copied_parameters_are_the_same_network(name):
+    torch = pytest.importorskip("torch")
+    model, params, module = vaes(name)
+    images, codes = np.float32(report.random_images(5) / 255), np.float32(np.random.default_rng(0).normal(size=(5, 2)))
+    apply = jax.jit(model.apply, static_argnames="method")
+    theirs = *module.encode(torch.from_numpy(images.transpose(0, 3, 1, 2))), module.decoder(torch.from_numpy(codes))
+    ours = *apply(params, images, method="encode"), apply(params, codes, method="logits").transpose(0, 3, 1, 2)
+    for mine, peer in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(mine, peer.numpy(), rtol=0, atol=1e-5 * peer.abs().max().item())
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("name, codes_at_once", [("dense_vae", 700), ("dense_vae", 2500), ("conv_vae", 2500)])
+def test_pytorchs_likelihood_is_ours(name, codes_at_once):
+    """Of each image, in 700 and 300 samples or two images at once; the images differ by several nats.
+
+    The standard errors of the differences are a quarter of the tolerances.
+    """
+    torch = pytest.importorskip("torch")
+    from benchmarks import torch_networks
+
+    torch.manual_seed(0)
+    model, params, module = vaes(name)
+    images = np.float32(report.random_images(5) > 127)
+    lane = jax.tree.map(lambda leaf: leaf[None], params)
+    (ours,) = posterior.importance_nll(model, networks.LIKELIHOOD, lane, jax.random.key(0), images, 1000)
+    theirs = torch_networks.importance_nll(module, torch.from_numpy(images.transpose(0, 3, 1, 2)), 1000, codes_at_once)
+    np.testing.assert_allclose(theirs.numpy(), ours, rtol=0, atol=0.8)
+    np.testing.assert_allclose(theirs.mean().item(), ours.mean(), rtol=0, atol=0.25)
+
+
+@pytest.mark.peers
+def test_both_contestants_of_the_likelihood_find_the_same(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    from benchmarks import torch_networks
+
+    monkeypatch.setitem(likelihood.MODELS, "dense_vae", dense_vae(2, (8,), jax.nn.tanh))
+    monkeypatch.setitem(torch_networks.VAES, "dense_vae", lambda: torch_networks.dense_vae(2, (8,)))
+    _, rows = measured(likelihood, tmp_path, torch="yes", images=20, samples=100)
+    ours, theirs = (rows[name]["negative_log_likelihood"] for name in ("ours", "PyTorch eager"))
+    assert 0 < abs(ours - theirs) < 0.5  # other draws; another seed's parameters are nats away
 
 
 @pytest.mark.peers
@@ -356,14 +482,15 @@ def test_vmapped_adam_is_pytorchs():
 
 
 @pytest.mark.peers
-def test_pytorchs_loops_learn(blobs):
+@pytest.mark.parametrize("name", NETWORKS)
+def test_pytorchs_loops_learn(blobs, name):
     """Every loop brings the loss well below its start; the vmapped one trains several trials."""
     torch = pytest.importorskip("torch")
     from benchmarks import torch_peers
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    arguments = "dense", 0.1, blobs, 20
+    arguments = name, 0.1, blobs, 20
     programs = [
         torch_peers.memory_program(*arguments),
         torch_peers.loader_program(*arguments),
