@@ -8,14 +8,14 @@ import optax
 from jax import Array
 
 
-def _pixel_mean(values: Array) -> Array:
-    """``[batch, ...] -> [batch]``, reduced with the batch last, as the networks compute it (a third faster)."""
-    return values.reshape(values.shape[0], -1).T.mean(0)
+def _batch_last(values: Array) -> Array:
+    """``[batch, ...] -> [values, batch]``, the layout of the networks: reductions are a third faster in it."""
+    return values.reshape(values.shape[0], -1).T
 
 
 def mean_squared_error(prediction: Array, target: Array) -> Array:
     """Squared error, mean over pixels: ``[batch, ...] , [batch, ...] -> [batch]`` (report E, eq. 2, per pixel)."""
-    return _pixel_mean(jnp.square(prediction - target))
+    return _batch_last(jnp.square(prediction - target)).mean(0)
 
 
 def cross_entropy(logits: Array, labels: Array) -> Array:
@@ -27,9 +27,11 @@ def binary_cross_entropy(logits: Array, target: Array) -> Array:
     """Cross-entropy of Bernoulli pixels, mean over pixels: ``[batch, ...], [batch, ...] -> [batch]``.
 
     Report E, eq. 5, with ``x_hat = sigmoid(logits)``; written on the logits as ``softplus(l) - x * l``, which
-    stays finite and exact for any logit.
+    stays finite and exact for any logit. The target is copied to the layout of the logits first: a loop that reads
+    across it is not vectorised, which cost a sixth of a training step and half of a likelihood.
     """
-    return _pixel_mean(jax.nn.softplus(logits) - target * logits)
+    logits, target = _batch_last(logits), jax.lax.optimization_barrier(_batch_last(target))
+    return (jax.nn.softplus(logits) - target * logits).mean(0)
 
 
 def bernoulli_kl(rho: float, activation: Array) -> Array:

@@ -17,7 +17,7 @@ from ae_jax import results
 from ae_jax.types import Dataset
 from benchmarks import timing
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "XLA_FLAGS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "XLA_FLAGS", "JAX_NUM_CPU_DEVICES")
 PASSES = 10  # products, or passes over the array, in one call of a peak's program
 
 

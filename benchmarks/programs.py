@@ -8,13 +8,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
 from ae_jax import devices, trials
 from ae_jax.data import holdout
 from ae_jax.engine import Settings, steps_per_epoch
 from ae_jax.lanes import Limits, init_lanes
 from ae_jax.objectives import Objective
-from ae_jax.training import Data, init_state, lane_map, take, train_epoch, train_step
+from ae_jax.training import SHARE_AXIS, Data, init_state, lane_map, take, train_epoch, train_step
 from ae_jax.types import HParams, Plan, TrainState, hparams
 from benchmarks import timing
 from benchmarks.networks import NETWORKS
@@ -33,24 +34,33 @@ class Case(NamedTuple):
         return f"{self.network}, batch {self.batch_size}, dropout {self.dropout:g}, trials {self.trials}"
 
 
-def scan_program(objective: Objective, case: Case, images: np.ndarray) -> Program:
-    """An epoch as one call: ``training.train_epoch``, and over several trials the engine's ``lane_map`` of it."""
-    plan = Plan(case.batch_size)
-    steps = len(images) // case.batch_size
-    data, indices = resident(images)
+def scan_program(objective: Objective, case: Case, images: np.ndarray, most_devices: int = 2**20) -> Program:
+    """An epoch as one call, on the devices that the engine would take: its ``lane_map`` of ``training.train_epoch``.
 
-    def epoch(lanes, data: Data, indices: jax.Array):
-        def lane(state, numbers):
+    A number of trials that the devices do not divide leaves some of them idle.
+    """
+    most = min(most_devices, jax.local_device_count())
+    count = max(n for n in range(1, most + 1) if case.trials % min(n, case.trials) == 0)
+    mesh = devices.mesh_for(objective, Plan(case.batch_size), case.trials, jax.local_devices()[:count])
+    plan = Plan(case.batch_size, sharers=mesh.shape[SHARE_AXIS])
+    steps = len(images) // case.batch_size
+    lanes, everywhere = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (("lanes",), ()))
+
+    def epoch(states: TrainState, numbers: HParams, data: Data, indices: jax.Array):
+        def lane(state: TrainState, numbers: HParams) -> tuple[TrainState, jax.Array]:
             return train_epoch(objective, plan, state, numbers, data, indices, steps)
 
-        return lane(*lanes) if case.trials == 1 else lane_map(lane, *lanes)
+        return lane_map(lane, states, numbers)
 
-    state, numbers = fresh(objective, case)
-    executable, seconds = timing.compiled(epoch, (state, numbers), data, indices)
+    specs = (lanes.spec, lanes.spec, everywhere.spec, everywhere.spec)
+    epoch = jax.shard_map(epoch, mesh=mesh, in_specs=specs, out_specs=lanes.spec, check_vma=False)
+    states, numbers = jax.device_put(fresh_lanes(objective, case), lanes)
+    rest = jax.device_put(resident(images), everywhere)
+    executable, seconds = timing.compiled(epoch, states, numbers, *rest)
 
     def run() -> float:
-        nonlocal state
-        state, loss = jax.block_until_ready(executable((state, numbers), data, indices))
+        nonlocal states
+        states, loss = jax.block_until_ready(executable(states, numbers, *rest))
         return float(loss.mean())
 
     return Program(run, seconds)
@@ -99,10 +109,12 @@ def resident(images: np.ndarray) -> tuple[Data, jax.Array]:
 
 
 def fresh(objective: Objective, case: Case) -> tuple[TrainState, HParams]:
-    """``(state, hparams)`` of one trial, or of ``case.trials`` trials with a leading axis."""
+    """``(state, hparams)`` of one trial."""
+    return jax.tree.map(lambda leaf: leaf[0], fresh_lanes(objective, case._replace(trials=1)))
+
+
+def fresh_lanes(objective: Objective, case: Case) -> tuple[TrainState, HParams]:
+    """``(state, hparams)`` of ``case.trials`` trials, a leading axis."""
     init = functools.partial(init_state, objective, Plan(case.batch_size))
-    if case.trials == 1:
-        numbers = hparams(dropout=case.dropout)
-        return jax.jit(init)(jax.random.key(0), numbers), numbers
     numbers = hparams(dropout=[case.dropout] * case.trials)
     return jax.jit(jax.vmap(init))(jax.random.split(jax.random.key(0), case.trials), numbers), numbers

@@ -54,6 +54,7 @@ def _with_defaults(options_type: type[O], defaults: Mapping[str, Any]) -> type[O
 def guard(options_type: type[O], run: Callable[[O], None]) -> None:
     """``run`` with the options of the command line; a UsageError becomes one line on stderr and exit code 2."""
     options = common.parse(options_type)
+    common.use_all_cores()
     try:
         run(options)
     except UsageError as error:

@@ -136,7 +136,7 @@ def pieces(network: str, batch_size: int, images: np.ndarray) -> dict[str, Calla
         "shuffle: argsort, once a call (ours)": (reshuffle, order, key, 1),
     }
     return {
-        STEP: functools.partial(scan_program, objective, case, images),
+        STEP: functools.partial(scan_program, objective, case, images, most_devices=1),
         **{name: functools.partial(scan_of, *arguments) for name, arguments in scans.items()},
         "masks: dropout_bits (ours)": masks(dropout_bits, "threefry2x32"),
         "masks: threefry": masks(jax.random.bits, "threefry2x32"),

@@ -55,6 +55,8 @@ def contestants(
         OURS: functools.partial(scan_program, ours, case, images),
         "Linen layers, same scan": functools.partial(scan_program, linen, case, images),
     }
+    if jax.local_device_count() > 1:
+        found["ours, one device"] = functools.partial(scan_program, ours, case, images, most_devices=1)
     torch_case = network, rate, images, batch_size
     if trials > 1:
         if has_torch:

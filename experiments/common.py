@@ -104,8 +104,7 @@ def main(options_type: type[O], study: Callable[[O], Any]) -> None:
     value keeps none.
     """
     options = parse(options_type)
-    if "JAX_NUM_CPU_DEVICES" not in os.environ:
-        jax.config.update("jax_num_cpu_devices", joblib.cpu_count())
+    use_all_cores()
     if options.out is None:
         options = dataclasses.replace(options, out=Path("results") / f"{options.dataset}-{options.budget}")
     if options.precision != "default":
@@ -124,6 +123,13 @@ def main(options_type: type[O], study: Callable[[O], Any]) -> None:
     except KeyboardInterrupt:
         print("interrupted; go on from the last checkpoint with --resume", file=sys.stderr)
         sys.exit(130)
+
+
+def use_all_cores() -> None:
+    """Make every core a CPU device, unless ``JAX_NUM_CPU_DEVICES`` gives a number or JAX is in use already."""
+    if "JAX_NUM_CPU_DEVICES" not in os.environ:
+        with contextlib.suppress(RuntimeError):
+            jax.config.update("jax_num_cpu_devices", joblib.cpu_count())
 
 
 def parse(options_type: type[O]) -> O:
