@@ -13,6 +13,8 @@ from ae_jax.objectives import autoencoder
 from ae_jax.training import Data
 from tests.commands import ROOT, TINY, command
 
+jax.devices()  # in use from here on, so that no command line run in this process changes the number of devices
+
 
 @pytest.fixture(scope="session")
 def blobs() -> np.ndarray:
