@@ -27,7 +27,7 @@ Implementation = Literal["auto", "patches", "banded", "lax"]
 def convolve(kernel: Array, x: Array, stride: int, padding: int, implementation: Implementation = "auto") -> Array:
     """``kernel [k, k, C, O]`` over ``x [C, H, W, N]``: ``[O, H', W', N]``, sizes by :func:`output_size`.
 
-    ``auto`` is the fastest measured (``benchmarks.implementations``). Raises UsageError for an unknown implementation.
+    ``auto`` is the fastest measured (``benchmarks.step --implementations``). Raises UsageError for an unknown one.
     """
     if implementation == "auto":
         implementation = FASTEST.get(jax.default_backend(), "patches")

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ae_jax import distributions, layers
+from ae_jax.convolutions import Implementation
 from ae_jax.models import Activation, conv_autoencoder, dense_autoencoder
 from ae_jax.types import UsageError
 
@@ -46,9 +47,14 @@ class VAE(nn.Module):
         return self.decode(mean, dropout, train)
 
 
-def conv_vae(latent: int, channels: tuple[int, ...] = (8, 16, 32), hidden: int = 64) -> VAE:
+def conv_vae(
+    latent: int,
+    channels: tuple[int, ...] = (8, 16, 32),
+    hidden: int = 64,
+    implementation: Implementation = "auto",
+) -> VAE:
     """The networks of ``conv_autoencoder`` as a VAE; two channels give report C's (section 2.5) and D's (section 6)."""
-    networks = conv_autoencoder(2 * latent, channels, hidden)
+    networks = conv_autoencoder(2 * latent, channels, hidden, implementation)
     return VAE(networks.encoder, networks.decoder)
 
 

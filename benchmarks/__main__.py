@@ -8,7 +8,7 @@ from pathlib import Path
 from ae_jax.types import UsageError
 from benchmarks import parts, report
 
-BENCHMARKS = ("step", "lanes", "epoch", "compile", "memory", "shares", "likelihood")
+BENCHMARKS = ("step", "lanes", "epoch", "compile", "memory", "shares", "likelihood", "precision")
 
 
 @dataclasses.dataclass(frozen=True)

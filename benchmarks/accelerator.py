@@ -47,7 +47,7 @@ def plan(options: Options) -> list[Part]:
     # A timed call must last long beside its launch: an H200 may train millions of images a second.
     larger = {
         "lanes": (130, "--lanes", "1", "4", "16", "64", "256", "--images", "20480"),
-        "step": (100, "--images", "256000", "--torch-compile", "60"),
+        "step": (100, "--images", "256000", "--torch-compile", "60", "--implementations", "banded", "lax"),
         "memory": (50, "--repeats", "1"),
         "epoch": (40,),
         "shares": (40, "--images", "128000"),

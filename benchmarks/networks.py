@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 
 from ae_jax import distributions, models
+from ae_jax.convolutions import Implementation
 from ae_jax.objectives import Objective, autoencoder
 from ae_jax.types import UsageError
 from ae_jax.vae import VAE, conv_vae
@@ -30,7 +31,7 @@ LIKELIHOOD = distributions.bernoulli(distributions.grey)
 class Network(NamedTuple):
     """An objective, its peer, and the sizes that decide what a step must compute and move."""
 
-    ours: Callable[[], Objective]
+    ours: Callable[[Implementation], Objective]
     linen: Callable[[float], Objective]  # of a dropout rate: Linen's Dropout takes a Python number, not a traced one
     products: int  # multiplications in an image's forward pass, in matrix products and convolutions
     hidden: tuple[int, ...]  # units of an image in each activation that has dropout
@@ -111,7 +112,9 @@ def _linen(name: str, units: int, rate: float) -> tuple[LinenEncoder, LinenDecod
 # The decoders mirror the encoders, product for product, but for the log-variances of a variational one.
 NETWORKS = {
     "conv": Network(
-        ours=lambda: autoencoder(models.conv_autoencoder(LATENT["conv"], CHANNELS["conv"])),
+        ours=lambda how="auto": autoencoder(
+            models.conv_autoencoder(LATENT["conv"], CHANNELS["conv"], implementation=how)
+        ),
         linen=lambda rate: autoencoder(models.Autoencoder(*_linen("conv", LATENT["conv"], rate))),
         products=2 * (14 * 14 * 9 * 8 + 7 * 7 * 9 * 8 * 16 + 3 * 3 * 9 * 16 * 32 + 288 * 64 + 64 * 4),
         hidden=(8 * 14 * 14, 16 * 7 * 7, 32 * 3 * 3, 64, 64, 288, 16 * 7 * 7, 8 * 14 * 14),
@@ -121,7 +124,7 @@ NETWORKS = {
         + (64 + 288 + 16 + 8 + 1),
     ),
     "dense": Network(
-        ours=lambda: autoencoder(models.dense_autoencoder(LATENT["dense"])),
+        ours=lambda how="auto": autoencoder(models.dense_autoencoder(LATENT["dense"])),
         linen=lambda rate: autoencoder(LinenDense(rate)),
         products=2 * (784 * 500 + 500 * 500 + 500 * 5),
         hidden=(500,) * 4,
@@ -129,7 +132,9 @@ NETWORKS = {
         parameters=2 * (784 * 500 + 500 * 500 + 500 * 5) + (500 + 500 + 5) + (500 + 500 + 784),
     ),
     "conv_vae": Network(
-        ours=lambda: elbo(CONV_VAE, LIKELIHOOD),
+        ours=lambda how="auto": elbo(
+            conv_vae(LATENT["conv_vae"], CHANNELS["conv_vae"], implementation=how), LIKELIHOOD
+        ),
         linen=lambda rate: elbo(VAE(*_linen("conv_vae", 2 * LATENT["conv_vae"], rate)), LIKELIHOOD),
         products=2 * (14 * 14 * 9 * 32 + 7 * 7 * 9 * 32 * 64 + 3136 * 64) + 64 * 4 + 2 * 64,
         hidden=(32 * 14 * 14, 64 * 7 * 7, 64, 64, 3136, 32 * 14 * 14),

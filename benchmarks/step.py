@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ae_jax.convolutions import Implementation
 from ae_jax.types import UsageError
 from benchmarks import machine, networks, report, roofline, timing, torch_peers
 from benchmarks.machine import Peaks
@@ -41,12 +42,18 @@ class Options(torch_peers.Options):
     """Networks trained at once; above 1 lanes are measured against vmapped peers."""
     images: int = 12_800
     """Images a timed call trains on, all trials together; at least four steps are taken."""
+    implementations: tuple[Implementation, ...] = ()
+    """Ways to convolve that are set beside ours, the one that ``auto`` picks: patches, banded, lax."""
     torch_compile: int = 120
     """Seconds that torch.compile may take for a case; it is left out past them, at 0, or without a C++ compiler."""
 
 
 def contestants(
-    case: Case, images: np.ndarray, has_torch: bool, torch_compile: int
+    case: Case,
+    images: np.ndarray,
+    has_torch: bool,
+    torch_compile: int,
+    implementations: tuple[Implementation, ...] = (),
 ) -> dict[str, Callable[[], Program]]:
     """Ours first, then every peer that this machine has."""
     network, batch_size, rate, trials = case
@@ -55,6 +62,8 @@ def contestants(
         OURS: functools.partial(scan_program, ours, case, images),
         "Linen layers, same scan": functools.partial(scan_program, linen, case, images),
     }
+    for name in implementations if "conv" in network else ():
+        found[f"ours, {name}"] = functools.partial(scan_program, NETWORKS[network].ours(name), case, images)
     if jax.local_device_count() > 1:
         found["ours, one device"] = functools.partial(scan_program, ours, case, images, most_devices=1)
     torch_case = network, rate, images, batch_size
@@ -150,7 +159,9 @@ def run(options: Options) -> None:
     for case in itertools.starmap(Case, cases):
         steps = max(4, options.images // (case.batch_size * case.trials))
         images = pixels[: steps * case.batch_size]
-        timings = timing.measure(contestants(case, images, has_torch, options.torch_compile), options.repeats)
+        timings = timing.measure(
+            contestants(case, images, has_torch, options.torch_compile, options.implementations), options.repeats
+        )
         rows = summarise(case, steps, timings, peaks)
         print_case(case, rows)
         measurements += rows

@@ -28,6 +28,7 @@ from benchmarks import (
     memory,
     networks,
     parts,
+    precision,
     report,
     roofline,
     shares,
@@ -210,6 +211,7 @@ def test_compare_needs_something_in_common(tmp_path):
         (everything, ["--repeats", "0"], "--repeats 0 is not allowed"),
         (likelihood, ["--networks", "conv"], "conv_vae"),
         (likelihood, ["--samples", "0"], "--samples 0 is not allowed"),
+        (precision, ["--batch-size", "256"], "--batch-size 256 is not allowed: give 1 to 128"),
         (accelerator, ["--only", "everything"], "A1"),
         (accelerator, ["--seconds", "0"], "--seconds 0 is not allowed"),
     ],
@@ -301,6 +303,31 @@ def test_shares(tiny, tmp_path):
     assert list(rows)[0] == shares.STEP and len(rows) == 10
 
 
+def test_precision(tiny, tmp_path, capsys):
+    _, rows = measured(precision, tmp_path, networks=(tiny,))
+    assert list(rows) == ["float32", "tf32", "bfloat16"] and rows["float32"]["change"] == [0.0, 0.0]
+    assert all(change != 0.0 for change in rows["bfloat16"]["change"])
+    assert "validation loss" in capsys.readouterr().out
+
+
+def test_factors_are_rounded_forwards_and_backwards():
+    """A product behind a jit and an activation with a derivative of its own, against bfloat16 factors by hand."""
+    a, b = jax.random.normal(jax.random.key(0), (2, 30, 30))
+
+    def loss(a, b):
+        return jnp.sum(jnp.square(jax.nn.relu(jax.jit(jnp.matmul)(a, b))))
+
+    def bfloat16(x):
+        return x.astype(jnp.bfloat16).astype(jnp.float32)
+
+    hidden = bfloat16(a) @ bfloat16(b)
+    outer = bfloat16(2.0 * jax.nn.relu(hidden))
+    expected = outer @ bfloat16(b).T, bfloat16(a).T @ outer
+    for found, by_hand in zip(precision.rounded(jax.grad(loss, (0, 1)), 7)(a, b), expected, strict=True):
+        np.testing.assert_allclose(found, by_hand, rtol=1e-4, atol=1e-3)
+    assert not np.allclose(expected[0], jax.grad(loss)(a, b), rtol=1e-4, atol=1e-3)
+
+
 def test_masks_of_shares_have_the_rate(tiny):
     """One step of each generator keeps nine units in ten, within five standard deviations."""
     units = sum(NETWORKS["tiny"].hidden) * 2_000
@@ -358,7 +385,7 @@ def test_accelerator(tmp_path):
 
 @pytest.mark.parametrize("quick", [False, True])
 def test_accelerator_asks_for_what_the_benchmarks_take(monkeypatch, tmp_path, quick):
-    modules = {module.NAME: module for module in (step, lanes, epoch, compiling, memory, shares, likelihood)}
+    modules = {module.NAME: module for module in (step, lanes, epoch, compiling, memory, shares, likelihood, precision)}
     plan = [part for part in accelerator.plan(accelerator.Options(quick=quick, out=tmp_path)) if part.name != "A1"]
     assert {part.name for part in plan} == modules.keys() == set(everything.BENCHMARKS)
     for part in plan:
