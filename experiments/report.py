@@ -35,13 +35,14 @@ def read(meta: dict[str, Any]) -> list[Row]:
 
 
 def verdict(row: Row, comparable: bool) -> str:
-    """How the mean of our runs stands to the report's figure; within 1 % is equal."""
+    """How the mean of our runs stands to the report's figure; 1 % of its error (1 - an accuracy) apart is equal."""
     if row.reported is None:
         return ""
     if not comparable:
         return "not comparable"
     ours = mean(row)
-    if abs(ours - row.reported) <= 0.01 * abs(row.reported):
+    error = 1.0 - row.reported if row.higher_is_better else row.reported
+    if abs(ours - row.reported) <= 0.01 * abs(error):
         return "equal"
     return "better" if (ours > row.reported) == row.higher_is_better else "worse"
 

@@ -17,6 +17,8 @@ from experiments.report import Row
         (Row("", 0.040, [0.0403]), "equal"),
         (Row("", 0.95, [0.97], True), "better"),
         (Row("", 0.95, [0.90], True), "worse"),
+        (Row("", 0.99, [0.985], True), "worse"),
+        (Row("", 0.99, [0.99005], True), "equal"),
         (Row("", 0.040, [0.030, np.nan]), "better"),
         (Row("", None, [0.030]), ""),
     ],
