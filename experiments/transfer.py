@@ -5,11 +5,11 @@
 B6 takes the encoders of autoencoders with d = 2 and d = 10, replaces the last dense layer by one with ten classes,
 and trains that layer alone (frozen, as the report's text says) or everything (fine-tuned); the same network from
 scratch stands where the report has a CNN of an earlier homework, tuned for itself. Reported: d = 2 test loss 0.115
-and accuracy 0.9646, d = 10 0.064 and 0.9804, that CNN 0.9904. A linear layer on frozen features of these sizes does not reach that: expect about 0.84 and 0.94
-frozen, and the reported figures fine-tuned. C3 freezes the convolutions, trains the two dense layers of the encoder
-and a new one of ten classes on the two-dimensional code. Reported accuracy 0.95. Beside both: a linear probe of the
-codes. Draws learning curves and confusion matrices. ``--encoder`` takes the autoencoder of another run. Runtime on
-two CPU cores: digits quick a minute, MNIST full 4 minutes.
+and accuracy 0.9646, d = 10 0.064 and 0.9804, that CNN 0.9904. A linear layer on frozen features of these sizes does
+not reach that: expect about 0.84 and 0.94 frozen, and the reported figures fine-tuned. C3 freezes the convolutions,
+trains the two dense layers of the encoder and a new one of ten classes on the two-dimensional code. Reported
+accuracy 0.95. Beside both: a linear probe of the codes. Draws learning curves and confusion matrices. ``--encoder``
+takes the autoencoder of another run. Runtime on two CPU cores: digits quick a minute, MNIST full 4 minutes.
 """
 
 from __future__ import annotations
