@@ -13,7 +13,7 @@ reproduce: $(VENV)/.installed
 	$(BIN)/python -m experiments.run_all --dataset mnist --budget full
 
 test: $(VENV)/.installed-test lint
-	$(BIN)/python -m pytest -m "not peers"
+	$(BIN)/python -m pytest -m "not peers" --numprocesses auto --maxprocesses 8
 
 test-peers: $(VENV)/.installed-peers
 	$(BIN)/python -m pytest -m peers

@@ -16,6 +16,13 @@ from tests.commands import ROOT, TINY, command
 jax.devices()  # in use from here on, so that no command line run in this process changes the number of devices
 
 
+@pytest.fixture(autouse=True, scope="module")
+def no_programs_left_behind():
+    """A module's compiled programs are of no use to the next, and take gigabytes together."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture(scope="session")
 def blobs() -> np.ndarray:
     """[200, 28, 28, 1] uint8: a bright square somewhere on each image; a network can learn them in seconds."""
