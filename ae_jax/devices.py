@@ -1,14 +1,14 @@
 """Which of a process's devices train a group: as many lanes at a time as there are devices, or parts of one batch.
 
 Lanes need nothing of each other, so that a device for each is best. Where a CPU has more devices than a group has
-lanes, several may divide the batches of a lane instead and average their gradients after each step. For the small
+lanes, several may divide the batches of a lane instead and average their gradients after each step. For the
 convolutional networks of the reports this is how a second core helps: their single operations are too short to be
-split well. On two cores it makes a step of 32 examples 1.8 times and one of 128 examples 1.5 times as fast.
+split well. On two cores it makes a step of 32 examples 1.8 times and one of 128 examples 1.5 times as fast. The long
+products of dense networks XLA splits well by itself, and their gradients are long messages: sharing only slows them.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import jax
@@ -21,7 +21,8 @@ from ae_jax.training import SHARE_AXIS
 from ae_jax.types import Plan
 
 SHARED_EXAMPLES = 16  # a device's part of a batch holds at least this many
-SHARED_PARAMETERS = 2**18  # more gradients than these take longer to average than sharing saves
+SHARED_PARAMETERS = 2**19  # with as many gradients to average there is hardly anything left to save
+CONVOLUTION_RANK = 4  # of its kernel
 
 # Devices that wait for each other: a process that is suspended for longer than XLA's 40 s must not be aborted.
 COMPILER_OPTIONS = {"xla_cpu_collective_call_terminate_timeout_seconds": 10**6}
@@ -30,8 +31,9 @@ COMPILER_OPTIONS = {"xla_cpu_collective_call_terminate_timeout_seconds": 10**6}
 def sharers(objective: Objective, plan: Plan, lanes: int, devices: int) -> int:
     """How many of ``devices`` CPU devices divide the batches of each of ``lanes`` lanes; 1 where that would not pay."""
     image = jax.ShapeDtypeStruct((1, IMAGE_SIZE, IMAGE_SIZE, 1), np.float32)
-    params = jax.eval_shape(objective.init, jax.random.key(0), image)
-    if not objective.separable or sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params)) > SHARED_PARAMETERS:
+    leaves = jax.tree.leaves(jax.eval_shape(objective.init, jax.random.key(0), image))
+    convolves = any(leaf.ndim == CONVOLUTION_RANK for leaf in leaves)
+    if not (objective.separable and convolves and sum(leaf.size for leaf in leaves) <= SHARED_PARAMETERS):
         return 1
     most = min(devices // lanes, plan.batch_size // SHARED_EXAMPLES)
     return max((n for n in range(1, most + 1) if plan.batch_size % n == 0), default=1)

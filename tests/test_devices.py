@@ -14,7 +14,8 @@ from ae_jax.objectives import autoencoder
 from ae_jax.types import Plan
 from tests.commands import ROOT
 
-SMALL, LARGE = autoencoder(conv_autoencoder(2)), autoencoder(dense_autoencoder(2))
+SMALL, LARGE = (autoencoder(conv_autoencoder(2, hidden=units)) for units in (64, 1024))
+DENSE = autoencoder(dense_autoencoder(2, widths=(16,)))
 
 
 @pytest.mark.parametrize(
@@ -27,6 +28,7 @@ SMALL, LARGE = autoencoder(conv_autoencoder(2)), autoencoder(dense_autoencoder(2
         (SMALL, 100, 1, 8, 5),  # parts are equal
         (SMALL, 32, 1, 8, 2),  # and hold 16 examples or more
         (SMALL, 8, 1, 2, 1),
+        (DENSE, 128, 1, 2, 1),
         (LARGE, 128, 1, 2, 1),  # its gradients are too long a message
         (SMALL._replace(separable=False), 128, 1, 2, 1),
     ],
@@ -38,8 +40,8 @@ def test_a_batch_is_shared_where_it_pays(objective, batch_size, lanes, count, ex
 def test_devices_of_no_use_are_left_out():
     """One CPU device here, named three times: a mesh of lanes and sharers never takes more than it can use."""
     three = jax.local_devices()[:1] * 3
-    assert devices.mesh_for(LARGE, Plan(128), 1, three).devices.shape == (1, 1)
-    assert devices.mesh_for(LARGE, Plan(128), 2, three).devices.shape == (2, 1)
+    assert devices.mesh_for(DENSE, Plan(128), 1, three).devices.shape == (1, 1)
+    assert devices.mesh_for(DENSE, Plan(128), 2, three).devices.shape == (2, 1)
     assert devices.mesh_for(SMALL, Plan(128), 1, three).devices.shape == (1, 2)
     assert devices.mesh_for(SMALL, Plan(120), 5, three).devices.shape == (3, 1)
 
