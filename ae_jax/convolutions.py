@@ -5,7 +5,7 @@ in ``x`` and is transposed and differentiated as it stands, so that a transposed
 
 ``patches``: one matrix product with all windows, whose long axis is contiguous. Under vmap a batched one.
 ``banded``: one matrix product for a whole row of windows, with the kernel laid out as a banded matrix. It multiplies
-by many zeros (4.5 times the products of our encoder) but copies no windows along the rows, and its matrices are
+by many zeros (four times the products of our encoder) but copies no windows along the rows, and its matrices are
 large: the shape that matrix units like.
 ``lax``: XLA's own convolution. Under vmap it becomes a grouped one; in a loop on a CPU its gradient is slow.
 """

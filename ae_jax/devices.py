@@ -1,7 +1,7 @@
-"""Which of a process's devices train a group: as many lanes at a time as there are devices, or parts of one batch.
+"""Which of a process's devices train a group: a lane each or, where lanes are few, parts of a batch.
 
 Lanes need nothing of each other, so that a device for each is best. Where a CPU has more devices than a group has
-lanes, several may divide the batches of a lane instead and average their gradients after each step. For the
+lanes, several share the batches of a lane instead, part by part, and add up the gradients after each step. For the
 convolutional networks of the reports this is how a second core helps: their single operations are too short to be
 split well. On two cores it makes a step of 32 examples 1.8 times and one of 128 examples 1.5 times as fast. The long
 products of dense networks XLA splits well by itself, and their gradients are long messages: sharing only slows them.
@@ -17,30 +17,26 @@ from jax.sharding import AxisType, Mesh
 
 from ae_jax.models import IMAGE_SIZE
 from ae_jax.objectives import Objective
-from ae_jax.training import SHARE_AXIS
+from ae_jax.training import SHARE_AXIS, batch_parts, convolves
 from ae_jax.types import Plan
 
-SHARED_EXAMPLES = 16  # a device's part of a batch holds at least this many
 SHARED_PARAMETERS = 2**19  # with as many gradients to average there is hardly anything left to save
-CONVOLUTION_RANK = 4  # of its kernel
-
 # Devices that wait for each other: a process that is suspended for longer than XLA's 40 s must not be aborted.
 COMPILER_OPTIONS = {"xla_cpu_collective_call_terminate_timeout_seconds": 10**6}
 
 
 def sharers(objective: Objective, plan: Plan, lanes: int, devices: int) -> int:
-    """How many of ``devices`` CPU devices divide the batches of each of ``lanes`` lanes; 1 where that would not pay."""
+    """How many of ``devices`` CPU devices share the batches of each of ``lanes`` lanes; 1 where that would not pay."""
     image = jax.ShapeDtypeStruct((1, IMAGE_SIZE, IMAGE_SIZE, 1), np.float32)
-    leaves = jax.tree.leaves(jax.eval_shape(objective.init, jax.random.key(0), image))
-    convolves = any(leaf.ndim == CONVOLUTION_RANK for leaf in leaves)
-    if not (objective.separable and convolves and sum(leaf.size for leaf in leaves) <= SHARED_PARAMETERS):
+    params = jax.eval_shape(objective.init, jax.random.key(0), image)
+    if not convolves(params) or sum(leaf.size for leaf in jax.tree.leaves(params)) > SHARED_PARAMETERS:
         return 1
-    most = min(devices // lanes, plan.batch_size // SHARED_EXAMPLES)
-    return max((n for n in range(1, most + 1) if plan.batch_size % n == 0), default=1)
+    parts = batch_parts(objective, params, plan.batch_size)
+    return max(n for n in range(1, devices // lanes + 1) if parts % n == 0)
 
 
 def mesh_for(objective: Objective, plan: Plan, lanes: int, devices: Sequence[jax.Device]) -> Mesh:
-    """The devices of a group of ``lanes`` lanes, in axes ``lanes`` and ``SHARE_AXIS``; those of no use are left out."""
+    """The devices for ``lanes`` lanes, in axes ``lanes`` and ``SHARE_AXIS``; those of no use are left out."""
     rows = min(lanes, len(devices))
     columns = sharers(objective, plan, rows, len(devices)) if devices[0].platform == "cpu" else 1
     used = np.asarray(devices[: rows * columns]).reshape(rows, columns)

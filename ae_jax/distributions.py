@@ -135,7 +135,7 @@ def binarize_static(key: Array, images: Array) -> Array:
 
 @functools.cache
 def bernoulli(observe: Callable[[Array, Array], Array]) -> Likelihood:
-    """Pixels that are on or off, from logits (report C, section 2.5; report E, eq. 5).
+    """Pixels that are on or off, from logits (report C, section 2.4; report E, eq. 5).
 
     ``observe`` says what is modelled: :func:`binarize_dynamic`, :func:`binarize_static` or :func:`grey`. Likelihoods
     of the three differ by nats: never compare them. On grey pixels it is a pseudo-likelihood, the cross-entropy: it is

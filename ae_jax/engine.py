@@ -111,11 +111,10 @@ class GroupRun:
         self._prefix = None if folder is None else folder / f"group{index:03d}"
         self._programs: dict[int, jax.stages.Compiled] = {}
         count = len(self.budget)
-        self.rows, sharers = mesh.devices.shape  # lanes at once, and devices for each of them
-        self.plan = dataclasses.replace(group.plan, sharers=sharers)
+        self.rows, self.sharers = mesh.devices.shape  # lanes at once, and devices for each of them
         wanted = settings.lanes_per_call or (self.rows if jax.default_backend() == "cpu" else count)
-        self.lanes_per_call = self._whole_rows(min(wanted, count))
         self.owned = np.arange(count) % jax.process_count() == jax.process_index()
+        self.lanes_per_call = self._whole_rows(min(wanted, self.owned.sum()))
         self.curves = Epoch(*np.full((2, count, int(self.budget.max())), np.nan, np.float32))
         self.store = self._fresh(count)
         for params in (self.store.train.params, self.store.best_params):
@@ -200,9 +199,9 @@ class GroupRun:
         if size not in self._programs:
             self.log(f"{self.group.name}: compiling for {size} of {len(self.budget)} lanes at a time")
             started = time.perf_counter()
-            statics = (self.group.objective, self.plan, self.steps, self.segment, self.mesh)
+            statics = (self.group.objective, self.group.plan, self.steps, self.segment, self.mesh)
             self._programs[size] = run_segment.lower(*statics, *arguments).compile(
-                compiler_options=COMPILER_OPTIONS if self.plan.sharers > 1 else None
+                compiler_options=COMPILER_OPTIONS if self.sharers > 1 else None
             )
             seconds = time.perf_counter() - started
             self.cost = self.cost._replace(compile_seconds=self.cost.compile_seconds + seconds)

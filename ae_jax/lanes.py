@@ -16,7 +16,7 @@ from jax import Array
 from jax.sharding import Mesh, PartitionSpec
 
 from ae_jax.objectives import Objective
-from ae_jax.training import EVALUATION_STREAM, Data, evaluate, init_state, lane_map, stream_key, train_epoch
+from ae_jax.training import EVALUATION_STREAM, SHARE_AXIS, Data, evaluate, init_state, lane_map, stream_key, train_epoch
 from ae_jax.types import HParams, Plan, PyTree, TrainState
 
 RUNNING, DONE, STOPPED, DIVERGED, HALVED = range(5)
@@ -66,14 +66,14 @@ def init_lane(objective: Objective, plan: Plan, seed: Array, hparams: HParams) -
 
 
 def lane_epoch(
-    objective: Objective, plan: Plan, steps: int, state: LaneState, hparams: HParams, patience: Array, data: Data,
-    train_indices: Array, validation_indices: Array,
+    objective: Objective, plan: Plan, steps: int, sharers: int, state: LaneState, hparams: HParams, patience: Array,
+    data: Data, train_indices: Array, validation_indices: Array,
 ) -> tuple[LaneState, Epoch]:  # fmt: skip
     """One epoch of one lane, its validation, and what follows from it. A diverged lane keeps its last finite state."""
-    train, train_loss = train_epoch(objective, plan, state.train, hparams, data, train_indices, steps)
+    train, train_loss = train_epoch(objective, plan, state.train, hparams, data, train_indices, steps, sharers)
     if validation_indices.shape[0]:
         key = stream_key(train.key, EVALUATION_STREAM, state.epoch)
-        scores = evaluate(objective, train.params, hparams, key, data, validation_indices, plan.sharers)
+        scores = evaluate(objective, train.params, hparams, key, data, validation_indices, sharers)
         monitored = validation_loss = scores["loss"]
     else:
         monitored, validation_loss = train_loss, jnp.full((), jnp.nan)
@@ -126,15 +126,15 @@ def run_segment(
     """The program of a group: a segment of ``epochs`` epochs for each lane of ``states``.
 
     The lane axis, ``[lanes]`` in ``states``, ``hparams`` and ``split``, is sharded over the mesh's axis ``lanes``
-    and must be a multiple of its size; limits, data and splits are replicated. Along the axis ``SHARE_AXIS``, of size
-    ``plan.sharers``, devices train the same lanes on parts of each batch. Curves are ``[lanes, epochs]``.
+    and must be a multiple of its size; limits, data and splits are replicated. The devices along the axis
+    ``SHARE_AXIS`` train the same lanes, each on a share of every batch. Curves are ``[lanes, epochs]``.
     """
 
     def run_shard(states, hparams, split, limits: Limits, data: Data, splits: Splits):
         def run_lane(state: LaneState, hparams: HParams, split: Array) -> tuple[LaneState, Epoch]:
             one_epoch = functools.partial(
-                lane_epoch, objective, plan, steps, hparams=hparams, patience=limits.patience, data=data,
-                train_indices=splits.train[split], validation_indices=splits.validation[split],
+                lane_epoch, objective, plan, steps, mesh.shape[SHARE_AXIS], hparams=hparams, patience=limits.patience,
+                data=data, train_indices=splits.train[split], validation_indices=splits.validation[split],
             )  # fmt: skip
             return lane_segment(one_epoch, epochs, limits.until, state)
 

@@ -56,7 +56,7 @@ def sample_box(key: Array, low: np.ndarray, high: np.ndarray, n: int) -> np.ndar
 def sample_normal(key: Array, codes: np.ndarray, n: int) -> np.ndarray:
     """``n`` draws from the normal distribution with the mean and covariance of ``codes``: ``[n, latent]``.
 
-    Consumes ``key`` (report C, section 2.3).
+    Consumes ``key`` (report C, section 3.1.1).
     """
     covariance = np.atleast_2d(np.cov(codes, rowvar=False))
     return np.asarray(jax.random.multivariate_normal(key, codes.mean(0), covariance, (n,), method="eigh"))

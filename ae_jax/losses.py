@@ -27,8 +27,8 @@ def binary_cross_entropy(logits: Array, target: Array) -> Array:
     """Cross-entropy of Bernoulli pixels, mean over pixels: ``[batch, ...], [batch, ...] -> [batch]``.
 
     Report E, eq. 5, with ``x_hat = sigmoid(logits)``; written on the logits as ``softplus(l) - x * l``, which
-    stays finite and exact for any logit. The target is copied to the layout of the logits first: a loop that reads
-    across it is not vectorised, which cost a sixth of a training step and half of a likelihood.
+    stays finite and exact for any logit. The target is copied to the layout of the logits first, because a loop
+    that reads across it is not vectorised.
     """
     logits, target = _batch_last(logits), jax.lax.optimization_barrier(_batch_last(target))
     return (jax.nn.softplus(logits) - target * logits).mean(0)

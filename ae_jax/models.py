@@ -46,11 +46,11 @@ def _feature_size(stages: int) -> int:
 
 
 class ConvEncoder(nn.Module):
-    """Up to three stride-2 convolutions, a hidden dense layer, a linear code (reports A, B, C)."""
+    """Up to three stride-2 convolutions, a hidden dense layer unless None, a linear code (reports A, B, C)."""
 
     latent: int
     channels: tuple[int, ...] = (8, 16, 32)
-    hidden: int = 64
+    hidden: int | None = 64
     activation: Activation = nn.relu
     implementation: Implementation = "auto"
 
@@ -61,16 +61,17 @@ class ConvEncoder(nn.Module):
         for features, (padding, _) in zip(self.channels, _STAGES, strict=False):
             x = self.activation(layers.Conv(features, padding=padding, implementation=self.implementation)(x))
             x = layers.Dropout()(x, dropout, train)
-        x = layers.Dense(self.hidden)(x.reshape(-1, images.shape[0]))
-        x = layers.Dropout()(self.activation(x), dropout, train)
+        x = x.reshape(-1, images.shape[0])
+        if self.hidden is not None:
+            x = layers.Dropout()(self.activation(layers.Dense(self.hidden)(x)), dropout, train)
         return layers.Dense(self.latent)(x).T
 
 
 class ConvDecoder(nn.Module):
-    """The mirror of :class:`ConvEncoder`: two dense layers, then transposed convolutions to one channel."""
+    """The mirror of :class:`ConvEncoder`: its dense layers, then transposed convolutions to one channel."""
 
     channels: tuple[int, ...] = (8, 16, 32)
-    hidden: int = 64
+    hidden: int | None = 64
     activation: Activation = nn.relu
     implementation: Implementation = "auto"
 
@@ -79,7 +80,7 @@ class ConvDecoder(nn.Module):
         """``[batch, latent] -> [batch, 28, 28, 1]``, before the output activation."""
         size = _feature_size(len(self.channels))
         x = codes.T
-        for features in (self.hidden, self.channels[-1] * size * size):
+        for features in (*([] if self.hidden is None else [self.hidden]), self.channels[-1] * size * size):
             x = self.activation(layers.Dense(features)(x))
             x = layers.Dropout()(x, dropout, train)
         x = x.reshape(self.channels[-1], size, size, codes.shape[0])
@@ -168,10 +169,10 @@ class Classifier(nn.Module):
 def conv_autoencoder(
     latent: int,
     channels: tuple[int, ...] = (8, 16, 32),
-    hidden: int = 64,
+    hidden: int | None = 64,
     implementation: Implementation = "auto",
 ) -> Autoencoder:
-    """The convolutional autoencoder of reports A, B and C, with one to three convolutions.
+    """The convolutional autoencoder of reports A, B and C, with one to three convolutions; ``hidden`` may be None.
 
     Raises UsageError for another number of channels.
     """

@@ -31,7 +31,7 @@ class Objective(NamedTuple):
 
     init: Callable[[Array, Array], PyTree]
     loss: Callable[[PyTree, Array, Batch, HParams, bool], tuple[Array, dict[str, Array]]]
-    separable: bool = True
+    separable: bool
 
 
 @functools.cache
@@ -42,7 +42,7 @@ def autoencoder(model: Autoencoder) -> Objective:
         reconstruction = model.apply(params, batch.images, hparams.dropout, train, rngs={"dropout": key})
         return losses.mean_squared_error(reconstruction, batch.images), {}
 
-    return Objective(model.init, loss)
+    return Objective(model.init, loss, separable=True)
 
 
 @functools.cache
@@ -59,7 +59,7 @@ def denoising(model: Autoencoder, corrupt: Corruption) -> Objective:
         reconstruction = model.apply(params, corrupted, hparams.dropout, train, rngs={"dropout": dropout_key})
         return losses.mean_squared_error(reconstruction, batch.images), {}
 
-    return Objective(model.init, loss)
+    return Objective(model.init, loss, separable=True)
 
 
 @functools.cache
@@ -77,10 +77,10 @@ def cross_entropy_autoencoder(model: Autoencoder) -> Objective:
         mse = losses.mean_squared_error(model.output(logits), batch.images)
         return losses.binary_cross_entropy(logits, batch.images), {"mse": mse}
 
-    return Objective(model.init, loss)
+    return Objective(model.init, loss, separable=True)
 
 
-def _regularised(model: Autoencoder, penalty: Callable[[PyTree, Array], Array]) -> Objective:
+def _regularised(model: Autoencoder, penalty: Callable[[PyTree, Array], Array], separable: bool = True) -> Objective:
     """Reconstruction error plus ``hparams.penalty`` times ``penalty(params, images)`` of ``[batch]``, in training.
 
     Evaluation is the reconstruction error alone, so that models with other penalties can be compared; its metric
@@ -93,7 +93,7 @@ def _regularised(model: Autoencoder, penalty: Callable[[PyTree, Array], Array]) 
         extra = penalty(params, batch.images)
         return error + hparams.penalty * extra if train else error, {"penalty": extra}
 
-    return Objective(model.init, loss)
+    return Objective(model.init, loss, separable)
 
 
 @functools.cache
@@ -114,7 +114,7 @@ def sparse_kl(model: Autoencoder, rho: float = 0.05) -> Objective:
         activation = _encode(model, params, images).mean(0)
         return jnp.broadcast_to(losses.bernoulli_kl(rho, activation).sum(), images.shape[:1])
 
-    return _regularised(model, penalty)._replace(separable=False)
+    return _regularised(model, penalty, separable=False)
 
 
 @functools.cache
@@ -144,7 +144,7 @@ def classifier(model: nn.Module) -> Objective:
         logits = model.apply(params, batch.images, hparams.dropout, train, rngs={"dropout": key})
         return losses.cross_entropy(logits, batch.labels), {"accuracy": logits.argmax(1) == batch.labels}
 
-    return Objective(model.init, loss)
+    return Objective(model.init, loss, separable=True)
 
 
 def _encode(model: Autoencoder, params: PyTree, images: Array) -> Array:

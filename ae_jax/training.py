@@ -24,7 +24,9 @@ from ae_jax.types import Batch, HParams, Plan, PyTree, TrainState
 PADDING = -1  # an index that stands for no example
 SHARE_AXIS = "share"  # the mesh axis of devices that divide each batch among them
 EVALUATION_BATCH = 256  # examples scored at once, at most
-CACHED_EXAMPLES = 128  # examples whose activations fit a CPU's cache
+CACHED_EXAMPLES = 64  # examples whose activations fit the cache of a core
+CACHED_DENSE_EXAMPLES = 128  # and those of dense networks, whose gradients are long to add up
+SMALLEST_PART = 16  # examples of a part: fewer are slow
 
 # The streams of random numbers of one run, each indexed by the step or epoch at which it is drawn.
 STEP_STREAM, SHUFFLE_STREAM, EVALUATION_STREAM = range(3)
@@ -66,16 +68,33 @@ def init_state(objective: Objective, plan: Plan, key: Array, hparams: HParams) -
     return TrainState(params, opt_state, jnp.zeros((), jnp.int32), run_key)
 
 
-def gradient(objective: Objective, params: PyTree, key: Array, batch: Batch, hparams: HParams) -> tuple[Array, PyTree]:
-    """The batch-mean loss and its gradient. Consumes ``key``.
+def batch_parts(objective: Objective, params: PyTree, batch_size: int) -> int:
+    """In how many equal parts, each with a key of its own, a CPU takes a batch; 1 elsewhere.
 
-    On a CPU a large batch is taken in equal parts one after another, their means averaged: the activations of
-    ``CACHED_EXAMPLES`` images stay in the cache, which makes a batch of 512 a fifth faster.
+    A part's activations stay in the cache, and devices may share the parts; which of them do changes no numbers.
+    Convolutions have at least two parts where these hold ``SMALLEST_PART`` examples or more.
+    """
+    if not objective.separable or jax.default_backend() != "cpu":
+        return 1
+    wanted = max(2, batch_size // CACHED_EXAMPLES) if convolves(params) else batch_size // CACHED_DENSE_EXAMPLES
+    fitting = (n for n in range(1, wanted + 1) if batch_size % n == 0 and batch_size >= n * SMALLEST_PART)
+    return max(fitting, default=1)
+
+
+def convolves(params: PyTree) -> bool:
+    """Whether a model with these parameters (or their shapes) has convolutions: kernels of rank four."""
+    return any(leaf.ndim == 4 for leaf in jax.tree.leaves(params))
+
+
+def gradient(
+    objective: Objective, params: PyTree, key: Array, batch: Batch, hparams: HParams, sharers: int = 1
+) -> tuple[Array, PyTree]:
+    """The batch-mean loss and its gradient: the mean over the :func:`batch_parts`. Consumes ``key``.
+
+    With ``sharers`` devices along ``SHARE_AXIS``, ``batch`` is this device's share, and all get the mean of the whole.
     """
     size = batch.labels.shape[0]
-    parts = 1
-    if objective.separable and jax.default_backend() == "cpu":
-        parts = max(n for n in range(1, max(1, size // CACHED_EXAMPLES) + 1) if size % n == 0)
+    parts = batch_parts(objective, params, sharers * size) // sharers
 
     def part_gradient(part: Batch, key: Array) -> tuple[Array, PyTree]:
         return jax.value_and_grad(lambda params: objective.loss(params, key, part, hparams, True)[0].mean())(params)
@@ -83,30 +102,31 @@ def gradient(objective: Objective, params: PyTree, key: Array, batch: Batch, hpa
     def add(total: PyTree, inputs: tuple[Batch, Array]) -> tuple[PyTree, None]:
         return jax.tree.map(jnp.add, total, part_gradient(*inputs)), None
 
-    if parts == 1:
+    if sharers * parts == 1:
         return part_gradient(batch, key)
+    keys = jax.random.split(key, sharers * parts)
+    if sharers > 1:
+        keys = keys.reshape(sharers, parts)[jax.lax.axis_index(SHARE_AXIS)]
     batches = jax.tree.map(lambda leaf: leaf.reshape(parts, size // parts, *leaf.shape[1:]), batch)
     zeros = jnp.zeros(()), jax.tree.map(jnp.zeros_like, params)
-    total, _ = jax.lax.scan(add, zeros, (batches, jax.random.split(key, parts)))
-    return jax.tree.map(lambda leaf: leaf / parts, total)
+    total, _ = jax.lax.scan(add, zeros, (batches, keys))
+    if sharers > 1:
+        flat, unravel = ravel_pytree(total)  # one message instead of one for each parameter
+        total = unravel(jax.lax.psum(flat, SHARE_AXIS))
+    return jax.tree.map(lambda leaf: leaf / (sharers * parts), total)
 
 
 def train_step(
-    objective: Objective, plan: Plan, state: TrainState, hparams: HParams, batch: Batch
+    objective: Objective, plan: Plan, state: TrainState, hparams: HParams, batch: Batch, sharers: int = 1
 ) -> tuple[TrainState, Array]:
     """One optimizer step on the batch-mean loss; returns that loss, taken before the step.
 
-    Where devices share a batch, ``batch`` is this one's part, and the step follows the mean of all their gradients.
+    With ``sharers`` devices along ``SHARE_AXIS``, ``batch`` is this device's share and all take the same step.
     """
     key = stream_key(state.key, STEP_STREAM, state.step)
-    if plan.sharers > 1:
-        key = jax.random.fold_in(key, jax.lax.axis_index(SHARE_AXIS))
     ramp = jnp.where(state.step < hparams.warmup, state.step / jnp.maximum(hparams.warmup, 1.0), 1.0)
     warmed = hparams._replace(penalty=hparams.penalty * ramp)
-    loss, gradients = gradient(objective, state.params, key, batch, warmed)
-    if plan.sharers > 1:
-        flat, unravel = ravel_pytree((loss, gradients))  # one message instead of one for each parameter
-        loss, gradients = unravel(jax.lax.pmean(flat, SHARE_AXIS))
+    loss, gradients = gradient(objective, state.params, key, batch, warmed, sharers)
     optimizer = optimizers.build(plan, hparams)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
@@ -127,18 +147,20 @@ def train_epoch(
     data: Data,
     indices: Array,
     steps: int,
+    sharers: int = 1,
 ) -> tuple[TrainState, Array]:
     """One pass over ``indices [n]`` in random order: ``steps`` full batches, the rest dropped.
 
+    ``sharers`` devices along ``SHARE_AXIS``, if more than one, divide each batch and get the same result.
     Returns the new state and the mean of the step losses, which are those of the training mode.
     """
     key = stream_key(state.key, SHUFFLE_STREAM, state.step)
     batches = shuffle(key, indices)[: steps * plan.batch_size].reshape(steps, plan.batch_size)
-    if plan.sharers > 1:
-        batches = batches.reshape(steps, plan.sharers, -1)[:, jax.lax.axis_index(SHARE_AXIS)]
+    if sharers > 1:
+        batches = batches.reshape(steps, sharers, -1)[:, jax.lax.axis_index(SHARE_AXIS)]
 
     def step(state: TrainState, batch_indices: Array) -> tuple[TrainState, Array]:
-        return train_step(objective, plan, state, hparams, take(data, batch_indices))
+        return train_step(objective, plan, state, hparams, take(data, batch_indices), sharers)
 
     state, step_losses = jax.lax.scan(step, state, batches)
     return state, step_losses.mean()

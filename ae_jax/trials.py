@@ -121,7 +121,8 @@ def start(
     runs = []
     for index, group in enumerate(groups):
         local = jax.local_devices()  # processes share lanes, not arrays
-        mesh = devices.mesh_for(group.objective, group.plan, len(group.lanes.seed), local)
+        owned = -(-len(group.lanes.seed) // jax.process_count())
+        mesh = devices.mesh_for(group.objective, group.plan, min(owned, settings.lanes_per_call or owned), local)
         runs.append(GroupRun(index, group, *placed(mesh), mesh, settings, monitor.log))
     return runs
 

@@ -76,14 +76,11 @@ class Plan:
     optimizer: a name in ``optimizers.OPTIMIZERS``.
     trainable: names of the modules that learn, wherever they stand in the parameter tree; the others stay as
         they are, bit for bit. None trains everything.
-    sharers: devices that each take an equal part of every batch, along the mesh axis ``SHARE_AXIS``. Each draws
-        masks and noise of its own.
     """
 
     batch_size: int = 128
     optimizer: str = "adam"
     trainable: tuple[str, ...] | None = None
-    sharers: int = 1
 
 
 class TrainState(NamedTuple):

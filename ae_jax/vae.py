@@ -50,10 +50,10 @@ class VAE(nn.Module):
 def conv_vae(
     latent: int,
     channels: tuple[int, ...] = (8, 16, 32),
-    hidden: int = 64,
+    hidden: int | None = 64,
     implementation: Implementation = "auto",
 ) -> VAE:
-    """The networks of ``conv_autoencoder`` as a VAE; two channels give report C's (section 2.5) and D's (section 6)."""
+    """The networks of ``conv_autoencoder`` as a VAE; two channels and no hidden layer give report C's (2.4)."""
     networks = conv_autoencoder(2 * latent, channels, hidden, implementation)
     return VAE(networks.encoder, networks.decoder)
 

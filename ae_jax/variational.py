@@ -83,7 +83,9 @@ def _init(model: VAE | VQVAE, likelihood: Likelihood) -> Callable[[Array, Array]
     return lambda key, images: {"params": model.init(key, images)["params"] | likelihood.init()}
 
 
-def _penalised(vae: VAE, likelihood: Likelihood, cost: Callable[[Posterior], Array]) -> Objective:
+def _penalised(
+    vae: VAE, likelihood: Likelihood, cost: Callable[[Posterior], Array], separable: bool = True
+) -> Objective:
     """Distortion plus ``hparams.penalty`` times a cost of each image's posterior, ``[batch]``; one code an image."""
 
     def loss(params: PyTree, key: Array, batch: Batch, hparams: HParams, train: bool):
@@ -92,7 +94,7 @@ def _penalised(vae: VAE, likelihood: Likelihood, cost: Callable[[Posterior], Arr
         metrics = _metrics(likelihood, params, posterior, energy)
         return metrics["distortion"] + hparams.penalty * cost(posterior), metrics
 
-    return Objective(_init(vae, likelihood), loss)
+    return Objective(_init(vae, likelihood), loss, separable)
 
 
 @functools.cache
@@ -121,8 +123,11 @@ def wae_mmd(vae: VAE, likelihood: Likelihood) -> Objective:
     paper's estimate from draws. It belongs to the batch: duplicating a batch changes nothing, but padded batches
     count as they are. ``posterior.aggregate_mmd`` is exact for a whole set.
     """
-    objective = _penalised(vae, likelihood, lambda posterior: distributions.mmd(posterior.mean, posterior.log_variance))
-    return objective._replace(separable=False)
+
+    def cost(posterior: Posterior) -> Array:
+        return distributions.mmd(posterior.mean, posterior.log_variance)
+
+    return _penalised(vae, likelihood, cost, separable=False)
 
 
 def _log_weights(
@@ -154,7 +159,7 @@ def iwae(vae: VAE, likelihood: Likelihood, samples: int) -> Objective:
         log_weights, energy = _log_weights(vae, likelihood, params, posterior, hparams, train)
         return -_log_mean_exp(log_weights), _metrics(likelihood, params, posterior, energy)
 
-    return Objective(_init(vae, likelihood), loss)
+    return Objective(_init(vae, likelihood), loss, separable=True)
 
 
 @functools.cache
@@ -179,7 +184,7 @@ def iwae_doubly_reparameterised(vae: VAE, likelihood: Likelihood, samples: int) 
         encoder_term = (weights * (of_codes - jax.lax.stop_gradient(of_codes))).sum(0)
         return -_log_mean_exp(of_decoder) - encoder_term, _metrics(likelihood, params, posterior, energy)
 
-    return Objective(_init(vae, likelihood), loss)
+    return Objective(_init(vae, likelihood), loss, separable=True)
 
 
 def _check_samples(samples: int) -> None:
@@ -218,4 +223,4 @@ def vector_quantised(model: VQVAE, likelihood: Likelihood) -> Objective:
         }
         return distortion + codebook + hparams.penalty * commitment, metrics
 
-    return Objective(_init(model, likelihood), loss)
+    return Objective(_init(model, likelihood), loss, separable=True)

@@ -24,7 +24,7 @@ CHANNELS = {"conv": (8, 16, 32), "conv_vae": (32, 64)}
 PADDING = (1, 1, 0)  # of the convolutions, one after another, and output padding of their mirror images
 SIDES = (28, 14, 7, 3)  # of the feature maps, from the image inwards
 
-CONV_VAE = conv_vae(LATENT["conv_vae"], CHANNELS["conv_vae"])  # reports C (section 2.5) and D (section 6)
+CONV_VAE = conv_vae(LATENT["conv_vae"], CHANNELS["conv_vae"])  # report C's (section 2.4) with a hidden layer
 LIKELIHOOD = distributions.bernoulli(distributions.grey)
 
 

@@ -41,14 +41,14 @@ def scan_program(objective: Objective, case: Case, images: np.ndarray, most_devi
     """
     most = min(most_devices, jax.local_device_count())
     count = max(n for n in range(1, most + 1) if case.trials % min(n, case.trials) == 0)
-    mesh = devices.mesh_for(objective, Plan(case.batch_size), case.trials, jax.local_devices()[:count])
-    plan = Plan(case.batch_size, sharers=mesh.shape[SHARE_AXIS])
+    plan = Plan(case.batch_size)
+    mesh = devices.mesh_for(objective, plan, case.trials, jax.local_devices()[:count])
     steps = len(images) // case.batch_size
     lanes, everywhere = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (("lanes",), ()))
 
     def epoch(states: TrainState, numbers: HParams, data: Data, indices: jax.Array):
         def lane(state: TrainState, numbers: HParams) -> tuple[TrainState, jax.Array]:
-            return train_epoch(objective, plan, state, numbers, data, indices, steps)
+            return train_epoch(objective, plan, state, numbers, data, indices, steps, mesh.shape[SHARE_AXIS])
 
         return lane_map(lane, states, numbers)
 

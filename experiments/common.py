@@ -24,6 +24,8 @@ from ae_jax.training import Data
 from ae_jax.types import Dataset, UsageError
 
 LARGEST_COUNT = 100_000
+# In JAX's words, of which "bfloat16" alone would mean the device's default.
+PRECISIONS = {"default": None, "float32": "highest", "tf32": "TF32_TF32_F32", "bfloat16": "BF16_BF16_F32"}
 LARGEST_SEED = 2**31 - 1 - 10**6  # leaves room to count on from it
 
 
@@ -54,8 +56,8 @@ class Options:
     lanes_per_call: int | None = None
     """Lanes trained in one call; the default is one per CPU device, or as many as fit an accelerator."""
     precision: Literal["default", "float32", "tf32", "bfloat16"] = "default"
-    """What matrix products round their factors to; sums are float32. The default is the device's: float32 on CPUs,
-    which know no other, tf32 on recent GPUs, bfloat16 on TPUs."""
+    """What matrix products round their factors to; they add in float32. The default is the device's: tf32 on recent
+    GPUs, bfloat16 on TPUs, float32 on CPUs, which know no other."""
     distributed: bool = False
     """Join the other processes of this run; the environment (SLURM, Open MPI) says how, or the next three do."""
     coordinator: str | None = None
@@ -107,16 +109,13 @@ def main(options_type: type[O], study: Callable[[O], Any]) -> None:
     use_all_cores()
     if options.out is None:
         options = dataclasses.replace(options, out=Path("results") / f"{options.dataset}-{options.budget}")
-    if options.precision != "default":
-        jax.config.update(
-            "jax_default_matmul_precision", {"tf32": "tensorfloat32"}.get(options.precision, options.precision)
-        )
     programs = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(data.cache_dir() / "programs"))
     jax.config.update("jax_compilation_cache_dir", programs or None)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
     try:
         _check(options)
         _join(options)
+        _set_precision(options.precision)
         study(options)
     except UsageError as error:
         fail(str(error))
@@ -126,10 +125,10 @@ def main(options_type: type[O], study: Callable[[O], Any]) -> None:
 
 
 def use_all_cores() -> None:
-    """Make every core a CPU device, unless ``JAX_NUM_CPU_DEVICES`` gives a number or JAX is in use already."""
-    if "JAX_NUM_CPU_DEVICES" not in os.environ:
+    """Make every core a CPU device, unless the environment gives a number or JAX is in use already."""
+    if "JAX_NUM_CPU_DEVICES" not in os.environ and "device_count" not in os.environ.get("XLA_FLAGS", ""):
         with contextlib.suppress(RuntimeError):
-            jax.config.update("jax_num_cpu_devices", joblib.cpu_count())
+            jax.config.update("jax_num_cpu_devices", joblib.cpu_count(only_physical_cores=True))
 
 
 def parse(options_type: type[O]) -> O:
@@ -163,6 +162,13 @@ def _join(options: Options) -> None:
                 f"cannot join a distributed run ({reason}): start it by SLURM or Open MPI, or give all of "
                 "--coordinator HOST:PORT --num-processes N --process-id I"
             ) from error
+
+
+def _set_precision(precision: str) -> None:
+    """Raises UsageError for what a CPU cannot do."""
+    if precision in ("tf32", "bfloat16") and jax.default_backend() == "cpu":
+        raise UsageError(f"--precision {precision} is not allowed on a CPU, which multiplies in float32: leave it out")
+    jax.config.update("jax_default_matmul_precision", PRECISIONS[precision])
 
 
 def _check(options: Options) -> None:

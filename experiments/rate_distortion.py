@@ -20,6 +20,7 @@ import jax
 import numpy as np
 
 from ae_jax import distributions, engine, evaluation, generation, plotting, posterior, results, trials, variational
+from ae_jax.data import holdout
 from ae_jax.engine import Lanes
 from ae_jax.models import ConvEncoder
 from ae_jax.objectives import Objective, classifier
@@ -53,7 +54,7 @@ def study(options: Options) -> Path | None:
     """Train all objectives and the judge, measure, save, draw."""
     setting = common.prepare(options, BUDGETS)
     _, budget, dataset, _ = setting
-    steps = budget.epochs * len(dataset.train_images) // budget.batch_size
+    steps = budget.epochs * (len(holdout(len(dataset.train_images))[0]) // budget.batch_size)
     warm = {"penalty": [*BETAS, 1.0], "warmup": [0.0] * len(BETAS) + [steps / 4]}
     kinds: dict[str, tuple[Objective, Lanes]] = {
         "ELBO": (variational.elbo(MODEL, LIKELIHOOD), _lanes(setting, **warm)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import importlib.metadata
 import resource
 import signal
 import sys
@@ -184,9 +185,9 @@ def _identity(
         "patience": patience,
         "dataset_sha256": dataset.digest,
         "processes": jax.process_count(),
-        "devices": f"{jax.local_device_count()} {jax.local_devices()[0].device_kind}",
+        "devices (JAX_NUM_CPU_DEVICES)": f"{jax.local_device_count()} {jax.local_devices()[0].device_kind}",
         "ae_jax": ae_jax.__version__,
-        "jax": f"{jax.__version__}, jaxlib {jax.lib.__version__}",
+        "jax": f"{jax.__version__}, jaxlib {importlib.metadata.version('jaxlib')}",
     }
 
 

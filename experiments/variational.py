@@ -53,11 +53,14 @@ class Study(NamedTuple):
     reported: tuple[float, float, float] | None = None  # training, validation and test loss
 
 
+TWO_STAGES = (32, 64), None  # channels, and no hidden layer: report C, section 2.4
 STUDIES = {
     "B7": Study({"d = 3": conv_vae(3)}, conv_autoencoder(3), variance=1.0, reported=(19.383, 19.473, 19.521)),
-    "C5": Study({"d = 2": conv_vae(2, (32, 64))}, conv_autoencoder(2, (32, 64))),
+    "C5": Study({"d = 2": conv_vae(2, *TWO_STAGES)}, conv_autoencoder(2, *TWO_STAGES)),
     "D3": Study({"d = 5": dense_vae(5)}, dense_autoencoder(5, activation=jax.nn.elu)),
-    "D4": Study({"d = 5": conv_vae(5, (32, 64)), "d = 20": conv_vae(20, (32, 64))}, conv_autoencoder(5, (32, 64))),
+    "D4": Study(
+        {"d = 5": conv_vae(5, *TWO_STAGES), "d = 20": conv_vae(20, *TWO_STAGES)}, conv_autoencoder(5, *TWO_STAGES)
+    ),
 }
 BUDGETS = {
     "quick": {

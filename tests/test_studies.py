@@ -171,7 +171,7 @@ def test_importance_weighted(run_study, tmp_path):
     assert done.returncode == 0, done.stderr
     arrays, _ = results.load(tmp_path / "importance_weighted.npz", "importance_weighted")
     assert arrays["objectives"].tolist() == ["VAE", "IWAE-5"]
-    assert np.isfinite(arrays["VAE_nll"]).all() and arrays["IWAE-5_validation_loss"].shape == (1, 2)
+    assert np.isfinite(arrays["VAE_nll"]).all() and arrays["IWAE-5_train_loss"].shape == (1, 2)
     assert_figures(done, tmp_path, "importance_weighted_curves")
     unknown = run_study("importance_weighted", tmp_path, "--objectives", "GAN")
     assert unknown.returncode == 2 and "no objective 'GAN': choose among VAE, IWAE-5" in unknown.stderr

@@ -22,7 +22,7 @@ def recording_objective(metric):
         values = metric(batch.labels.astype(jnp.float32))
         return values + 0.0 * params["w"], {"label": batch.labels.astype(jnp.float32)}
 
-    return Objective(lambda key, images: {"w": jnp.zeros(())}, loss)
+    return Objective(lambda key, images: {"w": jnp.zeros(())}, loss, separable=True)
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_an_epoch_sees_full_batches_only_once_each(numbered):
         jax.debug.callback(lambda labels: seen.append(np.asarray(labels)), batch.labels)
         return jnp.zeros(16) + 0.0 * params["w"], {}
 
-    objective = Objective(lambda key, images: {"w": jnp.zeros(())}, loss)
+    objective = Objective(lambda key, images: {"w": jnp.zeros(())}, loss, separable=True)
     state = training.init_state(objective, PLAN, jax.random.key(0), hparams())
     state, _ = training.train_epoch(objective, PLAN, state, hparams(), numbered, jnp.arange(50), 3)
     jax.effects_barrier()
@@ -121,6 +121,7 @@ def test_the_penalty_warms_up_linearly(numbered):
     objective = Objective(
         lambda key, images: {"w": jnp.zeros(())},
         lambda params, key, batch, hparams, train: (hparams.penalty + 0.0 * batch.labels + 0.0 * params["w"], {}),
+        separable=True,
     )
     numbers = hparams(learning_rate=0.1, penalty=8.0, warmup=4)
     state = training.init_state(objective, PLAN, jax.random.key(0), numbers)
