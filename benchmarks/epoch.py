@@ -39,6 +39,8 @@ def contestants(case: Case, images: np.ndarray, has_torch: bool) -> dict:
         "ours, one scan": functools.partial(scan_program, ours, case, images),
         "ours, a jitted call a step": functools.partial(call_program, ours, case, images),
     }
+    if jax.local_device_count() > 1:
+        found["ours, one scan, one device"] = functools.partial(scan_program, ours, case, images, most_devices=1)
     if has_torch:
         arguments = case.network, case.dropout, images, case.batch_size
         found["PyTorch, DataLoader"] = functools.partial(torch_peers.loader_program, *arguments)

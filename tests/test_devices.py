@@ -100,3 +100,19 @@ def test_any_number_of_devices_trains_the_same_lanes(tmp_path, lanes, count):
     for name in one:
         np.testing.assert_allclose(several[name], one[name], rtol=1e-4, err_msg=name)
     assert any((several[name] != one[name]).any() for name in one if name.endswith("loss"))  # it was another program
+
+
+@pytest.mark.parametrize("variable,cores", [("JAX_NUM_CPU_DEVICES", 3), ("LOKY_MAX_CPU_COUNT", 1)])
+def test_studies_use_all_cores_unless_told_otherwise(variable, cores):
+    """joblib counts them and heeds its own variable; in use, JAX keeps the devices it has."""
+    program = (
+        "import jax; from experiments import common; common.use_all_cores(); before = jax.local_device_count();"
+        "import os; os.environ.pop('JAX_NUM_CPU_DEVICES', 0); common.use_all_cores();"
+        "print(before, jax.local_device_count())"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "JAX_NUM_CPU_DEVICES"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True,
+        env=environment | {variable: str(cores)},
+    )  # fmt: skip
+    assert done.stdout.split() == [str(cores)] * 2, done.stderr

@@ -205,6 +205,7 @@ def test_two_processes_give_the_same_numbers(run_study, two_processes, tmp_path)
         ("compression", ["--learning-rate", "-0.1"], "learning_rate -0.1"),
         ("compression", ["--dropout", "1.5"], "dropout 1.5"),
         ("compression", ["--l2", "nan"], "l2 nan"),
+        ("compression", ["--precision", "tf32"], "not allowed on a CPU"),
         ("compression", ["--out", "/proc/nowhere"], "/proc/nowhere"),
         ("compression", ["--out", str(ROOT / "README.md")], "README.md"),
         ("random_search", ["--study", "Z9"], "Z9"),
