@@ -61,12 +61,12 @@ def guard(options_type: type[O], run: Callable[[O], None]) -> None:
         common.fail(str(error))
 
 
-def check(options: Options, may_be_zero: Sequence[str] = ()) -> None:
+def check(options: Options, may_be_zero: Sequence[str] = (), may_be_empty: Sequence[str] = ()) -> None:
     """Refuse whole numbers that are too small and a result file that cannot be written; a UsageError says which."""
     for name, value in vars(options).items():
         values, option = value if isinstance(value, tuple) else (value,), f"--{name.replace('_', '-')}"
         least = 0 if name in may_be_zero else 1
-        if not values:
+        if not values and name not in may_be_empty:
             raise UsageError(f"{option} has no value: give at least one")
         if any(type(number) is int and number < least for number in values):
             given = " ".join(map(str, values))
