@@ -25,7 +25,6 @@ PADDING = -1  # an index that stands for no example
 SHARE_AXIS = "share"  # the mesh axis of devices that divide each batch among them
 EVALUATION_BATCH = 256  # examples scored at once, at most
 CACHED_EXAMPLES = 64  # examples whose activations fit the cache of a core
-CACHED_DENSE_EXAMPLES = 128  # and those of dense networks, whose gradients are long to add up
 SMALLEST_PART = 16  # examples of a part: fewer are slow
 
 # The streams of random numbers of one run, each indexed by the step or epoch at which it is drawn.
@@ -69,14 +68,15 @@ def init_state(objective: Objective, plan: Plan, key: Array, hparams: HParams) -
 
 
 def batch_parts(objective: Objective, params: PyTree, batch_size: int) -> int:
-    """In how many equal parts, each with a key of its own, a CPU takes a batch; 1 elsewhere.
+    """In how many equal parts, each with a key of its own, a CPU takes a convolutional network's batch; 1 elsewhere.
 
     A part's activations stay in the cache, and devices may share the parts; which of them do changes no numbers.
-    Convolutions have at least two parts where these hold ``SMALLEST_PART`` examples or more.
+    There are at least two parts where they hold ``SMALLEST_PART`` examples or more. A dense network's gradients are
+    too many to be added up part by part.
     """
-    if not objective.separable or jax.default_backend() != "cpu":
+    if not (objective.separable and convolves(params) and jax.default_backend() == "cpu"):
         return 1
-    wanted = max(2, batch_size // CACHED_EXAMPLES) if convolves(params) else batch_size // CACHED_DENSE_EXAMPLES
+    wanted = max(2, batch_size // CACHED_EXAMPLES)
     fitting = (n for n in range(1, wanted + 1) if batch_size % n == 0 and batch_size >= n * SMALLEST_PART)
     return max(fitting, default=1)
 
