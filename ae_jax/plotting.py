@@ -252,7 +252,8 @@ def image_sheet(
     tiles = np.pad(np.asarray(rows)[..., 0], ((0, 0), (0, 0), (0, cell - 28), (0, cell - 28)))
     sheet = tiles.swapaxes(1, 2).reshape(len(rows) * cell, columns * cell)
     with plt.rc_context(STYLE | {"axes.grid": False}):
-        figure, axes = plt.subplots(figsize=(1.4 + 0.55 * columns, 0.7 + 0.55 * len(rows)))
+        margin = max(1.4, 0.4 + 0.09 * max(map(len, labels)))  # inches
+        figure, axes = plt.subplots(figsize=(margin + 0.55 * columns, 0.7 + 0.55 * len(rows)))
         axes.imshow(sheet, vmin=0, vmax=1, interpolation="nearest")
         axes.set_yticks(np.arange(len(rows)) * cell + 14, labels)
         axes.set_xticks([])
