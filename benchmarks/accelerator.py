@@ -33,7 +33,9 @@ class Options:
     """Limit for everything together."""
     quick: bool = False
     """A smoke test of the code: sizes too small to mean anything."""
-    only: tuple[Literal["A1", "lanes", "step", "epoch", "memory", "shares", "compile", "likelihood"], ...] = ()
+    only: tuple[
+        Literal["A1", "lanes", "step", "epoch", "memory", "shares", "compile", "likelihood", "precision"], ...
+    ] = ()
     """Run these parts alone."""
     out: Path = report.FOLDER / "accelerator"
     """Folder for the result files."""
@@ -46,13 +48,14 @@ def plan(options: Options) -> list[Part]:
     search += ["--data-dir", str(options.data_dir)] if options.data_dir else []
     # A timed call must last long beside its launch: an H200 may train millions of images a second.
     larger = {
-        "lanes": (130, "--lanes", "1", "4", "16", "64", "256", "--images", "20480"),
+        "lanes": (100, "--lanes", "1", "4", "16", "64", "256", "--images", "20480"),
         "step": (100, "--images", "256000", "--torch-compile", "60", "--implementations", "banded", "lax"),
         "memory": (50, "--repeats", "1"),
         "epoch": (40,),
         "shares": (40, "--images", "128000"),
         "likelihood": (30, "--samples", "5000", "--torch-codes", "20000"),
         "compile": (40, "--repeats", "3", "--demo-epochs", "0"),
+        "precision": (30, "--networks", "conv"),
     }
     found = [Part("A1", "experiments.random_search", ("--budget", "full", *search), 140)]
     for name, (limit, *arguments) in larger.items():
