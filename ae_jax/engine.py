@@ -6,6 +6,7 @@ copy of rows. The host loop over groups is in ``trials``; the compiled program i
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 import warnings
@@ -20,9 +21,9 @@ from jax.sharding import Mesh
 
 from ae_jax import checkpoints
 from ae_jax.devices import COMPILER_OPTIONS
-from ae_jax.lanes import RUNNING, Epoch, LaneState, Limits, Splits, init_lanes, run_segment
+from ae_jax.lanes import RUNNING, Epoch, LaneState, Limits, Splits, init_lanes, run_segment, steps_per_epoch
 from ae_jax.objectives import Objective
-from ae_jax.training import PADDING, Data
+from ae_jax.training import Data
 from ae_jax.types import HParams, Plan, PyTree, UsageError, tree_size
 
 USABLE_MEMORY = 0.9  # of a device's; the rest is left to fragmentation
@@ -131,13 +132,18 @@ class GroupRun:
         ids = np.flatnonzero(self.owned & (self.store.status == RUNNING) & (self.store.epoch < until))
         return ids[np.argsort(self.store.epoch[ids], kind="stable")]
 
+    def compile(self, until: int) -> None:
+        """Compile the next call's program ahead of it; too little memory for it is dealt with there."""
+        if (ids := self.runnable(until)).size:
+            size = self._call_size(len(ids))
+            with contextlib.suppress(jax.errors.JaxRuntimeError):
+                self._program(size, self._arguments(ids[:size], size, 1, until))
+
     def call(self, ids: np.ndarray, patience: int, until: int) -> np.ndarray:
         """Train the first of the lanes ``ids``, as many as a call takes, for a segment; returns the ids trained."""
-        size = self.lanes_per_call
-        while (smaller := self._whole_rows(size // 2)) < size and smaller >= len(ids):
-            size = smaller  # worth compiling another program for
+        size = self._call_size(len(ids))
         chosen, ids = ids, ids[:size]
-        arguments = self._arguments(np.pad(ids, (0, size - len(ids)), mode="edge"), patience, until)
+        arguments = self._arguments(ids, size, patience, until)
         try:
             program = self._program(size, arguments)
             if (fitting := self._fitting(size, program)) < size:
@@ -181,8 +187,7 @@ class GroupRun:
 
     def memory(self) -> int:
         """Bytes this group needs at its peak: lanes at rest, data, and what its program asks for (compiles it)."""
-        ids = np.zeros(self.lanes_per_call, int)
-        program = self._program(self.lanes_per_call, self._arguments(ids, 1, 1))
+        program = self._program(self.lanes_per_call, self._arguments(np.array([0]), self.lanes_per_call, 1, 1))
         return tree_size((self.store, self.curves)) + self.mesh.size * _device_bytes(program)
 
     def _fresh(self, count: int) -> LaneState:
@@ -210,12 +215,22 @@ class GroupRun:
 
     def _fitting(self, size: int, program: jax.stages.Compiled) -> int:
         """How many of ``size`` lanes the devices have memory for; all where a device does not tell, as CPUs do not."""
-        memory = (self.mesh.devices.flat[0].memory_stats() or {}).get("bytes_limit", np.inf)
+        memory = (self.mesh.devices.flat[0].memory_stats() or {}).get("bytes_limit")
+        if memory is None:
+            return size
         share = USABLE_MEMORY * memory / _device_bytes(program)
         fitting = size if share >= 1 else int(size * share) // self.rows * self.rows
         return max(fitting, self.rows)
 
-    def _arguments(self, ids: np.ndarray, patience: int, until: int) -> tuple:
+    def _call_size(self, lanes: int) -> int:
+        """For how many lanes the next call is compiled, if ``lanes`` are left."""
+        size = self.lanes_per_call
+        while (smaller := self._whole_rows(size // 2)) < size and smaller >= lanes:
+            size = smaller  # worth compiling another program for
+        return size
+
+    def _arguments(self, ids: np.ndarray, size: int, patience: int, until: int) -> tuple:
+        ids = np.pad(ids, (0, size - len(ids)), mode="edge")
         states = _take(self.store, ids)
         key = jax.random.wrap_key_data(states.train.key)
         states = states._replace(train=states.train._replace(key=key))
@@ -235,17 +250,6 @@ class GroupRun:
                 rows = checkpoints.load(self._path(lane), _take((self.store, self.curves), lane))
                 if rows is not None:
                     _put((self.store, self.curves), np.array([lane]), jax.tree.map(lambda leaf: leaf[None], rows))
-
-
-def steps_per_epoch(plan: Plan, splits: Splits) -> int:
-    """Full batches in the smallest training split; a UsageError if there is none."""
-    smallest = int((np.asarray(splits.train) != PADDING).sum(1).min())
-    if not 1 <= plan.batch_size <= smallest:
-        raise UsageError(
-            f"batch size {plan.batch_size} does not fit a training split of {smallest} examples: "
-            f"choose one from 1 to {smallest}"
-        )
-    return smallest // plan.batch_size
 
 
 def _device_bytes(program: jax.stages.Compiled) -> int:

@@ -12,12 +12,23 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.sharding import Mesh, PartitionSpec
 
 from ae_jax.objectives import Objective
-from ae_jax.training import EVALUATION_STREAM, SHARE_AXIS, Data, evaluate, init_state, lane_map, stream_key, train_epoch
-from ae_jax.types import HParams, Plan, PyTree, TrainState
+from ae_jax.training import (
+    EVALUATION_STREAM,
+    PADDING,
+    SHARE_AXIS,
+    Data,
+    evaluate,
+    init_state,
+    lane_map,
+    stream_key,
+    train_epoch,
+)
+from ae_jax.types import HParams, Plan, PyTree, TrainState, UsageError
 
 RUNNING, DONE, STOPPED, DIVERGED, HALVED = range(5)
 STATUS_NAMES = ("running", "done", "early-stopped", "diverged", "halved")
@@ -56,6 +67,17 @@ class Limits(NamedTuple):
 
     patience: Array  # epochs without a lower monitored loss before a lane is stopped
     until: Array  # no lane trains past this epoch
+
+
+def steps_per_epoch(plan: Plan, splits: Splits) -> int:
+    """Full batches in the smallest training split; a UsageError if there is none."""
+    smallest = int((np.asarray(splits.train) != PADDING).sum(1).min())
+    if not 1 <= plan.batch_size <= smallest:
+        raise UsageError(
+            f"batch size {plan.batch_size} does not fit a training split of {smallest} examples: "
+            f"choose one from 1 to {smallest}"
+        )
+    return smallest // plan.batch_size
 
 
 def init_lane(objective: Objective, plan: Plan, seed: Array, hparams: HParams) -> LaneState:

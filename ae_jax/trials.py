@@ -6,10 +6,11 @@ training is a search with one lane. Lanes with the same objective and plan form 
 
 from __future__ import annotations
 
-import functools
 import itertools
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -114,17 +115,25 @@ def start(
 ) -> list[GroupRun]:
     """The groups, initialised or restored from their checkpoints, before any further training."""
 
-    @functools.cache
-    def placed(mesh: Mesh) -> tuple[Data, Splits]:
-        return jax.device_put((data, splits), NamedSharding(mesh, PartitionSpec()))
+    local = jax.local_devices()  # processes share lanes, not arrays
 
-    runs = []
-    for index, group in enumerate(groups):
-        local = jax.local_devices()  # processes share lanes, not arrays
+    def mesh_for(group: Group) -> Mesh:
         owned = -(-len(group.lanes.seed) // jax.process_count())
-        mesh = devices.mesh_for(group.objective, group.plan, min(owned, settings.lanes_per_call or owned), local)
-        runs.append(GroupRun(index, group, *placed(mesh), mesh, settings, monitor.log))
-    return runs
+        return devices.mesh_for(group.objective, group.plan, min(owned, settings.lanes_per_call or owned), local)
+
+    def begin(index: int) -> GroupRun:
+        mesh = meshes[index]
+        return GroupRun(index, groups[index], *copies[mesh], mesh, settings, monitor.log)
+
+    meshes = [mesh_for(group) for group in groups]
+    copies = {mesh: jax.device_put((data, splits), NamedSharding(mesh, PartitionSpec())) for mesh in set(meshes)}
+    return _side_by_side(begin, range(len(groups)))
+
+
+def _side_by_side(compiling: Callable[[Any], Any], arguments: Iterable[Any]) -> list[Any]:
+    """``compiling`` of each argument, a thread for each core: XLA compiles a program on one, without Python's lock."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(compiling, arguments))
 
 
 def run_groups(
@@ -148,6 +157,7 @@ def run_groups(
     runs = start(groups, data, splits, settings, monitor)
     patience = settings.patience or UNLIMITED
     last = max(int(run.budget.max()) for run in runs)
+    _side_by_side(lambda run: run.compile(last), runs)
     for rung in (*_rungs(settings.halving, last), last):
         stopped = _train_until(runs, rung, patience, monitor)
         if jax.process_count() > 1:  # a process that was stopped waits here for the others, so that all stop

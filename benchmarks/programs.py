@@ -12,8 +12,8 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from ae_jax import devices, trials
 from ae_jax.data import holdout
-from ae_jax.engine import Settings, steps_per_epoch
-from ae_jax.lanes import Limits, init_lanes
+from ae_jax.engine import Settings
+from ae_jax.lanes import Limits, init_lanes, steps_per_epoch
 from ae_jax.objectives import Objective
 from ae_jax.training import SHARE_AXIS, Data, init_state, lane_map, take, train_epoch, train_step
 from ae_jax.types import HParams, Plan, TrainState, hparams

@@ -23,8 +23,8 @@ from tqdm import tqdm
 import ae_jax
 from ae_jax import checkpoints, results, trials
 from ae_jax.data import holdout
-from ae_jax.engine import Group, Halving, Settings, steps_per_epoch
-from ae_jax.lanes import DIVERGED, STATUS_NAMES, Splits
+from ae_jax.engine import Group, Halving, Settings
+from ae_jax.lanes import DIVERGED, STATUS_NAMES, Splits, steps_per_epoch
 from ae_jax.types import Dataset, UsageError, tree_size
 from experiments import report
 from experiments.common import Options, Setting, comparable, describe, plain, training_data

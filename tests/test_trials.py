@@ -296,10 +296,15 @@ def test_progress_counts_every_epoch(run):
 
 
 def test_two_groups_in_one_search(objective, data):
+    """Their programs are compiled side by side, before the first call."""
     groups = [Group(str(size), objective, Plan(size, "adam"), mixed_lanes()) for size in (16, 32)]
-    first, second = trials.run_groups(groups, data, SPLITS)
+    events = []
+    monitor = trials.Monitor(lambda progress: events.append("call"), events.append)
+    first, second = trials.run_groups(groups, data, SPLITS, monitor=monitor)
     assert first.status.tolist() == second.status.tolist() == [DONE] * 3
     assert not np.array_equal(first.score, second.score)
+    started, compiled = events[: events.index("call")], [event for event in events if "compiled in" in event]
+    assert {event.split(":")[0] for event in compiled} == {"16", "32"} and set(compiled) <= set(started)
 
 
 @pytest.mark.parametrize(
