@@ -89,7 +89,7 @@ class TrainState(NamedTuple):
     params: PyTree
     opt_state: PyTree
     step: Array  # int32 scalar: optimizer steps taken
-    key: Array  # typed PRNG key of the lane, never consumed itself: step t draws from fold_in(key, t)
+    key: Array  # typed PRNG key of the lane, never consumed itself: see training.stream_key
 
 
 class Batch(NamedTuple):

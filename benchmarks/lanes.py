@@ -1,8 +1,8 @@
 """Many lanes in one search, against PyTorch's ways to train as many trials: ``python -m benchmarks.lanes``.
 
-Of our searches everything is timed but the compiler: packing lanes into calls, copies to and from the host,
-validation and bookkeeping; checkpoints are off. PyTorch is timed on its training steps alone, which favours it. The
-case is the convolutional autoencoder of report A, batch 128.
+Of our searches whole calls are timed, with copies to and from the host, validation and bookkeeping; compiling and
+the first initialisation are not, and checkpoints are off. PyTorch is timed on its training steps alone, which
+favours it. The case is the convolutional autoencoder of report A, batch 128.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class Options:
     data_dir: Path | None = None
     """Folder with the four IDX files of MNIST; AE_JAX_DATA says the same."""
     budget: Literal["quick", "full"] = "quick"
-    """quick: seconds to a minute on two cores; full: the report's protocol."""
+    """quick: mostly a minute on two cores; full: the report's protocol."""
     out: Path | None = None
     """Folder for the npz, the figures and, while it runs, the checkpoints; by default results/DATASET-BUDGET."""
     seed: int = 0

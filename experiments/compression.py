@@ -1,4 +1,4 @@
-"""Compression against performance (report A, sections II and III; protocols A2 and the clean half of A3).
+"""Compression against performance (report A, sections II and III; protocols A2 and A3).
 
     python -m experiments.compression --dataset mnist --budget full --seeds 3
 

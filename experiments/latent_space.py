@@ -1,4 +1,4 @@
-"""The latent space of convolutional autoencoders (report A, section V; B, 3.2; C, 3.1; protocols A5, B4, C2).
+"""The latent space of convolutional autoencoders (report A, section V; B, 3.1; C, 3.1; protocols A5, B4, C2).
 
     python -m experiments.latent_space --study A5 --dataset mnist --budget full
 

@@ -1,12 +1,12 @@
-"""Everything: each study of the reports and beyond, one after another, then one table of report against ours.
+"""Every study of the reports and beyond, one after another, then one table of report against ours.
 
     python -m experiments.run_all --dataset mnist --budget full
     python -m experiments.run_all --dataset digits --only compression baseline
 
-A study whose npz lies in ``--out`` already is not run again, an unfinished one goes on from its checkpoints, so
-that the same command resumes after Ctrl-C or a power cut. A study that fails is named at the end and does not stop
-the others. The table is also written as reproduction.csv. Runtime on two CPU cores: digits quick 25 minutes, MNIST
-full about 5 hours.
+Only importance_weighted is left out unless named: it needs an accelerator. A study whose npz lies in ``--out`` already
+is not run again, an unfinished one goes on from its checkpoints, so that the same command resumes after Ctrl-C or a
+power cut. A study that fails is named at the end and does not stop the others. The table is also written as
+reproduction.csv. Runtime on two CPU cores: digits quick 25 minutes, MNIST full about 5 hours.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Classifying digits with a pretrained encoder (report B, sections 2.3 and 3.4; C, 2.2 and 3.2; protocols B6, C3).
+"""Classifying digits with a pretrained encoder (report B, sections 2.3 and 3.3; C, 2.2 and 3.2; protocols B6, C3).
 
     python -m experiments.transfer --study B6 --dataset mnist --budget full
 
@@ -6,7 +6,7 @@ B6 takes the encoders of autoencoders with d = 2 and d = 10, replaces the last d
 and trains that layer alone (frozen, as the report's text says) or everything (fine-tuned); the same network from
 scratch stands where the report has a CNN of an earlier homework, tuned for itself. Reported: d = 2 test loss 0.115
 and accuracy 0.9646, d = 10 0.064 and 0.9804, that CNN 0.9904. A linear layer on frozen features of these sizes does
-not reach that: expect about 0.84 and 0.94 frozen, and the reported figures fine-tuned. C3 freezes the convolutions,
+not reach that: expect about 0.84 and 0.92 frozen, and the reported figures fine-tuned. C3 freezes the convolutions,
 trains the two dense layers of the encoder and a new one of ten classes on the two-dimensional code. Reported
 accuracy 0.95. Beside both: a linear probe of the codes. Draws learning curves and confusion matrices. ``--encoder``
 takes the autoencoder of another run. Runtime on two CPU cores: digits quick a minute, MNIST full 4 minutes.
