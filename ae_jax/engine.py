@@ -87,7 +87,7 @@ class Settings:
 
 
 class Cost(NamedTuple):
-    """What calls have cost: seconds of training, seconds of compiling, images trained on."""
+    """What calls have cost. Groups that compile side by side slow each other down, so that their seconds overlap."""
 
     train_seconds: float = 0.0
     compile_seconds: float = 0.0

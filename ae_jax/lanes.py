@@ -98,7 +98,8 @@ def lane_epoch(
         scores = evaluate(objective, train.params, hparams, key, data, validation_indices, sharers)
         monitored = validation_loss = scores["loss"]
     else:
-        monitored, validation_loss = train_loss, jnp.full((), jnp.nan)
+        intact = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(train.params)]).all()
+        monitored, validation_loss = jnp.where(intact, train_loss, jnp.nan), jnp.full((), jnp.nan)
     epoch = state.epoch + 1
     finite = jnp.isfinite(train_loss) & jnp.isfinite(monitored)
     better = finite & (monitored < state.best_loss)

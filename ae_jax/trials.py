@@ -7,12 +7,12 @@ training is a search with one lane. Lanes with the same objective and plan form 
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
+import joblib
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -42,7 +42,10 @@ class Progress(NamedTuple):
 
 
 class Monitor(NamedTuple):
-    """Who follows: ``report`` after each call, ``log`` a line at a time; ``should_stop`` is asked after each call."""
+    """Who follows: ``report`` after each call, ``log`` a line at a time.
+
+    ``should_stop`` is asked before a program is compiled and after each call.
+    """
 
     report: Callable[[Progress], None] = lambda progress: None
     log: Callable[[str], None] = lambda line: None
@@ -132,7 +135,7 @@ def start(
 
 def _side_by_side(compiling: Callable[[Any], Any], arguments: Iterable[Any]) -> list[Any]:
     """``compiling`` of each argument, a thread for each core: XLA compiles a program on one, without Python's lock."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(joblib.cpu_count()) as pool:
         return list(pool.map(compiling, arguments))
 
 
@@ -157,7 +160,7 @@ def run_groups(
     runs = start(groups, data, splits, settings, monitor)
     patience = settings.patience or UNLIMITED
     last = max(int(run.budget.max()) for run in runs)
-    _side_by_side(lambda run: run.compile(last), runs)
+    _side_by_side(lambda run: monitor.should_stop() or run.compile(last), runs)
     for rung in (*_rungs(settings.halving, last), last):
         stopped = _train_until(runs, rung, patience, monitor)
         if jax.process_count() > 1:  # a process that was stopped waits here for the others, so that all stop
@@ -173,6 +176,8 @@ def run_groups(
 
 def _train_until(runs: Sequence[GroupRun], epoch: int, patience: int, monitor: Monitor) -> bool:
     """Train this process's lanes to ``epoch``, or until the monitor says stop; returns whether it did."""
+    if monitor.should_stop():
+        return True
     for run in runs:
         while (ids := run.runnable(epoch)).size:
             trained = run.call(ids, patience, epoch)

@@ -61,6 +61,7 @@ def study(options: Options) -> Path | None:
     train, _ = holdout(len(dataset.train_images))
     clean = common.unit_images(dataset.train_images[train])
     train_mse = evaluation.reconstruction_error(model, runs[0].params, clean, clean)
+    train_mse = running.unless_diverged(train_mse, runs[0].status)
     arrays = {"adam_train_mse": train_mse}
     for name, run in zip(LEARNING_RATE, runs, strict=True):
         arrays |= {f"{name}_seed": seeds[name], f"{name}_score": run.score, f"{name}_status": run.status}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import json
 import os
 import sys
 import tempfile
@@ -172,7 +173,10 @@ def _set_precision(precision: str) -> None:
 
 
 def _check(options: Options) -> None:
-    counts = ("seeds", "trials", "top", "epochs", "batch_size", "limit", "segment", "lanes_per_call", "num_processes")
+    counts = (
+        "seeds", "trials", "top", "epochs", "batch_size", "limit", "segment", "lanes_per_call", "num_processes",
+        "samples", "test_images", "tsne_sample",
+    )  # fmt: skip
     for name, value in given(options, *counts).items():
         if not 1 <= value <= LARGEST_COUNT:
             option = name.replace("_", "-")
@@ -249,5 +253,5 @@ def comparable(setting: Setting, *protocol: str) -> bool:
 
 
 def plain(options: Options) -> dict[str, Any]:
-    """Options as plain JSON values."""
-    return {name: str(v) if isinstance(v, Path) else v for name, v in dataclasses.asdict(options).items()}
+    """Options as plain JSON values: what an npz or a checkpoint gives back."""
+    return json.loads(json.dumps(dataclasses.asdict(options), default=str))

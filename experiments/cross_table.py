@@ -75,6 +75,11 @@ def study(options: Options) -> Path | None:
         """``[trainings, latent, seeds, levels]``."""
         return evaluation.robustness(every_model, params, corrupt, key, clean, levels).reshape(*table, -1)
 
+    status = np.array([run.status for run in runs]).reshape(table)
+
+    def unless_diverged(errors: np.ndarray) -> np.ndarray:
+        return running.unless_diverged(errors.T, status.T).T  # the levels, if any, come last
+
     noisy, occluded = curves(corruptions.gaussian, noise_key), curves(corruptions.occlusion, occlusion_key)
     pairs = zip(every_model, params, strict=True)
     test = np.array([evaluation.reconstruction_error(m, p, clean, clean) for m, p in pairs]).reshape(table)
@@ -87,11 +92,11 @@ def study(options: Options) -> Path | None:
     arrays = {
         "trainings": np.array(list(TRAININGS)),
         "latent": np.array(latent),
-        "status": np.array([run.status for run in runs]).reshape(table),
-        "clean_mse": test,
+        "status": status,
+        "clean_mse": unless_diverged(test),
         "levels": levels,
-        "noisy_mse": noisy,
-        "occluded_mse": occluded,
+        "noisy_mse": unless_diverged(noisy),
+        "occluded_mse": unless_diverged(occluded),
         "inputs": np.array(list(inputs.values())),
         "outputs": np.array(  # [trainings, inputs, images, 28, 28, 1], by the largest model
             [

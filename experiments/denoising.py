@@ -98,6 +98,7 @@ def study(options: Options) -> Path | None:
     params, (run,) = runs[0].params, runs
     test_key, sheet_key = jax.random.split(common.study_key(options))
     test = evaluation.score(objective, params, lanes.hparams, test_key, common.test_data(dataset))["loss"]
+    test = running.unless_diverged(test, run.status)
     clean = common.unit_images(dataset.test_images[:SHOWN])
     level = np.asarray(lanes.hparams.noise)[::folds]
     inputs = [corruptions.gaussian(sheet_key, clean, sigma) for sigma in level]

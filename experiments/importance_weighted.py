@@ -88,12 +88,13 @@ def study(options: Options) -> Path | None:
         codes = posterior.encode(MODEL, LIKELIHOOD, run.params, nll_key, unseen)
         active = posterior.active_units(codes).sum(1)
         score = evaluation.score(elbo, run.params, lanes.hparams, bound_key, common.test_data(dataset))
+        nll, elbo_score = (running.unless_diverged(values, run.status) for values in (nll, score["elbo"]))
         slug = name.replace(" ", "_")
         arrays[f"{slug}_train_loss"] = run.train_loss
-        arrays |= {f"{slug}_nll": nll, f"{slug}_active": active, f"{slug}_elbo": np.asarray(score["elbo"])}
+        arrays |= {f"{slug}_nll": nll, f"{slug}_active": active, f"{slug}_elbo": elbo_score}
         rows += [
             Row(f"{name}: test -log p(x), nats", OBJECTIVES[name][1], nll),
-            Row(f"{name}: test -ELBO, nats", None, -np.asarray(score["elbo"])),
+            Row(f"{name}: test -ELBO, nats", None, -elbo_score),
             Row(f"{name}: active units of 50", None, active),
         ]
     numbers = f"{budget.epochs} epochs, batch {budget.batch_size}, {samples:,} samples on {len(unseen):,} test images"

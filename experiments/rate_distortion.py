@@ -77,6 +77,7 @@ def study(options: Options) -> Path | None:
         for measure, values in _measure(objective, run.params, lanes, judge, setting).items():
             table.setdefault(measure, []).append(np.asarray(values))
     arrays = {measure: np.concatenate(values) for measure, values in table.items()} | {"names": np.array(names)}
+    arrays["status"] = status = np.concatenate([run.status for run in runs[:3]])
     key = common.study_key(options)
     quantised = evaluation.score(
         kinds["VQ-VAE"][0], runs[3].params, kinds["VQ-VAE"][1].hparams, key, common.test_data(dataset)
@@ -84,7 +85,7 @@ def study(options: Options) -> Path | None:
     images = common.unit_images(dataset.test_images)
     used = posterior.perplexity(posterior.code_counts(QUANTISED, LIKELIHOOD, runs[3].params, key, images))
     rows = [
-        Row(f"{name}: {label}", None, [arrays[measure][index]])
+        Row(f"{name}: {label}", None, [running.unless_diverged(arrays[measure][index], status[index])])
         for index, name in enumerate(names)
         for measure, label in _LABELS.items()
     ] + [

@@ -41,6 +41,8 @@ def verdict(row: Row, comparable: bool) -> str:
     if not comparable:
         return "not comparable"
     ours = mean(row)
+    if not np.isfinite(ours):
+        return "diverged"
     error = 1.0 - row.reported if row.higher_is_better else row.reported
     if abs(ours - row.reported) <= 0.01 * abs(error):
         return "equal"

@@ -85,6 +85,7 @@ def save(
         "compile_seconds": sum(run.compile_seconds for run in runs),
         "train_seconds": sum(run.train_seconds for run in runs),
         "wall_seconds": time.perf_counter() - started,
+        "resumed": options.resume,  # then the seconds are those since
         "peak_host_bytes": _peak_host_bytes(),
     }
     return results.save(options.out / f"{name.replace('/', '_')}.npz", arrays, meta)
@@ -210,7 +211,8 @@ def _open_checkpoints(folder: Path, options: Options, identity: dict[str, Any]) 
         refusal = refusal or UsageError("process 0 refused the checkpoints")
     if refusal is not None:
         raise refusal
-    folder.mkdir(parents=True, exist_ok=True)  # in every process: it need not be shared
+    if not is_writer():
+        checkpoints.join_folder(folder, identity)
 
 
 def _peak_host_bytes() -> int:

@@ -131,10 +131,11 @@ def study(options: Options) -> Path | None:
         "probe_accuracy": np.array(list(probes.values())),
     }
     rows = []
-    for label, score in zip(starts, scores, strict=True):
-        loss, accuracy = chosen.reported.get(label, (None, None))
-        rows.append(Row(f"{options.study} {label}: test loss", loss, np.asarray(score["loss"])))
-        rows.append(Row(f"{options.study} {label}: test accuracy", accuracy, np.asarray(score["accuracy"]), True))
+    for label, score, run in zip(starts, scores, runs, strict=True):
+        loss, accuracy = (running.unless_diverged(score[name], run.status) for name in ("loss", "accuracy"))
+        reported_loss, reported_accuracy = chosen.reported.get(label, (None, None))
+        rows.append(Row(f"{options.study} {label}: test loss", reported_loss, loss))
+        rows.append(Row(f"{options.study} {label}: test accuracy", reported_accuracy, accuracy, True))
     rows += [Row(f"{options.study} linear probe of the codes, {d}", None, [value], True) for d, value in probes.items()]
     npz = running.save(
         name, setting, [*of_autoencoders, *runs], arrays, rows, deviations=("encoder",), study=options.study, **numbers

@@ -20,6 +20,7 @@ from experiments.report import Row
         (Row("", 0.99, [0.985], True), "worse"),
         (Row("", 0.99, [0.99005], True), "equal"),
         (Row("", 0.040, [0.030, np.nan]), "better"),
+        (Row("", 0.040, [np.nan]), "diverged"),
         (Row("", None, [0.030]), ""),
     ],
 )

@@ -146,8 +146,8 @@ def test_the_validation_set_alone_selects(run, objective, data):
 
 def stop_after(calls):
     """A monitor that stops the run after so many calls."""
-    countdown = iter(range(calls - 1, -1, -1))
-    return trials.Monitor(should_stop=lambda: next(countdown) == 0)
+    reports = []
+    return trials.Monitor(reports.append, should_stop=lambda: len(reports) >= calls)
 
 
 def test_resuming_gives_the_same_bits(run, tmp_path):
@@ -272,6 +272,18 @@ def test_identity_of_a_checkpoint_folder(tmp_path):
         checkpoints.open_folder(folder, {"seed": 0, "rates": (1, 2)}, resume=False)
     with pytest.raises(UsageError, match="seed was 0 and is now 1"):
         checkpoints.open_folder(folder, {"seed": 1, "rates": (1, 2)}, resume=True)
+
+
+def test_a_further_process_keeps_the_lanes_of_its_own_search_only(tmp_path):
+    """Where its folder is another than that of process 0, which has opened the search."""
+    folder, lane = tmp_path / "search", tmp_path / "search" / "lane.msgpack"
+    for identity, kept in (({"seed": 0}, False), ({"seed": 0}, True), ({"seed": 1}, False), ({"seed": 1}, True)):
+        checkpoints.join_folder(folder, identity)
+        assert lane.exists() == kept
+        lane.write_bytes(b"")
+    (folder / checkpoints.IDENTITY).write_text("{")
+    checkpoints.join_folder(folder, {"seed": 1})
+    assert not lane.exists()
 
 
 def test_lanes_without_an_identity_are_nobodys(run, tmp_path):
