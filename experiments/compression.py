@@ -105,12 +105,13 @@ def study(options: Options) -> Path | None:
             [evaluation.reconstruct(m, p, clean[:SHOWN])[0] for m, p in zip(models, params, strict=True)]
         ),
     }
+    greys = "all images" if options.shared_grey else "each image"  # the report has one for all
     rows = [
         Row(f"{what}, d = {d}", figure, errors)
         for what, reported, ours in (
             ("A2 test MSE", REPORTED_MSE, test),
             ("A3 Gaussian noise 0.5", REPORTED_NOISY, noisy[..., -1]),
-            ("A3 occlusion 0.5", REPORTED_OCCLUDED, occluded[..., -1]),
+            (f"A3 occlusion 0.5, a grey for {greys}", REPORTED_OCCLUDED, occluded[..., -1]),
         )
         for d, figure, errors in zip(LATENT, reported, ours, strict=True)
     ]
