@@ -8,7 +8,7 @@ ELBO). C5: a latent plane, two convolutions, Bernoulli likelihood. D3: dense lay
 C5's network with d = 5 and d = 20. Pixels are grey by default, on which a Bernoulli likelihood is a pseudo-
 likelihood; ``--binarize`` draws binary ones. Draws reconstructions, samples of the prior, the manifold of digits (d
 = 2), codes by PCA and t-SNE beside a plain autoencoder's, traversals of each latent and walks between digits.
-Runtime on two CPU cores: digits quick a minute, MNIST full 4 to 10 minutes each.
+Runtime on two CPU cores: digits quick a minute, MNIST full about 10 minutes each.
 """
 
 from __future__ import annotations
