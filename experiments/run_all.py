@@ -52,6 +52,7 @@ class Job(NamedTuple):
     study: Callable[[Any], Path | None]
     options: type[common.Options]
     own: dict[str, Any] = {}
+    trains: str | None = None  # the study whose checkpoints it leaves behind, if not its own
 
 
 JOBS = {
@@ -59,7 +60,7 @@ JOBS = {
     "random_search_A1": Job(random_search.study, random_search.Options, {"study": "A1"}),
     "cross_table": Job(cross_table.study, cross_table.Options),
     "latent_space_A5": Job(latent_space.study, latent_space.Options, {"study": "A5"}),
-    "smoothness": Job(smoothness.study, smoothness.Options),
+    "smoothness": Job(smoothness.study, smoothness.Options, trains="latent_space_A5"),
     "baseline": Job(baseline.study, baseline.Options),
     "random_search_B3": Job(random_search.study, random_search.Options, {"study": "B3"}),
     "latent_space_B4": Job(latent_space.study, latent_space.Options, {"study": "B4"}),
@@ -128,7 +129,7 @@ def _options(options: Options, name: str) -> common.Options:
         field.name for field in dataclasses.fields(common.SeededOptions)
     }
     shared = {field: getattr(options, field) for field in names}
-    unfinished = any(options.out.glob(f"{name}*.checkpoints"))
+    unfinished = any(options.out.glob(f"{job.trains or name}*.checkpoints"))
     return job.options(**shared | job.own | {"resume": unfinished})
 
 
