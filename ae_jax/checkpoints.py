@@ -57,20 +57,6 @@ def open_folder(folder: Path, identity: dict[str, Any], resume: bool) -> None:
         )
 
 
-def join_folder(folder: Path, identity: dict[str, Any]) -> None:
-    """Prepare ``folder`` in a further process of a search that another has opened.
-
-    Shared with that process, it is ready. On a host of its own it may hold what another search has left: that goes.
-    """
-    try:
-        found = json.loads((folder / IDENTITY).read_text())
-    except (FileNotFoundError, ValueError):
-        found = None
-    if found != json.loads(json.dumps(identity)):
-        remove_folder(folder)
-        open_folder(folder, identity, resume=False)
-
-
 def save(path: Path, tree: PyTree) -> None:
     """Write a pytree of NumPy arrays; what was at ``path`` becomes its predecessor."""
     payload = serialization.to_bytes(tree)

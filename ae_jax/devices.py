@@ -3,8 +3,8 @@
 Lanes need nothing of each other, so that a device for each is best. Where a CPU has more devices than a group has
 lanes, several share the batches of a lane instead, part by part, and add up the gradients after each step. For the
 convolutional networks of the reports this is how a second core helps: their single operations are too short to be
-split well. On two cores it makes a step 1.3 to 2 times as fast. The long products of dense
-networks XLA splits well by itself, and their gradients are long messages: sharing only slows them.
+split well. On two cores it makes a step 1.3 to 2 times as fast. The long products of dense networks XLA splits well
+by itself, and their gradients are long messages: sharing only slows them.
 """
 
 from __future__ import annotations

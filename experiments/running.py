@@ -211,8 +211,7 @@ def _open_checkpoints(folder: Path, options: Options, identity: dict[str, Any]) 
         refusal = refusal or UsageError("process 0 refused the checkpoints")
     if refusal is not None:
         raise refusal
-    if not is_writer():
-        checkpoints.join_folder(folder, identity)
+    folder.mkdir(parents=True, exist_ok=True)  # in every process: it need not be shared
 
 
 def _peak_host_bytes() -> int:

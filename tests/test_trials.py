@@ -274,18 +274,6 @@ def test_identity_of_a_checkpoint_folder(tmp_path):
         checkpoints.open_folder(folder, {"seed": 1, "rates": (1, 2)}, resume=True)
 
 
-def test_a_further_process_keeps_the_lanes_of_its_own_search_only(tmp_path):
-    """Where its folder is another than that of process 0, which has opened the search."""
-    folder, lane = tmp_path / "search", tmp_path / "search" / "lane.msgpack"
-    for identity, kept in (({"seed": 0}, False), ({"seed": 0}, True), ({"seed": 1}, False), ({"seed": 1}, True)):
-        checkpoints.join_folder(folder, identity)
-        assert lane.exists() == kept
-        lane.write_bytes(b"")
-    (folder / checkpoints.IDENTITY).write_text("{")
-    checkpoints.join_folder(folder, {"seed": 1})
-    assert not lane.exists()
-
-
 def test_lanes_without_an_identity_are_nobodys(run, tmp_path):
     """A kill while a finished search is cleaned up must not hand its lanes to the next one."""
     folder = tmp_path / "search"
