@@ -136,6 +136,14 @@ def test_without_validation_the_training_loss_is_monitored(run):
     np.testing.assert_array_equal(results.score, results.train_loss[:, -1])
 
 
+def test_parameters_lost_in_the_last_step_are_a_divergence(run):
+    """One step an epoch: its loss, taken before the step, is finite, and no validation looks at what the step made."""
+    splits = trials.stack_splits([(np.arange(16), np.arange(0))])
+    results = run(trials.make_lanes(hparams([1e-3, np.inf], epochs=1)), splits=splits)
+    assert np.isfinite(results.train_loss).all()
+    assert results.status.tolist() == [DONE, DIVERGED]
+
+
 def test_the_validation_set_alone_selects(run, objective, data):
     """Examples outside the splits (a test set) may be anything: every number stays the same."""
     images = np.array(data.images)
