@@ -99,8 +99,6 @@ def test_any_number_of_devices_trains_the_same_lanes(tmp_path, lanes, count):
     assert (one.pop("devices"), several.pop("devices")) == (1, count)
     for name in one:
         np.testing.assert_allclose(several[name], one[name], rtol=1e-4, err_msg=name)
-    same = [np.array_equal(several[name], one[name], equal_nan=True) for name in one if name.endswith("loss")]
-    assert lanes >= count or not all(same)  # with sharers it was another program
 
 
 @pytest.mark.parametrize("variable,cores", [("JAX_NUM_CPU_DEVICES", 3), ("LOKY_MAX_CPU_COUNT", 1)])
