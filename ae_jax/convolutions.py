@@ -74,14 +74,14 @@ def _taps(x: Array, axis: int, kernel: int, stride: int, padding: int, size: int
     """The ``kernel`` shifted, strided views of one axis: tap ``a`` holds ``x[stride * i + a - padding]``.
 
     The axis is split into (position, phase), so that a tap is a contiguous slice of one phase. The transpose
-    of a strided slice is a zero-inserting pad, which is slow; the transpose of this is plain addition.
+    of a strided slice is a zero-inserting pad, which is slow; the transpose of this adds and interleaves.
     """
     windows = size + (kernel - 1) // stride  # positions needed in each phase
     pads = [(0, 0, 0)] * x.ndim
     pads[axis] = (padding, windows * stride - x.shape[axis] - padding, 0)
     x = jax.lax.pad(x, jnp.zeros((), x.dtype), pads)  # a negative high pad crops
     x = x.reshape(*x.shape[:axis], windows, stride, *x.shape[axis + 1 :])
-    phases = [jax.lax.index_in_dim(x, p, axis + 1, keepdims=False) for p in range(stride)]
+    phases = [phase.squeeze(axis + 1) for phase in jax.lax.split(x, [1] * stride, axis + 1)]
     return [jax.lax.slice_in_dim(phases[a % stride], a // stride, a // stride + size, axis=axis) for a in range(kernel)]
 
 

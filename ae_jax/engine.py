@@ -24,7 +24,7 @@ from ae_jax.devices import COMPILER_OPTIONS
 from ae_jax.lanes import RUNNING, Epoch, LaneState, Limits, Splits, init_lanes, run_segment, steps_per_epoch
 from ae_jax.objectives import Objective
 from ae_jax.training import Data
-from ae_jax.types import HParams, Plan, PyTree, UsageError, tree_size
+from ae_jax.types import HParams, Plan, PyTree, UsageError, static_dropout, tree_size
 
 USABLE_MEMORY = 0.9  # of a device's; the rest is left to fragmentation
 
@@ -236,7 +236,7 @@ class GroupRun:
         states = states._replace(train=states.train._replace(key=key))
         lanes = self.group.lanes
         limits = Limits(np.int32(patience), np.int32(until))
-        return states, _take(lanes.hparams, ids), lanes.split[ids], limits, self.data, self.splits
+        return states, _take(static_dropout(lanes.hparams), ids), lanes.split[ids], limits, self.data, self.splits
 
     def _whole_rows(self, lanes: int) -> int:
         return -(-max(lanes, 1) // self.rows) * self.rows

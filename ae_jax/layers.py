@@ -61,9 +61,9 @@ class Dropout(nn.Module):
     """Zeroes a unit with probability ``rate`` (a traced number) and scales the rest by ``1 / (1 - rate)``."""
 
     @nn.compact
-    def __call__(self, x: Array, rate: Array, train: bool) -> Array:
-        """Same shape as ``x``; the identity unless ``train``, which needs the ``dropout`` rng."""
-        if not train:
+    def __call__(self, x: Array, rate: Array | None, train: bool) -> Array:
+        """Same shape as ``x``; the identity unless ``train``, which needs the ``dropout`` rng, or without a rate."""
+        if not train or rate is None:
             return x
         bits = dropout_bits(self.make_rng("dropout"), x.shape)
         keep = bits >= jnp.asarray(rate * 2.0**32, jnp.uint32)

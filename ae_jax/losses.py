@@ -13,9 +13,14 @@ def _batch_last(values: Array) -> Array:
     return values.reshape(values.shape[0], -1).T
 
 
+def _copied(target: Array) -> Array:
+    """:func:`_batch_last`, written out in that layout: a loop that reads across a layout is not vectorised."""
+    return jax.lax.optimization_barrier(_batch_last(target))
+
+
 def mean_squared_error(prediction: Array, target: Array) -> Array:
     """Squared error, mean over pixels: ``[batch, ...] , [batch, ...] -> [batch]`` (report E, eq. 2, per pixel)."""
-    return _batch_last(jnp.square(prediction - target)).mean(0)
+    return jnp.square(_batch_last(prediction) - _copied(target)).mean(0)
 
 
 def cross_entropy(logits: Array, labels: Array) -> Array:
@@ -27,10 +32,9 @@ def binary_cross_entropy(logits: Array, target: Array) -> Array:
     """Cross-entropy of Bernoulli pixels, mean over pixels: ``[batch, ...], [batch, ...] -> [batch]``.
 
     Report E, eq. 5, with ``x_hat = sigmoid(logits)``; written on the logits as ``softplus(l) - x * l``, which
-    stays finite and exact for any logit. The target is copied to the layout of the logits first, because a loop
-    that reads across it is not vectorised.
+    stays finite and exact for any logit.
     """
-    logits, target = _batch_last(logits), jax.lax.optimization_barrier(_batch_last(target))
+    logits, target = _batch_last(logits), _copied(target)
     return (jax.nn.softplus(logits) - target * logits).mean(0)
 
 

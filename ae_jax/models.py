@@ -1,7 +1,7 @@
 """Encoders, decoders and what is composed of them. Images ``[batch, 28, 28, 1]`` and codes ``[batch, latent]``.
 
 The last axis of ``codes`` is the latent space; the batch-last layout inside is a matter of ``layers``. Dropout
-follows every hidden activation; its rate is a traced number and it acts only when ``train`` is true.
+follows every hidden activation; its rate is a traced number, or None, and it acts only when ``train`` is true.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class ConvEncoder(nn.Module):
     implementation: Implementation = "auto"
 
     @nn.compact
-    def __call__(self, images: Array, dropout: Array | float = 0.0, train: bool = False) -> Array:
+    def __call__(self, images: Array, dropout: Array | None = None, train: bool = False) -> Array:
         """``[batch, 28, 28, 1] -> [batch, latent]``."""
         x = layers.batch_last(images)
         for features, (padding, _) in zip(self.channels, _STAGES, strict=False):
@@ -76,7 +76,7 @@ class ConvDecoder(nn.Module):
     implementation: Implementation = "auto"
 
     @nn.compact
-    def __call__(self, codes: Array, dropout: Array | float = 0.0, train: bool = False) -> Array:
+    def __call__(self, codes: Array, dropout: Array | None = None, train: bool = False) -> Array:
         """``[batch, latent] -> [batch, 28, 28, 1]``, before the output activation."""
         size = _feature_size(len(self.channels))
         x = codes.T
@@ -103,7 +103,7 @@ class DenseEncoder(nn.Module):
     code_activation: Activation = linear
 
     @nn.compact
-    def __call__(self, images: Array, dropout: Array | float = 0.0, train: bool = False) -> Array:
+    def __call__(self, images: Array, dropout: Array | None = None, train: bool = False) -> Array:
         """``[batch, 28, 28, 1] -> [batch, latent]``."""
         x = images.reshape(images.shape[0], -1).T
         for width in self.widths:
@@ -119,7 +119,7 @@ class DenseDecoder(nn.Module):
     activation: Activation = nn.relu
 
     @nn.compact
-    def __call__(self, codes: Array, dropout: Array | float = 0.0, train: bool = False) -> Array:
+    def __call__(self, codes: Array, dropout: Array | None = None, train: bool = False) -> Array:
         """``[batch, latent] -> [batch, 28, 28, 1]``, before the output activation."""
         x = codes.T
         for width in self.widths:
@@ -136,19 +136,19 @@ class Autoencoder(nn.Module):
     decoder: nn.Module
     output: Activation = nn.sigmoid
 
-    def encode(self, images: Array, dropout: Array | float = 0.0, train: bool = False) -> Array:
+    def encode(self, images: Array, dropout: Array | None = None, train: bool = False) -> Array:
         """``[batch, 28, 28, 1] -> [batch, latent]``."""
         return self.encoder(images, dropout, train)
 
-    def logits(self, codes: Array, dropout: Array | float = 0.0, train: bool = False) -> Array:
+    def logits(self, codes: Array, dropout: Array | None = None, train: bool = False) -> Array:
         """``[batch, latent] -> [batch, 28, 28, 1]``: output pixels before their activation."""
         return self.decoder(codes, dropout, train)
 
-    def decode(self, codes: Array, dropout: Array | float = 0.0, train: bool = False) -> Array:
+    def decode(self, codes: Array, dropout: Array | None = None, train: bool = False) -> Array:
         """``[batch, latent] -> [batch, 28, 28, 1]``: output pixels."""
         return self.output(self.logits(codes, dropout, train))
 
-    def __call__(self, images: Array, dropout: Array | float = 0.0, train: bool = False) -> Array:
+    def __call__(self, images: Array, dropout: Array | None = None, train: bool = False) -> Array:
         """The reconstruction of ``images``, same shape."""
         return self.decode(self.encode(images, dropout, train), dropout, train)
 
@@ -160,7 +160,7 @@ class Classifier(nn.Module):
     classes: int = 10
 
     @nn.compact
-    def __call__(self, images: Array, dropout: Array | float = 0.0, train: bool = False) -> Array:
+    def __call__(self, images: Array, dropout: Array | None = None, train: bool = False) -> Array:
         """``[batch, 28, 28, 1] -> [batch, classes]``."""
         codes = self.encoder(images, dropout, train)
         return layers.Dense(self.classes, name="head")(codes.T).T

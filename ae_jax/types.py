@@ -30,7 +30,7 @@ class HParams(NamedTuple):
 
     learning_rate: step size of the optimizer.
     l2: coupled L2 penalty, PyTorch's ``weight_decay``: ``l2 * param`` joins every gradient.
-    dropout: probability that a hidden unit is zeroed while training, in [0, 1).
+    dropout: probability that a hidden unit is zeroed while training, in [0, 1); None draws no masks at all.
     momentum: SGD's momentum, in [0, 1); the other optimizers keep PyTorch's constants.
     noise: level of the corruption a denoising objective applies, in the corruption's own unit.
     penalty: weight of an objective's second term: sparsity, contraction, KL divergence (beta).
@@ -40,7 +40,7 @@ class HParams(NamedTuple):
 
     learning_rate: Array
     l2: Array
-    dropout: Array
+    dropout: Array | None
     momentum: Array
     noise: Array
     penalty: Array
@@ -66,6 +66,11 @@ def hparams(
 def broadcast(numbers: HParams) -> HParams:
     """All leaves at their common shape, so that scalars go along with per-lane sequences."""
     return HParams(*jnp.broadcast_arrays(*numbers))
+
+
+def static_dropout(numbers: HParams) -> HParams:
+    """``numbers`` for a program without masks where no lane drops anything, unchanged where one does. On the host."""
+    return numbers if np.any(numbers.dropout) else numbers._replace(dropout=None)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,7 @@ class VAE(nn.Module):
     encoder: nn.Module
     decoder: nn.Module
 
-    def encode(self, images: Array, dropout: Array | float = 0.0, train: bool = False) -> tuple[Array, Array]:
+    def encode(self, images: Array, dropout: Array | None = None, train: bool = False) -> tuple[Array, Array]:
         """Mean and log-variance of q(z | x): ``[batch, 28, 28, 1] -> [batch, latent], [batch, latent]``.
 
         The log-variance is kept in the range of ``distributions.limit``. Raises UsageError for an odd encoder.
@@ -33,15 +33,15 @@ class VAE(nn.Module):
         mean, log_variance = jnp.split(units, 2, axis=-1)
         return mean, distributions.limit(log_variance)
 
-    def logits(self, codes: Array, dropout: Array | float = 0.0, train: bool = False) -> Array:
+    def logits(self, codes: Array, dropout: Array | None = None, train: bool = False) -> Array:
         """``[batch, latent] -> [batch, 28, 28, 1]``: output pixels before their activation."""
         return self.decoder(codes, dropout, train)
 
-    def decode(self, codes: Array, dropout: Array | float = 0.0, train: bool = False) -> Array:
+    def decode(self, codes: Array, dropout: Array | None = None, train: bool = False) -> Array:
         """Pixel means in [0, 1], of the Bernoulli and of the Gaussian: ``[batch, latent] -> [batch, 28, 28, 1]``."""
         return nn.sigmoid(self.logits(codes, dropout, train))
 
-    def __call__(self, images: Array, dropout: Array | float = 0.0, train: bool = False) -> Array:
+    def __call__(self, images: Array, dropout: Array | None = None, train: bool = False) -> Array:
         """The reconstruction from the mean code, same shape as ``images``."""
         mean, _ = self.encode(images, dropout, train)
         return self.decode(mean, dropout, train)
@@ -93,7 +93,7 @@ class VQVAE(nn.Module):
     quantiser: VectorQuantiser
     decoder: nn.Module
 
-    def encode(self, images: Array, dropout: Array | float = 0.0, train: bool = False) -> Array:
+    def encode(self, images: Array, dropout: Array | None = None, train: bool = False) -> Array:
         """Vectors before quantisation: ``[batch, 28, 28, 1] -> [batch, positions, code_size]``.
 
         Raises UsageError if the encoder's units are not a multiple of ``code_size``.
@@ -108,15 +108,15 @@ class VQVAE(nn.Module):
         """``[batch, positions, code_size]`` -> vectors of the book, same shape, and their numbers."""
         return self.quantiser(vectors)
 
-    def logits(self, vectors: Array, dropout: Array | float = 0.0, train: bool = False) -> Array:
+    def logits(self, vectors: Array, dropout: Array | None = None, train: bool = False) -> Array:
         """``[batch, positions, code_size] -> [batch, 28, 28, 1]``: output pixels before their activation."""
         return self.decoder(vectors.reshape(vectors.shape[0], -1), dropout, train)
 
-    def decode(self, vectors: Array, dropout: Array | float = 0.0, train: bool = False) -> Array:
+    def decode(self, vectors: Array, dropout: Array | None = None, train: bool = False) -> Array:
         """Pixel means in [0, 1]: ``[batch, positions, code_size] -> [batch, 28, 28, 1]``."""
         return nn.sigmoid(self.logits(vectors, dropout, train))
 
-    def __call__(self, images: Array, dropout: Array | float = 0.0, train: bool = False) -> Array:
+    def __call__(self, images: Array, dropout: Array | None = None, train: bool = False) -> Array:
         """The reconstruction from quantised vectors, same shape as ``images``."""
         vectors, _ = self.quantise(self.encode(images, dropout, train))
         return self.decode(vectors, dropout, train)

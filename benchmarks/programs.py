@@ -16,7 +16,7 @@ from ae_jax.engine import Settings
 from ae_jax.lanes import Limits, init_lanes, steps_per_epoch
 from ae_jax.objectives import Objective
 from ae_jax.training import SHARE_AXIS, Data, init_state, lane_map, take, train_epoch, train_step
-from ae_jax.types import HParams, Plan, TrainState, hparams
+from ae_jax.types import HParams, Plan, TrainState, hparams, static_dropout
 from benchmarks import timing
 from benchmarks.networks import NETWORKS
 from benchmarks.timing import Program
@@ -100,7 +100,7 @@ def segment(case: Case, images: np.ndarray) -> tuple:
     states = init_lanes(objective, plan, lanes.seed, lanes.hparams)
     limits = Limits(np.int32(trials.UNLIMITED), np.int32(epochs))
     statics = objective, plan, steps_per_epoch(plan, splits), epochs, mesh
-    return *statics, states, lanes.hparams, lanes.split, limits, data, splits
+    return *statics, states, static_dropout(lanes.hparams), lanes.split, limits, data, splits
 
 
 def resident(images: np.ndarray) -> tuple[Data, jax.Array]:
@@ -116,5 +116,5 @@ def fresh(objective: Objective, case: Case) -> tuple[TrainState, HParams]:
 def fresh_lanes(objective: Objective, case: Case) -> tuple[TrainState, HParams]:
     """``(state, hparams)`` of ``case.trials`` trials, a leading axis."""
     init = functools.partial(init_state, objective, Plan(case.batch_size))
-    numbers = hparams(dropout=[case.dropout] * case.trials)
+    numbers = static_dropout(hparams(dropout=[case.dropout] * case.trials))
     return jax.jit(jax.vmap(init))(jax.random.split(jax.random.key(0), case.trials), numbers), numbers

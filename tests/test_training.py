@@ -10,7 +10,7 @@ import pytest
 from ae_jax import training
 from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import Objective, autoencoder
-from ae_jax.types import Plan, UsageError, hparams
+from ae_jax.types import Plan, UsageError, hparams, static_dropout
 
 PLAN = Plan(batch_size=16, optimizer="sgd")
 
@@ -104,6 +104,24 @@ def test_hyper_parameters_are_traced(data, objective):
         state = training.init_state(objective, PLAN, jax.random.key(0), numbers)
         epoch(state, numbers, data, jnp.arange(80))
     assert epoch._cache_size() == 1
+
+
+def test_lanes_that_drop_nothing_train_the_same_without_masks(data, objective):
+    numbers = hparams(0.1)
+    state = training.init_state(objective, PLAN, jax.random.key(0), numbers)
+
+    def train(numbers):
+        return jax.jit(training.train_epoch, static_argnums=(0, 1, 6))(
+            objective, PLAN, state, numbers, data, jnp.arange(64), 4
+        )
+
+    assert static_dropout(numbers).dropout is None
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6),
+        *(train(n)[0].params for n in (numbers, static_dropout(numbers))),
+    )
+    mixed = hparams(dropout=[0.0, 0.1])
+    assert static_dropout(mixed) is mixed
 
 
 def test_equal_models_share_one_objective():
