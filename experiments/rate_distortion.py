@@ -102,8 +102,11 @@ _LABELS = {
     "active": f"active units of {LATENT}",
     "mmd": "squared MMD from the prior",
     "prior_share": "prior samples recognised",
+    "prior_balance": "prior samples, balance of the classes",
     "prior_frechet": "prior samples, Frechet distance",
     "mixture_share": "mixture samples recognised",
+    "mixture_balance": "mixture samples, balance of the classes",
+    "mixture_frechet": "mixture samples, Frechet distance",
 }
 
 

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from ae_jax import checkpoints, engine, lanes, trials
+from ae_jax import checkpoints, engine, lanes, layers, trials
 from ae_jax.engine import Group, GroupRun, Halving, Settings
 from ae_jax.lanes import DIVERGED, DONE, HALVED, RUNNING, STOPPED
 from ae_jax.training import PADDING
@@ -49,12 +49,13 @@ def compared(results):
 
 def test_a_lane_equals_the_same_lane_alone(run):
     """On one CPU device bit for bit: it is the same program. Budgets need not be multiples of the segment."""
-    together = run(mixed_lanes(), segment=2)
+    chosen = mixed_lanes(dropout=[0.05, 0.2, 0.1])  # alone, one without dropout would be a program without masks
+    together = run(chosen, segment=2)
     assert together.status.tolist() == [DONE] * 3
     assert together.epochs.tolist() == [3, 7, 5]
     assert np.isnan(together.train_loss[0, 3:]).all()
     for index, epochs in enumerate(together.epochs):
-        alone = run(jax.tree.map(lambda leaf, i=index: leaf[i : i + 1], mixed_lanes()), segment=2)
+        alone = run(one_lane(chosen, index), segment=2)
         np.testing.assert_array_equal(together.train_loss[index, :epochs], alone.train_loss[0])
         np.testing.assert_array_equal(together.validation_loss[index, :epochs], alone.validation_loss[0])
         jax.tree.map(
@@ -126,6 +127,19 @@ def test_a_padded_fold_sees_only_its_own_examples(run, objective, data):
     results = trials.run_lanes(objective, PLAN, lanes, data._replace(images=jax.numpy.asarray(images)), folds)
     assert results.score[1] == expected.score[1]
     assert results.score[0] != expected.score[0]
+
+
+@pytest.mark.parametrize("rates", [[0.0, 0.0], [0.0, 0.1]])
+def test_masks_are_drawn_only_where_a_lane_drops(run, monkeypatch, rates):
+    drawn = []
+
+    def bits(key, shape):
+        drawn.append(shape)
+        return jax.random.bits(key, shape)
+
+    monkeypatch.setattr(layers, "dropout_bits", bits)
+    run(trials.make_lanes(hparams(dropout=rates), seed=[0, 1]), segment=11)  # of no other test: traced here
+    assert bool(drawn) == any(rates)
 
 
 def test_without_validation_the_training_loss_is_monitored(run):
