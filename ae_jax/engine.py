@@ -1,16 +1,17 @@
-"""One group of lanes in progress: at rest on the host, trained a call at a time, checkpointed after each call.
+"""One program's lanes in progress: at rest on the host, trained a call at a time, checkpointed after each call.
 
 Between calls a lane is a row of NumPy arrays, so that packing lanes into a call is indexing and a checkpoint is a
-copy of rows. The host loop over groups is in ``trials``; the compiled program is in ``lanes``.
+copy of rows. The host loop over programs is in ``trials``; the compiled program is in ``lanes``.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,12 +20,13 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
-from ae_jax import checkpoints
-from ae_jax.devices import COMPILER_OPTIONS
+from ae_jax import checkpoints, rows
+from ae_jax.devices import COMPILER_OPTIONS, side_by_side
 from ae_jax.lanes import RUNNING, Epoch, LaneState, Limits, Splits, init_lanes, run_segment, steps_per_epoch
 from ae_jax.objectives import Objective
 from ae_jax.training import Data
 from ae_jax.types import HParams, Plan, PyTree, UsageError, static_dropout, tree_size
+from ae_jax.widening import parameter_count, widen
 
 USABLE_MEMORY = 0.9  # of a device's; the rest is left to fragmentation
 
@@ -39,7 +41,7 @@ class Lanes(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Lanes that share a program.
+    """Lanes that share an objective and a plan, hence a program; a program may train several groups (``widening``).
 
     ``pretrained`` is what lanes start from in place of fresh parameters: a part of the objective's parameter tree,
     leaves ``[lanes, ...]``.
@@ -94,17 +96,28 @@ class Cost(NamedTuple):
     images: int = 0
 
 
-class GroupRun:
-    """The mutable side of the engine. ``store`` and ``curves`` hold every lane of the group, ``[lanes, ...]``.
+def merged(groups: Sequence[Group]) -> Group:
+    """The lanes of ``groups``, in order, as lanes of the widest."""
+    if len(groups) == 1:
+        return groups[0]
+    widest = max(groups, key=lambda group: parameter_count(group.objective))
+    lanes = rows.concatenate(group.lanes for group in groups)
+    return widest._replace(name=f"{widest.name} and {len(groups) - 1} narrower", lanes=lanes)
 
-    With several processes each trains every n-th lane; :meth:`share` brings the rows of all of them together.
+
+class ProgramRun:
+    """The mutable side of the engine: ``groups`` that train as one, the widest's (:func:`merged`).
+
+    ``store`` and ``curves`` hold every lane, ``[lanes, ...]``. With several processes each trains every n-th lane;
+    :meth:`share` brings the rows of all of them together.
     """
 
     def __init__(
-        self, index: int, group: Group, data: Data, splits: Splits, mesh: Mesh, settings: Settings,
+        self, index: int, groups: Sequence[Group], data: Data, splits: Splits, mesh: Mesh, settings: Settings,
         log: Callable[[str], None],
     ):  # fmt: skip
-        self.group, self.data, self.splits, self.mesh, self.log = group, data, splits, mesh, log
+        self.groups, self.group = groups, (group := merged(groups))
+        self.data, self.splits, self.mesh, self.log = data, splits, mesh, log
         self.segment, folder = settings.segment, settings.checkpoint_folder
         self.steps = steps_per_epoch(group.plan, splits)
         self.budget = np.asarray(group.lanes.hparams.epochs)
@@ -117,9 +130,9 @@ class GroupRun:
         self.owned = np.arange(count) % jax.process_count() == jax.process_index()
         self.lanes_per_call = self._whole_rows(min(wanted, self.owned.sum()))
         self.curves = Epoch(*np.full((2, count, int(self.budget.max())), np.nan, np.float32))
-        self.store = self._fresh(count)
+        self.store = self._fresh()
         for params in (self.store.train.params, self.store.best_params):
-            _overwrite(params, group.pretrained or {})
+            rows.overwrite(params, group.pretrained or {})
         self._restore()
 
     @property
@@ -151,7 +164,7 @@ class GroupRun:
                 self.lanes_per_call = fitting
                 return self.call(chosen, patience, until)
             started = time.perf_counter()
-            states, epochs = _to_host(program(*arguments))
+            states, epochs = rows.to_host(program(*arguments))
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error) or size == self.rows:
                 raise
@@ -159,10 +172,10 @@ class GroupRun:
             warnings.warn(f"{size} lanes do not fit the device: going on with {self.lanes_per_call}", stacklevel=2)
             return self.call(chosen, patience, until)
         before = self.store.epoch[ids]
-        _put(self.store, ids, states)
+        rows.put(self.store, ids, states)
         after = self.store.epoch[ids]
-        for curve, rows in zip(self.curves, epochs, strict=True):
-            for lane, start, stop, row in zip(ids, before, after, rows, strict=False):
+        for curve, trained in zip(self.curves, epochs, strict=True):
+            for lane, start, stop, row in zip(ids, before, after, trained, strict=False):
                 curve[lane, start:stop] = row[: stop - start]
         self.cost = self.cost._replace(
             train_seconds=self.cost.train_seconds + time.perf_counter() - started,
@@ -183,22 +196,27 @@ class GroupRun:
         """Checkpoint those of these lanes that this process owns."""
         if self._prefix is not None:
             for lane in ids[self.owned[ids]]:
-                checkpoints.save(self._path(lane), _take((self.store, self.curves), lane))
+                checkpoints.save(self._path(lane), rows.take((self.store, self.curves), lane))
 
     def memory(self) -> int:
         """Bytes this group needs at its peak: lanes at rest, data, and what its program asks for (compiles it)."""
         program = self._program(self.lanes_per_call, self._arguments(np.array([0]), self.lanes_per_call, 1, 1))
         return tree_size((self.store, self.curves)) + self.mesh.size * _device_bytes(program)
 
-    def _fresh(self, count: int) -> LaneState:
-        """All lanes before their first epoch, made as many at a time as they are trained."""
-        group, rows = self.group, []
-        for start in range(0, count, self.lanes_per_call):
-            ids = np.arange(start, start + self.lanes_per_call).clip(max=count - 1)  # one size, one program
-            rows.append(
-                _to_host(init_lanes(group.objective, group.plan, *_take((group.lanes.seed, group.lanes.hparams), ids)))
-            )
-        return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *rows)
+    def _fresh(self) -> LaneState:
+        """All lanes before their first epoch, each group's made by its own objective and then widened."""
+        states = side_by_side(self._fresh_group, self.groups)
+        widest = max(states, key=lambda state: tree_size(rows.take(state, 0)))
+        return rows.concatenate(widen(state, widest) for state in states)
+
+    def _fresh_group(self, group: Group) -> LaneState:
+        """The lanes of one group, made as many at a time as they are trained."""
+        lanes, count = (group.lanes.seed, group.lanes.hparams), len(group.lanes.seed)
+        size = min(self.lanes_per_call, count)
+        chunks = [np.arange(start, start + size).clip(max=count - 1) for start in range(0, count, size)]
+        init = functools.partial(init_lanes, group.objective, group.plan)
+        states = rows.concatenate(rows.to_host(init(*rows.take(lanes, ids))) for ids in chunks)
+        return rows.take(states, slice(count))  # all chunks were of one size, for one program
 
     def _program(self, size: int, arguments: tuple) -> jax.stages.Compiled:
         if size not in self._programs:
@@ -231,12 +249,12 @@ class GroupRun:
 
     def _arguments(self, ids: np.ndarray, size: int, patience: int, until: int) -> tuple:
         ids = np.pad(ids, (0, size - len(ids)), mode="edge")
-        states = _take(self.store, ids)
+        states = rows.take(self.store, ids)
         key = jax.random.wrap_key_data(states.train.key)
         states = states._replace(train=states.train._replace(key=key))
         lanes = self.group.lanes
         limits = Limits(np.int32(patience), np.int32(until))
-        return states, _take(static_dropout(lanes.hparams), ids), lanes.split[ids], limits, self.data, self.splits
+        return states, rows.take(static_dropout(lanes.hparams), ids), lanes.split[ids], limits, self.data, self.splits
 
     def _whole_rows(self, lanes: int) -> int:
         return -(-max(lanes, 1) // self.rows) * self.rows
@@ -247,49 +265,12 @@ class GroupRun:
     def _restore(self) -> None:
         if self._prefix is not None:
             for lane in range(len(self.budget)):
-                rows = checkpoints.load(self._path(lane), _take((self.store, self.curves), lane))
-                if rows is not None:
-                    _put((self.store, self.curves), np.array([lane]), jax.tree.map(lambda leaf: leaf[None], rows))
+                kept = checkpoints.load(self._path(lane), rows.take((self.store, self.curves), lane))
+                if kept is not None:
+                    rows.put((self.store, self.curves), np.array([lane]), jax.tree.map(lambda leaf: leaf[None], kept))
 
 
 def _device_bytes(program: jax.stages.Compiled) -> int:
     """What a compiled program takes of each device's memory."""
     analysis = program.memory_analysis()
     return analysis.temp_size_in_bytes + analysis.argument_size_in_bytes + analysis.output_size_in_bytes
-
-
-def _to_host(tree: PyTree) -> PyTree:
-    """Writable NumPy copies; typed keys become their key data."""
-
-    def copy(leaf) -> np.ndarray:
-        is_key = jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-        return np.array(jax.random.key_data(leaf) if is_key else leaf)
-
-    return jax.tree.map(copy, tree)
-
-
-def _take(tree: PyTree, ids: np.ndarray | int) -> PyTree:
-    return jax.tree.map(lambda leaf: leaf[ids], tree)
-
-
-def _overwrite(params: dict, pretrained: dict, path: str = "") -> None:
-    """Copy the leaves of ``pretrained`` to their places in ``params``; a UsageError where they do not fit."""
-    for name, value in pretrained.items():
-        here = f"{path}/{name}"
-        if name not in params:
-            raise UsageError(f"pretrained parameters {here}: the model has no such module, only {', '.join(params)}")
-        if isinstance(value, dict):
-            _overwrite(params[name], value, here)
-        elif params[name].shape != value.shape:
-            raise UsageError(f"pretrained parameters {here}: shape {value.shape}, the model has {params[name].shape}")
-        else:
-            params[name][...] = value
-
-
-def _put(store: PyTree, ids: np.ndarray, rows: PyTree) -> None:
-    """Write the first ``len(ids)`` of ``rows`` to the rows ``ids`` of the store."""
-
-    def write(kept: np.ndarray, new: np.ndarray) -> None:
-        kept[ids] = new[: len(ids)]
-
-    jax.tree.map(write, store, rows)

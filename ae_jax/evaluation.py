@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
@@ -63,24 +62,18 @@ def _reconstruction_errors(model: Autoencoder, params: PyTree, inputs: Array, ta
 
 
 def robustness(
-    models: Sequence[Autoencoder],
-    params: Sequence[PyTree],
-    corrupt: Corruption,
-    key: Array,
-    images: Array,
-    levels: np.ndarray,
+    model: Autoencoder, params: PyTree, corrupt: Corruption, key: Array, images: Array, levels: np.ndarray
 ) -> np.ndarray:
-    """Error against the clean image as the input gets worse: ``[models, lanes, levels]``.
+    """Error of every lane against the clean image as the input gets worse: ``[lanes, levels]``.
 
-    Every model and lane sees the same corrupted images. Level ``i`` draws from ``fold_in(key, i)``.
+    Every lane sees the same corrupted images. Level ``i`` draws from ``fold_in(key, i)``.
     """
     corrupt = jax.jit(corrupt)
     errors = []
     for index, level in enumerate(levels):
         corrupted = corrupt(jax.random.fold_in(key, index), images, jnp.float32(level))
-        pairs = zip(models, params, strict=True)
-        errors.append([reconstruction_error(model, lanes, corrupted, images) for model, lanes in pairs])
-    return np.moveaxis(np.asarray(errors), 0, -1)
+        errors.append(reconstruction_error(model, params, corrupted, images))
+    return np.stack(errors, axis=-1)
 
 
 @functools.partial(jax.jit, static_argnames="model")

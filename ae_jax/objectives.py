@@ -6,7 +6,7 @@ Builders are cached: the same model gives the same objective, so that a compiled
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ae_jax import losses
+from ae_jax import losses, models
 from ae_jax.corruptions import Corruption
-from ae_jax.models import Autoencoder
+from ae_jax.models import Autoencoder, ConvDecoder, ConvEncoder, DenseDecoder, DenseEncoder
 from ae_jax.types import Batch, HParams, PyTree
 
 
@@ -27,11 +27,14 @@ class Objective(NamedTuple):
     loss: ``(params, key, batch, hparams, train) -> (loss [batch], metrics of [batch])``; consumes the key.
         ``train`` is a Python bool: dropout acts only when it is true.
     separable: whether the loss of an example depends on that example alone. If not, its batch is never divided.
+    family: equal for objectives that differ only in the size of a linear code, on which their loss does not depend
+        otherwise: they may share a program (see ``widening``). None shares with no other.
     """
 
     init: Callable[[Array, Array], PyTree]
     loss: Callable[[PyTree, Array, Batch, HParams, bool], tuple[Array, dict[str, Array]]]
     separable: bool
+    family: Hashable = None
 
 
 @functools.cache
@@ -42,7 +45,7 @@ def autoencoder(model: Autoencoder) -> Objective:
         reconstruction = model.apply(params, batch.images, hparams.dropout, train, rngs={"dropout": key})
         return losses.mean_squared_error(reconstruction, batch.images), {}
 
-    return Objective(model.init, loss, separable=True)
+    return Objective(model.init, loss, True, _family("autoencoder", model))
 
 
 @functools.cache
@@ -59,7 +62,7 @@ def denoising(model: Autoencoder, corrupt: Corruption) -> Objective:
         reconstruction = model.apply(params, corrupted, hparams.dropout, train, rngs={"dropout": dropout_key})
         return losses.mean_squared_error(reconstruction, batch.images), {}
 
-    return Objective(model.init, loss, separable=True)
+    return Objective(model.init, loss, True, _family("denoising", model, corrupt))
 
 
 @functools.cache
@@ -149,3 +152,15 @@ def classifier(model: nn.Module) -> Objective:
 
 def _encode(model: Autoencoder, params: PyTree, images: Array) -> Array:
     return model.apply(params, images, method=Autoencoder.encode)
+
+
+def _family(name: str, model: nn.Module, *parts: Hashable) -> Hashable:
+    """Of an objective made of ``model`` and other ``parts``; None if a wider code would change its numbers."""
+    match model:
+        case Autoencoder(encoder=ConvEncoder(), decoder=ConvDecoder()):
+            pass
+        case Autoencoder(encoder=DenseEncoder(code_activation=models.linear), decoder=DenseDecoder()):
+            pass
+        case _:
+            return None
+    return name, model.clone(encoder=model.encoder.clone(latent=0)), *parts

@@ -18,7 +18,7 @@ from jax import Array
 from ae_jax.engine import Group
 from ae_jax.lanes import HALVED
 from ae_jax.objectives import Objective
-from ae_jax.trials import Results, make_lanes
+from ae_jax.trials import Results, make_lanes, programs
 from ae_jax.types import HParams, Plan, UsageError, hparams
 
 Prior = Callable[[Array, int], np.ndarray]  # (key, n) -> n draws; consumes the key
@@ -91,8 +91,8 @@ class Search(NamedTuple):
     def __str__(self) -> str:
         """What the user is told before it starts."""
         folds = f" x {self.folds} folds" if self.folds > 1 else ""
-        programs = "1 program" if len(self.groups) == 1 else f"{len(self.groups)} programs"
-        return f"{count(self.trials)} trials{folds} in {programs}"
+        number = len(programs(self.groups))
+        return f"{count(self.trials)} trials{folds} in {number} program{'' if number == 1 else 's'}"
 
 
 def plan_search(

@@ -1,28 +1,29 @@
 """Many runs as one search: a host loop over segments that serves every group of lanes until all are done.
 
 Epoch budgets, early stopping, k-fold, successive halving, resuming and progress are all this one loop; a single
-training is a search with one lane. Lanes with the same objective and plan form a group and share a program.
+training is a search with one lane. Lanes with the same objective and plan form a group; a group is a program, or
+several are one (:func:`programs`).
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
-import joblib
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from ae_jax import devices
-from ae_jax.engine import Group, GroupRun, Halving, Lanes, Settings
+from ae_jax import devices, rows
+from ae_jax.devices import side_by_side
+from ae_jax.engine import Group, Halving, Lanes, ProgramRun, Settings, merged
 from ae_jax.lanes import DIVERGED, HALVED, RUNNING, Splits
 from ae_jax.objectives import Objective
 from ae_jax.training import PADDING, Data
 from ae_jax.types import HParams, Plan, PyTree, UsageError
+from ae_jax.widening import fits, narrow, parameter_count
 
 UNLIMITED = int(np.iinfo(np.int32).max)
 
@@ -113,10 +114,28 @@ def run_lanes(
     return result
 
 
+def programs(groups: Sequence[Group]) -> list[list[int]]:
+    """The numbers of the groups that each program trains: those whose objectives fit a wider one's, else one alone."""
+    found: list[list[int]] = []
+    for number in sorted(range(len(groups)), key=lambda i: -parameter_count(groups[i].objective)):
+        for together in found:
+            if _may_share(groups[number], groups[together[0]]):
+                together.append(number)
+                break
+        else:
+            found.append([number])
+    return sorted(sorted(together) for together in found)
+
+
+def _may_share(group: Group, wide: Group) -> bool:
+    fresh = group.pretrained is None and wide.pretrained is None
+    return fresh and group.plan == wide.plan and fits(group.objective, wide.objective)
+
+
 def start(
     groups: Sequence[Group], data: Data, splits: Splits, settings: Settings = Settings(), monitor: Monitor = Monitor()
-) -> list[GroupRun]:
-    """The groups, initialised or restored from their checkpoints, before any further training."""
+) -> list[ProgramRun]:
+    """The groups by program, initialised or restored from their checkpoints, before any further training."""
 
     local = jax.local_devices()  # processes share lanes, not arrays
 
@@ -124,19 +143,14 @@ def start(
         owned = -(-len(group.lanes.seed) // jax.process_count())
         return devices.mesh_for(group.objective, group.plan, min(owned, settings.lanes_per_call or owned), local)
 
-    def begin(index: int) -> GroupRun:
+    def begin(index: int) -> ProgramRun:
         mesh = meshes[index]
-        return GroupRun(index, groups[index], *copies[mesh], mesh, settings, monitor.log)
+        return ProgramRun(index, together[index], *copies[mesh], mesh, settings, monitor.log)
 
-    meshes = [mesh_for(group) for group in groups]
+    together = [[groups[number] for number in numbers] for numbers in programs(groups)]
+    meshes = [mesh_for(merged(members)) for members in together]
     copies = {mesh: jax.device_put((data, splits), NamedSharding(mesh, PartitionSpec())) for mesh in set(meshes)}
-    return _side_by_side(begin, range(len(groups)))
-
-
-def _side_by_side(compiling: Callable[[Any], Any], arguments: Iterable[Any]) -> list[Any]:
-    """``compiling`` of each argument, a thread for each core: XLA compiles a program on one, without Python's lock."""
-    with ThreadPoolExecutor(joblib.cpu_count()) as pool:
-        return list(pool.map(compiling, arguments))
+    return side_by_side(begin, range(len(together)))
 
 
 def run_groups(
@@ -145,7 +159,7 @@ def run_groups(
     """Train every lane of every group to its end.
 
     Args:
-        groups: what is trained; a program each.
+        groups: what is trained; a program each, or one for several (:func:`programs`).
         data: examples on the device, shared by all lanes.
         splits: which examples a lane trains and validates on.
         settings, monitor: how it runs and who is told.
@@ -160,7 +174,7 @@ def run_groups(
     runs = start(groups, data, splits, settings, monitor)
     patience = settings.patience or UNLIMITED
     last = max(int(run.budget.max()) for run in runs)
-    _side_by_side(lambda run: monitor.should_stop() or run.compile(last), runs)
+    side_by_side(lambda run: monitor.should_stop() or run.compile(last), runs)
     for rung in (*_rungs(settings.halving, last), last):
         stopped = _train_until(runs, rung, patience, monitor)
         if jax.process_count() > 1:  # a process that was stopped waits here for the others, so that all stop
@@ -171,10 +185,12 @@ def run_groups(
             run.share()
         if rung < last:
             _halve(runs, rung, settings.halving.factor, monitor)
-    return [_results(run, keep_best=settings.patience is not None) for run in runs]
+    results = [result for run in runs for result in _results(run, keep_best=settings.patience is not None)]
+    order = [number for numbers in programs(groups) for number in numbers]
+    return [results[order.index(number)] for number in range(len(groups))]
 
 
-def _train_until(runs: Sequence[GroupRun], epoch: int, patience: int, monitor: Monitor) -> bool:
+def _train_until(runs: Sequence[ProgramRun], epoch: int, patience: int, monitor: Monitor) -> bool:
     """Train this process's lanes to ``epoch``, or until the monitor says stop; returns whether it did."""
     if monitor.should_stop():
         return True
@@ -194,7 +210,7 @@ def _rungs(halving: Halving | None, last: int) -> list[int]:
     return list(itertools.takewhile(lambda epoch: epoch < last, epochs))
 
 
-def _halve(runs: Sequence[GroupRun], rung: int, factor: int, monitor: Monitor) -> None:
+def _halve(runs: Sequence[ProgramRun], rung: int, factor: int, monitor: Monitor) -> None:
     """Of the trials that were running at ``rung``, let the best 1/factor go on, judged by the mean of their lanes.
 
     A lane counts with its lowest loss up to the rung, infinity if it had diverged. That is a function of the
@@ -220,7 +236,7 @@ def _halve(runs: Sequence[GroupRun], rung: int, factor: int, monitor: Monitor) -
         run.save(np.flatnonzero(leaving))
 
 
-def _progress(runs: Sequence[GroupRun], run: GroupRun, trained: np.ndarray) -> Progress:
+def _progress(runs: Sequence[ProgramRun], run: ProgramRun, trained: np.ndarray) -> Progress:
     running = [other.owned & (other.store.status == RUNNING) for other in runs]
     last = run.store.epoch[trained] - 1
     train_loss, validation_loss = (float(np.median(curve[trained, last])) for curve in run.curves)
@@ -237,17 +253,27 @@ def _progress(runs: Sequence[GroupRun], run: GroupRun, trained: np.ndarray) -> P
     )
 
 
-def _results(run: GroupRun, keep_best: bool) -> Results:
+def _results(run: ProgramRun, keep_best: bool) -> list[Results]:
+    """Of each group that the program trained. Its seconds are shared out by the images of each."""
     store, curves = run.store, run.curves
     score = store.best_loss if keep_best else run.monitored[np.arange(len(store.epoch)), store.epoch - 1]
-    return Results(
-        status=store.status,
-        epochs=store.epoch,
-        train_loss=curves.train_loss,
-        validation_loss=curves.validation_loss,
-        score=np.where(store.status == DIVERGED, np.float32(np.inf), score),
-        params=store.best_params if keep_best else store.train.params,
-        compile_seconds=run.cost.compile_seconds,
-        train_seconds=run.cost.train_seconds,
-        images_per_second=run.cost.images / max(run.cost.train_seconds, 1e-9),
-    )
+    score = np.where(store.status == DIVERGED, np.float32(np.inf), score)
+    params = store.best_params if keep_best else store.train.params
+
+    def of_group(group: Group, lanes: slice) -> Results:
+        epochs = int(group.lanes.hparams.epochs.max())
+        share = store.epoch[lanes].sum() / store.epoch.sum()
+        return Results(
+            status=store.status[lanes],
+            epochs=store.epoch[lanes],
+            train_loss=curves.train_loss[lanes, :epochs],
+            validation_loss=curves.validation_loss[lanes, :epochs],
+            score=score[lanes],
+            params=narrow(rows.take(params, lanes), group.objective),
+            compile_seconds=share * run.cost.compile_seconds,
+            train_seconds=share * run.cost.train_seconds,
+            images_per_second=run.cost.images / max(run.cost.train_seconds, 1e-9),
+        )
+
+    ends = itertools.accumulate((len(group.lanes.seed) for group in run.groups), initial=0)
+    return [of_group(group, slice(*span)) for group, span in zip(run.groups, itertools.pairwise(ends), strict=True)]

@@ -19,18 +19,18 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from ae_jax import search
+from ae_jax import search, trials
 from ae_jax.lanes import run_segment
 from ae_jax.training import Data, take, train_epoch, train_step
 from ae_jax.types import Plan, UsageError
 from benchmarks import machine, networks, report, timing
 from benchmarks.networks import NETWORKS
 from benchmarks.programs import Case, fresh, resident, segment
-from experiments import random_search
+from experiments import random_search, run_all
 from experiments.report import print_table
 
 NAME = "compile"
-QUICK = {"networks": ("dense",), "batch_size": 8, "images": 40, "repeats": 1, "demo_epochs": 0}
+QUICK = {"networks": ("dense",), "batch_size": 8, "images": 40, "repeats": 1, "studies": ()}
 PHASES = ("trace", "lower", "compile")
 
 
@@ -44,8 +44,9 @@ class Options(report.Options):
     """Images in a step."""
     images: int = 5_120
     """Training and validation images."""
-    demo_epochs: int = 1
-    """Epochs of the demo that is run for its programs, cold and again from the cache; 0 leaves it out."""
+    studies: tuple[str, ...] = ("compression",)
+    """Studies of run_all, or all, whose programs are counted by training for an epoch, cold and again from the cache;
+    the default is the demo."""
 
 
 def programs(case: Case, images: np.ndarray) -> dict[str, Callable[[], jax.stages.Traced]]:
@@ -102,59 +103,67 @@ def print_phases(title: str, rows: list[dict]) -> None:
     print_table(title, ("program", *header), cells, "seconds: median, first - third quartile")
 
 
-def groups_of_searches() -> list[tuple[str, int, int]]:
-    """``(study, trials, groups)`` of each full random search, drawn with seed 0: a group is a program."""
+def programs_of_searches() -> list[tuple[str, int, int]]:
+    """``(study, trials, training programs)`` of each full random search, drawn with seed 0."""
     found = []
     for name, study in random_search.STUDIES.items():
         budget, count = random_search.BUDGETS[name]["full"]["mnist"], random_search.FULL_TRIALS[name]
         drawn = search.sample(jax.random.key(0), study.space(budget.epochs, budget.batch_size), count)
-        found.append(
-            (name, count, len(search.plan_search(drawn, random_search.build, seed=0, folds=study.folds).groups))
-        )
+        groups = search.plan_search(drawn, random_search.build, seed=0, folds=study.folds).groups
+        found.append((name, count, len(trials.programs(groups))))
     return found
 
 
 # Counts and times, in a process of its own, every program that XLA compiles or finds in the cache.
-_DEMO = """
-import json, sys, jax
-from experiments import common, compression
-seconds = []
+_STUDY = """
+import json, jax
+from ae_jax import trials
+from experiments import common, run_all
+seconds, training = [], []
 def listen(event, duration, **_):
     if event == "/jax/core/compile/backend_compile_duration":
         seconds.append(duration)
+def start(*arguments, start=trials.start):
+    runs = start(*arguments)
+    training.append(len(runs))
+    return runs
+trials.start = start
 jax.monitoring.register_event_duration_secs_listener(listen)
 try:
-    common.main(compression.Options, compression.study)
+    common.main(run_all.Options, run_all.study)
 finally:
-    print(json.dumps(seconds))
+    print(json.dumps([seconds, sum(training)]))
 """
 
 
-def demo(epochs: int) -> list[dict]:
-    """Compile seconds and number of programs of the demo's five latent sizes, cold, then with its cache."""
+def count_programs(study: str) -> list[dict]:
+    """Compile seconds and number of programs of a study on the embedded digits, cold, then with its cache."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": f"{folder}/programs"}
         for state in ("cold", "cached"):
-            arguments = ["--dataset", "digits", "--epochs", str(epochs), "--out", f"{folder}/{state}"]
-            words = [sys.executable, "-c", _DEMO, *arguments]
+            arguments = ["--only", study, "--dataset", "digits", "--epochs", "1", "--out", f"{folder}/{state}"]
+            words = [sys.executable, "-c", _STUDY, *arguments]
             done = subprocess.run(words, env=environment, capture_output=True, text=True)
             if done.returncode:
-                raise UsageError(f"the demo failed: {done.stderr.strip().splitlines()[-1]}")
-            seconds = json.loads(done.stdout.splitlines()[-1])
+                raise UsageError(f"{study} failed: {done.stderr.strip().splitlines()[-1]}")
+            seconds, training = json.loads(done.stdout.splitlines()[-1])
             long = [s for s in seconds if s >= 0.3]  # what the studies keep in their cache
-            more = {"programs": len(seconds), "long_programs": len(long), "long_seconds": sum(long)}
-            rows.append(report.measurement("demo, all programs", state, [sum(seconds)], **more))
+            more = {"training": training, "programs": len(seconds), "long_programs": len(long)}
+            rows.append(report.measurement(study, state, [sum(seconds)], **more))
     return rows
 
 
 def run(options: Options) -> None:
     """Time, count, print, and write what there is so far."""
     networks.check(options.networks)
-    report.check(options, may_be_zero=("demo_epochs",))
+    report.check(options)
+    studies = tuple(run_all.JOBS) if options.studies == ("all",) else options.studies
+    if unknown := [name for name in studies if name not in run_all.JOBS]:
+        raise UsageError(f"no study {unknown[0]!r}: choose all, or among {', '.join(run_all.JOBS)}")
     images = report.random_images(options.images)
     meta = machine.describe(NAME, report.config(options), pixels=images)
-    meta["groups_of_searches"] = groups_of_searches()
+    meta["programs_of_searches"] = programs_of_searches()
     measurements = []
     for name in options.networks:
         case = Case(name, options.batch_size)
@@ -163,17 +172,20 @@ def run(options: Options) -> None:
         measurements += rows
         report.save(options.out, meta, measurements)
     header = ("random search", "trials", "training programs")
-    cells = [tuple(map(str, row)) for row in meta["groups_of_searches"]]
-    print_table("Programs of the studies", header, cells, "a group of trials with the same shapes is one program")
-    if options.demo_epochs:
-        rows = demo(options.demo_epochs)
+    cells = [tuple(map(str, row)) for row in meta["programs_of_searches"]]
+    print_table("Programs of the random searches", header, cells, "full budget, seed 0")
+    counted = []
+    for study in studies:
+        counted += count_programs(study)
+        report.save(options.out, meta, measurements + counted)
+    if counted:
+        header = ("study", "cache", "compile s", "training programs", "all", "of 0.3 s or more")
+        numbers = ("training", "programs", "long_programs")
         cells = [
-            (row["contestant"], f"{row['samples'][0]:.1f}", str(row["programs"]), str(row["long_programs"]))
-            for row in rows
+            (row["case"], row["contestant"], f"{row['samples'][0]:.1f}", *(str(row[name]) for name in numbers))
+            for row in counted
         ]
-        header = ("cache", "compile s", "programs", "of 0.3 s or more")
-        print_table("The demo: five latent sizes", header, cells, "every program that XLA compiled or loaded")
-        report.save(options.out, meta, measurements + rows)
+        print_table("Programs of the studies", header, cells, "digits, quick: every program compiled or loaded")
     print(f"\nWrote {options.out}")
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from ae_jax import corruptions, engine, evaluation, plotting, results, trials
+from ae_jax import corruptions, engine, evaluation, plotting, results, trials, widening
 from ae_jax.lanes import DIVERGED
 from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import autoencoder
@@ -79,13 +79,18 @@ def study(options: Options) -> Path | None:
     if not running.is_writer():
         return None
 
-    params = [run.params for run in runs]
+    model, params = widening.as_one(models, [run.params for run in runs])
     clean = common.unit_images(dataset.test_images)
     occlude = corruptions.occlusion_shared_grey if options.shared_grey else corruptions.occlusion
     noise_key, occlusion_key = jax.random.split(common.study_key(options))
-    test = np.array([evaluation.reconstruction_error(m, p, clean, clean) for m, p in zip(models, params, strict=True)])
-    noisy = evaluation.robustness(models, params, corruptions.gaussian, noise_key, clean, LEVELS)
-    occluded = evaluation.robustness(models, params, occlude, occlusion_key, clean, LEVELS)
+
+    def by_run(errors: np.ndarray) -> np.ndarray:
+        """``[lanes, ...] -> [sizes, seeds, ...]``."""
+        return errors.reshape(len(LATENT), budget.seeds, *errors.shape[1:])
+
+    test = by_run(evaluation.reconstruction_error(model, params, clean, clean))
+    noisy = by_run(evaluation.robustness(model, params, corruptions.gaussian, noise_key, clean, LEVELS))
+    occluded = by_run(evaluation.robustness(model, params, occlude, occlusion_key, clean, LEVELS))
     status = np.array([run.status for run in runs])
     test[status == DIVERGED] = noisy[status == DIVERGED] = occluded[status == DIVERGED] = np.nan
     if np.isnan(test).all(1).any():
@@ -101,9 +106,7 @@ def study(options: Options) -> Path | None:
         "noisy_mse": noisy,
         "occluded_mse": occluded,
         "images": np.asarray(clean[:SHOWN]),
-        "reconstructions": np.array(
-            [evaluation.reconstruct(m, p, clean[:SHOWN])[0] for m, p in zip(models, params, strict=True)]
-        ),
+        "reconstructions": by_run(evaluation.reconstruct(model, params, clean[:SHOWN]))[:, 0],
     }
     greys = "all images" if options.shared_grey else "each image"  # the report has one for all
     rows = [

@@ -17,7 +17,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from ae_jax import corruptions, engine, evaluation, plotting, results, trials
+from ae_jax import corruptions, engine, evaluation, plotting, results, trials, widening
 from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import autoencoder, denoising
 from ae_jax.types import Plan, hparams
@@ -67,13 +67,12 @@ def study(options: Options) -> Path | None:
     levels = compression.LEVELS
     clean = common.unit_images(dataset.test_images)
     noise_key, occlusion_key, sheet_key = jax.random.split(common.study_key(options), 3)
-    params = [run.params for run in runs]
-    every_model = models * len(TRAININGS)
+    model, params = widening.as_one(models * len(TRAININGS), [run.params for run in runs])
     table = len(TRAININGS), len(latent), budget.seeds
 
     def curves(corrupt: corruptions.Corruption, key: jax.Array) -> np.ndarray:
         """``[trainings, latent, seeds, levels]``."""
-        return evaluation.robustness(every_model, params, corrupt, key, clean, levels).reshape(*table, -1)
+        return evaluation.robustness(model, params, corrupt, key, clean, levels).reshape(*table, -1)
 
     status = np.array([run.status for run in runs]).reshape(table)
 
@@ -81,14 +80,14 @@ def study(options: Options) -> Path | None:
         return running.unless_diverged(errors.T, status.T).T  # the levels, if any, come last
 
     noisy, occluded = curves(corruptions.gaussian, noise_key), curves(corruptions.occlusion, occlusion_key)
-    pairs = zip(every_model, params, strict=True)
-    test = np.array([evaluation.reconstruction_error(m, p, clean, clean) for m, p in pairs]).reshape(table)
+    test = evaluation.reconstruction_error(model, params, clean, clean).reshape(table)
     inputs = {
         "clean": clean[:SHOWN],
         "Gaussian": corruptions.gaussian(sheet_key, clean[:SHOWN], 0.25),
         "occlusion": corruptions.occlusion(sheet_key, clean[:SHOWN], 0.2),
     }
-    widest = len(latent) - 1
+    outputs = np.stack([evaluation.reconstruct(model, params, x) for x in inputs.values()], axis=1)
+    outputs = outputs.reshape(*table, *outputs.shape[1:])
     arrays = {
         "trainings": np.array(list(TRAININGS)),
         "latent": np.array(latent),
@@ -98,15 +97,7 @@ def study(options: Options) -> Path | None:
         "noisy_mse": unless_diverged(noisy),
         "occluded_mse": unless_diverged(occluded),
         "inputs": np.array(list(inputs.values())),
-        "outputs": np.array(  # [trainings, inputs, images, 28, 28, 1], by the largest model
-            [
-                [
-                    evaluation.reconstruct(models[widest], params[i * len(latent) + widest], x)[0]
-                    for x in inputs.values()
-                ]
-                for i in range(len(TRAININGS))
-            ]
-        ),
+        "outputs": outputs[:, -1, 0],  # [trainings, inputs, images, 28, 28, 1], by the largest model
     }
     tested = {
         "clean": (test, ("clean", "Gaussian", "occlusion")),

@@ -26,6 +26,7 @@ from ae_jax.data import holdout
 from ae_jax.engine import Group, Halving, Settings
 from ae_jax.lanes import DIVERGED, STATUS_NAMES, Splits, steps_per_epoch
 from ae_jax.types import Dataset, UsageError, tree_size
+from ae_jax.widening import parameter_shapes
 from experiments import report
 from experiments.common import Options, Setting, comparable, describe, plain, training_data
 from experiments.report import Row
@@ -140,7 +141,7 @@ def progress_bar(title: str, epochs: int) -> Iterator[trials.Monitor]:
 
 
 def dry_run(setting: Setting, groups: Sequence[Group], splits: Splits) -> None:
-    """Print what a study would do: a row for each group, and the memory of the largest (whose program is compiled)."""
+    """Print what a study would do: a row for each program, and the memory of the largest, which is compiled."""
     options = setting.options
     settings = Settings(segment=options.segment, lanes_per_call=options.lanes_per_call)
     runs = trials.start(groups, training_data(setting.dataset), splits, settings)
@@ -159,9 +160,9 @@ def dry_run(setting: Setting, groups: Sequence[Group], splits: Splits) -> None:
     largest = max(runs, key=lambda run: run.group.plan.batch_size * tree_size(run.store.best_params) // len(run.budget))
     needed = largest.memory()  # compiles, which is what takes the most of the rest
     memory = needed + _peak_host_bytes()
-    header = ("group", "lanes", "at a time", "steps/epoch", "lane-epochs", "images")
+    header = ("program", "lanes", "at a time", "steps/epoch", "lane-epochs", "images")
     total = f"{sum(images):,} images in all; about {memory / 2**30:.2f} GiB of memory at the peak"
-    report.print_table("Groups, a program each", header, rows, total)
+    report.print_table("Programs", header, rows, total)
 
 
 def _folder(name: str, options: Options) -> Path:
@@ -181,7 +182,7 @@ def _identity(
 
     return {name: value for name, value in plain(options).items() if name not in NOT_IDENTITY} | {
         "lanes": digest([(group.lanes, group.pretrained) for group in groups]),
-        "programs": digest([f"{group.name} {group.plan} {_parameter_shapes(group)}" for group in groups]),
+        "programs": digest([f"{group.name} {group.plan} {parameter_shapes(group.objective)}" for group in groups]),
         "splits": digest(splits),
         "patience": patience,
         "dataset_sha256": dataset.digest,
@@ -190,11 +191,6 @@ def _identity(
         "ae_jax": ae_jax.__version__,
         "jax": f"{jax.__version__}, jaxlib {importlib.metadata.version('jaxlib')}",
     }
-
-
-def _parameter_shapes(group: Group) -> str:
-    key, image = jax.random.key(0), np.zeros((1, 28, 28, 1), np.float32)
-    return str(jax.eval_shape(group.objective.init, key, image))
 
 
 def _open_checkpoints(folder: Path, options: Options, identity: dict[str, Any]) -> None:

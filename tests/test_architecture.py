@@ -10,11 +10,11 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "ae_jax"
 FLOORS = (
     {"types"},
-    {"data", "losses", "corruptions", "convolutions", "results"},
+    {"data", "losses", "corruptions", "convolutions", "results", "rows"},
     {"layers"},
     {"models", "optimizers", "checkpoints", "distributions"},
     {"objectives", "vae"},
-    {"training", "variational"},
+    {"training", "variational", "widening"},
     {"devices", "evaluation", "lanes", "latent", "pca", "posterior"},
     {"engine", "generation"},
     {"trials"},

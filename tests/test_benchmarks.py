@@ -286,8 +286,8 @@ def test_compile(tiny, tmp_path):
         f"{phase}, {cache}" for cache in ("cold", "cached") for phase in ("trace", "lower", "compile")
     ]
     assert rows["compile, cached"]["quartiles"][1] < rows["compile, cold"]["quartiles"][1]
-    assert [found[:2] for found in meta["groups_of_searches"]] == [["A1", 174], ["B3", 5], ["C1", 50]]
-    assert meta["groups_of_searches"][0][2] == 1
+    assert [found[:2] for found in meta["programs_of_searches"]] == [["A1", 174], ["B3", 5], ["C1", 50]]
+    assert meta["programs_of_searches"][0][2] == 1
 
 
 def test_memory(tiny, tmp_path, monkeypatch):

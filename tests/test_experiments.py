@@ -121,7 +121,7 @@ def test_early_stopping_and_architectures(run_study, tmp_path):
 def test_dry_run_trains_nothing(run_study, tmp_path):
     done = run_study("random_search", tmp_path, "--study", "B3", "--trials", "2", "--dry-run")
     assert done.returncode == 0, done.stderr
-    assert "2 trials x 5 folds in 2 programs" in done.stdout
+    assert "2 trials x 5 folds in 1 program\n" in done.stdout
     assert not list(tmp_path.iterdir())
 
 

@@ -109,19 +109,19 @@ def test_reconstruction_error_counts_the_last_batch_exactly(params, data, monkey
     np.testing.assert_allclose(evaluation.reconstruction_error(MODEL, lanes, images, images)[0], expected, rtol=1e-5)
 
 
-def test_robustness_gives_every_model_the_same_images(params, data):
+def test_robustness_gives_every_lane_the_same_images(params, data):
     """The same network twice has the same curve; the curve is that of the corrupted images, level by level."""
     images = training.take(data, jnp.arange(50)).images
-    lanes = jax.tree.map(lambda leaf: leaf[None], params)
+    lanes = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), params)
     levels = np.array([0.0, 0.5], np.float32)
     key = jax.random.key(3)
-    curves = evaluation.robustness([MODEL, MODEL], [lanes, lanes], corruptions.gaussian, key, images, levels)
-    assert curves.shape == (2, 1, 2)
+    curves = evaluation.robustness(MODEL, lanes, corruptions.gaussian, key, images, levels)
+    assert curves.shape == (2, 2)
     np.testing.assert_array_equal(curves[0], curves[1])
     noisy = corruptions.gaussian(jax.random.fold_in(key, 1), images, 0.5)
     expected = losses.mean_squared_error(MODEL.apply(params, noisy), images).mean()
-    np.testing.assert_allclose(curves[0, 0, 1], expected, rtol=1e-5)
-    np.testing.assert_allclose(curves[0, 0, 0], evaluation.reconstruction_error(MODEL, lanes, images, images)[0])
+    np.testing.assert_allclose(curves[0, 1], expected, rtol=1e-5)
+    np.testing.assert_allclose(curves[:, 0], evaluation.reconstruction_error(MODEL, lanes, images, images))
 
 
 def encode64(params, images):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ae_jax import checkpoints, engine, lanes, layers, trials
-from ae_jax.engine import Group, GroupRun, Halving, Settings
+from ae_jax.engine import Group, Halving, ProgramRun, Settings
 from ae_jax.lanes import DIVERGED, DONE, HALVED, RUNNING, STOPPED
 from ae_jax.training import PADDING
 from ae_jax.types import Plan, UsageError, hparams
@@ -219,7 +219,7 @@ def test_a_fold_that_diverged_late_counts_against_its_trial():
 
 def test_out_of_memory_halves_the_call(run, monkeypatch):
     """A device that takes two lanes at a time: the search goes on with two, warns, and ends the same."""
-    program = GroupRun._program
+    program = ProgramRun._program
 
     def small_device(self, size, arguments):
         if size > 2:
@@ -227,7 +227,7 @@ def test_out_of_memory_halves_the_call(run, monkeypatch):
         return program(self, size, arguments)
 
     reference = run(mixed_lanes())
-    monkeypatch.setattr(GroupRun, "_program", small_device)
+    monkeypatch.setattr(ProgramRun, "_program", small_device)
     with pytest.warns(UserWarning, match="3 lanes do not fit the device: going on with 1"):
         results = run(mixed_lanes(), lanes_per_call=3)
     jax.tree.map(
@@ -241,7 +241,7 @@ def test_a_call_takes_as_many_lanes_as_the_device_has_memory_for(run, monkeypatc
     monkeypatch.setattr(engine, "_device_bytes", lambda program: 150)
     monkeypatch.setattr(engine, "USABLE_MEMORY", 1.0)
     with_memory = SimpleNamespace(memory_stats=lambda: {"bytes_limit": 100})
-    fitting = GroupRun._fitting
+    fitting = ProgramRun._fitting
 
     def on_small_device(self, size, program):
         if size < 3:
@@ -249,7 +249,7 @@ def test_a_call_takes_as_many_lanes_as_the_device_has_memory_for(run, monkeypatc
         mesh = SimpleNamespace(devices=np.array([with_memory]))
         return fitting(SimpleNamespace(mesh=mesh, rows=1), size, program)
 
-    monkeypatch.setattr(GroupRun, "_fitting", on_small_device)
+    monkeypatch.setattr(ProgramRun, "_fitting", on_small_device)
     results = run(mixed_lanes(), trials.Monitor(log=log.append), lanes_per_call=3)
     assert "adam: 3 lanes need more memory than there is, taking 2 at a time" in log
     assert_close(results, reference)

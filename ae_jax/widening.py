@@ -1,0 +1,70 @@
+"""Networks that differ only in the size of their code, as lanes of one program.
+
+A code of d units is a wider code in which the weights into and out of the further units are zero. If the code is
+linear, training keeps it so: such a unit is zero, so that the decoder's weights get no gradient; those are zero, so
+that the encoder's get none; and neither L2 nor any optimizer moves a zero without a gradient. A network inside
+a wider one is therefore the same function, learns the same, and only does more arithmetic.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from ae_jax import rows
+from ae_jax.models import IMAGE_SIZE, Autoencoder
+from ae_jax.objectives import Objective
+from ae_jax.types import PyTree
+
+WORTH = 1.1  # times the parameters that a narrow network may have when wide: more arithmetic than that costs time
+
+
+@functools.cache
+def parameter_shapes(objective: Objective) -> PyTree:
+    """The parameters of one lane, shapes and dtypes without values."""
+    image = jax.ShapeDtypeStruct((1, IMAGE_SIZE, IMAGE_SIZE, 1), np.float32)
+    return jax.eval_shape(objective.init, jax.random.key(0), image)
+
+
+def parameter_count(objective: Objective) -> int:
+    """Numbers in the parameters of one lane."""
+    return sum(leaf.size for leaf in jax.tree.leaves(parameter_shapes(objective)))
+
+
+def fits(narrow: Objective, wide: Objective) -> bool:
+    """Whether ``narrow`` may be trained as ``wide``: it learns the same there, and at about the same cost."""
+    if narrow.family is None or narrow.family != wide.family:
+        return False
+    return parameter_count(narrow) <= parameter_count(wide) <= WORTH * parameter_count(narrow)
+
+
+def widen(tree: PyTree, wide: PyTree) -> PyTree:
+    """Arrays ``[lanes, ...]`` with zeros appended up to the shapes of ``wide``, whose own lanes do not matter."""
+
+    def pad(leaf: np.ndarray, like: np.ndarray) -> np.ndarray:
+        missing = [(0, n - m) for m, n in zip(leaf.shape[1:], like.shape[1:], strict=True)]
+        return np.pad(leaf, [(0, 0), *missing])
+
+    return jax.tree.map(pad, tree, wide)
+
+
+def narrow(params: PyTree, objective: Objective) -> PyTree:
+    """Of parameters ``[lanes, ...]``, perhaps widened, those that ``objective`` has."""
+
+    def crop(leaf: np.ndarray, like: jax.ShapeDtypeStruct) -> np.ndarray:
+        return leaf[:, *map(slice, like.shape)]
+
+    return jax.tree.map(crop, params, parameter_shapes(objective))
+
+
+def as_one(models: Sequence[Autoencoder], params: Sequence[PyTree]) -> tuple[Autoencoder, PyTree]:
+    """The lanes of all ``models``, in order, as lanes of the widest: evaluating them takes one program.
+
+    The models must differ in the size of their codes alone; ``params`` are ``[lanes, ...]`` for each of them.
+    """
+    widest = max(models, key=lambda model: model.encoder.latent)
+    wide = params[models.index(widest)]
+    return widest, rows.concatenate(widen(lanes, wide) for lanes in params)
