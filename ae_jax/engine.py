@@ -102,7 +102,7 @@ def merged(groups: Sequence[Group]) -> Group:
         return groups[0]
     widest = max(groups, key=lambda group: parameter_count(group.objective))
     lanes = rows.concatenate(group.lanes for group in groups)
-    return widest._replace(name=f"{widest.name} and {len(groups) - 1} narrower", lanes=lanes)
+    return widest._replace(name=f"{widest.name} and {len(groups) - 1} more", lanes=lanes)
 
 
 class ProgramRun:

@@ -54,7 +54,7 @@ def plan(options: Options) -> list[Part]:
         "epoch": (40,),
         "shares": (40, "--images", "128000"),
         "likelihood": (30, "--samples", "5000", "--torch-codes", "20000"),
-        "compile": (40, "--repeats", "3", "--demo-epochs", "0"),
+        "compile": (40, "--repeats", "3", "--studies"),
         "precision": (30, "--networks", "conv"),
     }
     found = [Part("A1", "experiments.random_search", ("--budget", "full", *search), 140)]

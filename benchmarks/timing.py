@@ -14,6 +14,7 @@ import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
 
 PAUSE = 0.05  # seconds before a timed call, in which the worker threads of the call before fall asleep
+SETTLE = 0.5  # seconds of untimed calls after it: cores that have slept take some 10 ms to be fast again
 
 
 class Unavailable(Exception):
@@ -65,7 +66,8 @@ def _set(settings: dict) -> None:
 def measure(contestants: Mapping[str, Callable[[], Program]], repeats: int) -> dict[str, Timing]:
     """Start every contestant, then time them in turns, A B C A B C; those that are :class:`Unavailable` are named.
 
-    Each contestant has its first call (timed apart) and one warm-up call behind it when the turns begin.
+    Each contestant has its first call (timed apart) and one warm-up call behind it when the turns begin. A turn is
+    a pause, as many untimed calls as fit into ``SETTLE`` seconds (none of a long one), and the timed call.
     """
     programs, firsts = {}, {}
     for name, start in contestants.items():
@@ -75,21 +77,22 @@ def measure(contestants: Mapping[str, Callable[[], Program]], repeats: int) -> d
             print(f"{name} is left out: {reason}")
             continue
         firsts[name], _ = timed(programs[name].run)
-    for program in programs.values():
-        program.run()
-    rounds = [{name: timed(program.run) for name, program in programs.items()} for _ in range(repeats)]
+    untimed = {name: int(SETTLE / timed(program.run)[0]) for name, program in programs.items()}
+    rounds = [{name: timed(program.run, untimed[name]) for name, program in programs.items()} for _ in range(repeats)]
     return {
         name: Timing(program.compile_seconds, firsts[name], [r[name][0] for r in rounds], rounds[-1][name][1])
         for name, program in programs.items()
     }
 
 
-def timed(call: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds of one call, and what it returned; no garbage is collected meanwhile."""
+def timed(call: Callable[[], Any], untimed: int = 0) -> tuple[float, Any]:
+    """Seconds of one call, after ``untimed`` others, and what it returned; no garbage is collected meanwhile."""
     time.sleep(PAUSE)
     gc.collect()
     gc.disable()
     try:
+        for _ in range(untimed):
+            call()
         start = time.perf_counter()
         value = call()
         return time.perf_counter() - start, value
