@@ -1,7 +1,7 @@
 """What compiling costs, cold and from the persistent cache, and how often it happens: ``python -m benchmarks.compile``.
 
-Times are those of tracing, lowering and compiling each training program; counts are those of the demo, run in a
-process of its own, and of every random search of the reports.
+Times are those of tracing, lowering and compiling each training program; counts are those of studies, the demo
+unless others are named, each run in a process of its own, and of every random search of the reports.
 """
 
 from __future__ import annotations
