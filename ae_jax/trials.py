@@ -185,9 +185,10 @@ def run_groups(
             run.share()
         if rung < last:
             _halve(runs, rung, settings.halving.factor, monitor)
-    results = [result for run in runs for result in _results(run, keep_best=settings.patience is not None)]
-    order = [number for numbers in programs(groups) for number in numbers]
-    return [results[order.index(number)] for number in range(len(groups))]
+    results = {}
+    for numbers, run in zip(programs(groups), runs, strict=True):
+        results |= zip(numbers, _results(run, keep_best=settings.patience is not None), strict=True)
+    return [results[number] for number in range(len(groups))]
 
 
 def _train_until(runs: Sequence[ProgramRun], epoch: int, patience: int, monitor: Monitor) -> bool:

@@ -354,6 +354,33 @@ def test_unavailable_contestants_are_named_and_left_out(capsys):
     assert "not is left out: there is no compiler" in capsys.readouterr().out
 
 
+def test_short_calls_settle_before_they_are_timed(monkeypatch):
+    """By a clock that only calls move on: two untimed calls of 0.2 s fit, of 0.6 s none; two calls come before."""
+    now = [0.0]
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
+    calls = {0.2: 0, 0.6: 0}
+
+    def start(seconds):
+        def run():
+            now[0] += seconds
+            calls[seconds] += 1
+            return 0.0
+
+        return timing.Program(run)
+
+    timings = timing.measure({str(seconds): functools.partial(start, seconds) for seconds in calls}, 3)
+    assert calls == {0.2: 2 + 3 * 3, 0.6: 2 + 3}
+    np.testing.assert_allclose(timings["0.2"].samples, [0.2] * 3)
+
+
+def test_programs_of_a_study_are_counted(tmp_path):
+    cold, cached = compiling.count_programs("anomaly")
+    assert (cold["training"], cold["programs"]) == (cached["training"], cached["programs"]) and cold["training"] == 1
+    assert cached["samples"][0] < cold["samples"][0]
+    with pytest.raises(UsageError, match="no study 'A7': choose all, or among compression"):
+        compiling.run(compiling.Options(studies=("A7",), out=tmp_path / "compile.json"))
+
+
 def test_parts_end_at_their_limit_with_all_their_processes(tmp_path, monkeypatch):
     (tmp_path / "slow.py").write_text(
         "import pathlib, subprocess, time\n"
