@@ -11,15 +11,19 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from ae_jax.recipes import part
+
 Corruption = Callable[[Array, Array, Array], Array]
 SMALLEST_AREA = 0.05  # of occlusion_up_to
 
 
+@part
 def gaussian(key: Array, images: Array, sigma: Array) -> Array:
     """Adds normal noise of standard deviation ``sigma`` (pixel units) to every pixel."""
     return images + sigma * jax.random.normal(key, images.shape, images.dtype)
 
 
+@part
 def occlusion(key: Array, images: Array, area: Array) -> Array:
     """Covers a square of ``area`` (fraction of the image, in [0, 1]) with a grey value, drawn for each image.
 
@@ -29,11 +33,13 @@ def occlusion(key: Array, images: Array, area: Array) -> Array:
     return _occlude(key, images, area, shared_grey=False)
 
 
+@part
 def occlusion_shared_grey(key: Array, images: Array, area: Array) -> Array:
     """Report A's own form of :func:`occlusion`: one grey value for all images of the call."""
     return _occlude(key, images, area, shared_grey=True)
 
 
+@part
 def occlusion_up_to(key: Array, images: Array, largest: Array) -> Array:
     """:func:`occlusion` whose area is drawn for each image, uniformly between ``SMALLEST_AREA`` and ``largest``."""
     area_key, key = jax.random.split(key)
@@ -41,11 +47,13 @@ def occlusion_up_to(key: Array, images: Array, largest: Array) -> Array:
     return _occlude(key, images, area, shared_grey=False)
 
 
+@part
 def masking(key: Array, images: Array, fraction: Array) -> Array:
     """Sets each pixel to black, 0, with probability ``fraction`` (Vincent et al. 2010, section 3.3)."""
     return jnp.where(jax.random.bernoulli(key, fraction, images.shape), 0.0, images)
 
 
+@part
 def salt_and_pepper(key: Array, images: Array, fraction: Array) -> Array:
     """Sets each pixel with probability ``fraction`` to 0 or 1, by the toss of a coin (ibid.)."""
     where_key, value_key = jax.random.split(key)

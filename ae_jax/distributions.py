@@ -6,7 +6,6 @@ prior is N(0, I). A diagonal Gaussian is a pair ``mean, log_variance`` of equal 
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -17,6 +16,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ae_jax import layers, losses
+from ae_jax.recipes import Recipe, part, recipe
 from ae_jax.types import PyTree, UsageError
 
 LOG_2PI = math.log(2.0 * math.pi)
@@ -94,12 +94,14 @@ class Likelihood(NamedTuple):
     observe: ``(key, images) -> images`` of the kind it is a density of; consumes the key.
     energy: ``(params, logits, images) -> [batch]``: ``-log p(x | z)`` without its normaliser, summed over pixels.
     log_normaliser: ``(params, pixels) -> scalar``, the rest of ``-log p(x | z)``, equal for all images.
+    recipe: how it was built, set by the builder's decorator.
     """
 
     init: Callable[[], PyTree]
     observe: Callable[[Array, Array], Array]
     energy: Callable[[PyTree, Array, Array], Array]
     log_normaliser: Callable[[PyTree, int], Array | float]
+    recipe: Recipe | None = None
 
     def log_prob(self, params: PyTree, logits: Array, images: Array) -> Array:
         """``log p(x | z)`` in nats, normalised: images ``[batch, ...] -> [batch]``."""
@@ -110,16 +112,19 @@ def _pixels(images: Array) -> int:
     return math.prod(images.shape[1:])
 
 
+@part
 def grey(key: Array, images: Array) -> Array:
     """The images as they are; ``key`` is left alone."""
     return images
 
 
+@part
 def binarize_dynamic(key: Array, images: Array) -> Array:
     """Bernoulli draws with the pixels as probabilities, afresh at every call (Burda et al. 2016). Consumes ``key``."""
     return jax.random.bernoulli(key, images).astype(images.dtype)
 
 
+@part
 def binarize_static(key: Array, images: Array) -> Array:
     """One Bernoulli draw for each image, once and for all (as Larochelle & Murray 2011); ``key`` is left alone.
 
@@ -133,7 +138,7 @@ def binarize_static(key: Array, images: Array) -> Array:
     return jax.vmap(jax.random.bernoulli)(keys, images).astype(images.dtype)
 
 
-@functools.cache
+@recipe
 def bernoulli(observe: Callable[[Array, Array], Array]) -> Likelihood:
     """Pixels that are on or off, from logits (report C, section 2.4; report E, eq. 5).
 
@@ -148,7 +153,7 @@ def bernoulli(observe: Callable[[Array, Array], Array]) -> Likelihood:
     return Likelihood(dict, observe, energy, lambda params, pixels: 0.0)
 
 
-@functools.cache
+@recipe
 def gaussian(variance: float, output: Callable[[Array], Array] = nn.sigmoid) -> Likelihood:
     """Grey pixels ``N(output(logits), variance)``: report B's VAE with ``c = variance`` (section 3.4).
 
@@ -159,7 +164,7 @@ def gaussian(variance: float, output: Callable[[Array], Array] = nn.sigmoid) -> 
     return _gaussian(dict, lambda params: math.log(variance), output)
 
 
-@functools.cache
+@recipe
 def gaussian_learned(output: Callable[[Array], Array] = nn.sigmoid) -> Likelihood:
     """Grey pixels ``N(output(logits), c)`` with one learned number, ``log c``, for all pixels; it starts at c = 1."""
     return _gaussian(

@@ -1,70 +1,71 @@
-"""What a trained model is worth on images it has not seen. Parameters come with a leading lane axis."""
+"""What trained models are worth on images they have not seen. Takes a run or several, see ``runs``."""
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Sequence
+from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ae_jax import losses
+from ae_jax import losses, training
 from ae_jax.corruptions import Corruption
-from ae_jax.models import Autoencoder
 from ae_jax.objectives import Objective, jacobian
-from ae_jax.training import Data, evaluate, evaluation_batches, lane_map
+from ae_jax.runs import Run, by_batches, map_runs
+from ae_jax.training import Data
 from ae_jax.types import HParams, PyTree
 
+Runs = Run | Sequence[Run]  # several give a list, one entry for each
 
-@functools.partial(jax.jit, static_argnames="objective")
-def score(objective: Objective, params: PyTree, hparams: HParams, key: Array, data: Data) -> dict[str, Array]:
-    """Loss and metrics of every lane on all of ``data``, exact means over examples: ``[lanes]`` each.
 
-    ``params`` and ``hparams`` have a leading lane axis. Every lane draws from the same ``key``, which is consumed.
+def score(run: Run, key: Array, data: Data, objective: Objective | None = None) -> dict[str, np.ndarray]:
+    """Loss and metrics of every lane on all of ``data``, exact means over examples: ``[*run.shape]`` each.
+
+    Every lane draws from the same ``key``, which is consumed. ``objective`` is the run's own, or another of its model.
     """
     indices = jnp.arange(data.labels.shape[0])
-    return lane_map(lambda params, hparams: evaluate(objective, params, hparams, key, data, indices), params, hparams)
+    return run.map(_score, key, data, indices, each=(run.lanes.hparams,), static=(objective or run.objective,))
 
 
-@functools.partial(jax.jit, static_argnames="model")
-def reconstruct(model: Autoencoder, params: PyTree, images: Array) -> Array:
-    """Reconstructions by every lane: ``[n, 28, 28, 1] -> [lanes, n, 28, 28, 1]``."""
-    return lane_map(lambda lane: model.apply(lane, images), params)
+def _score(_, params: PyTree, hparams: HParams, key: Array, data: Data, indices: Array, objective: Objective) -> dict:
+    return training.evaluate(objective, params, hparams, key, data, indices)
 
 
-def reconstruction_error(model: Autoencoder, params: PyTree, inputs: Array, targets: Array) -> np.ndarray:
-    """Mean squared error per pixel of every lane, exact mean over examples: ``[lanes]``.
+def reconstruct(runs: Runs, images: Array) -> Any:
+    """Reconstructions by every lane: ``[n, 28, 28, 1] -> [*run.shape, n, 28, 28, 1]``."""
+    return map_runs(_reconstruct, runs, images)
+
+
+def _reconstruct(objective: Objective, params: PyTree, images: Array) -> Array:
+    return objective.model.apply(params, images)
+
+
+def reconstruction_errors(runs: Runs, inputs: Array, targets: Array) -> Any:
+    """The squared error of each example, mean over its pixels: ``[*run.shape, n]``.
 
     ``inputs`` and ``targets`` are float images ``[n, 28, 28, 1]``: equal for a plain test, corrupted and clean
     for a test of robustness.
     """
-    return reconstruction_errors(model, params, inputs, targets).mean(1)
+    return map_runs(_reconstruction_errors, runs, inputs, targets)
 
 
-def reconstruction_errors(model: Autoencoder, params: PyTree, inputs: Array, targets: Array) -> np.ndarray:
-    """The squared error of each example, mean over its pixels: ``[lanes, n]``; inputs and targets as above."""
-    return np.asarray(_reconstruction_errors(model, params, inputs, targets))
+def _reconstruction_errors(objective: Objective, params: PyTree, inputs: Array, targets: Array) -> Array:
+    def batch_errors(_, batch: Array) -> Array:
+        return losses.mean_squared_error(objective.model.apply(params, inputs[batch]), targets[batch])
+
+    return by_batches(batch_errors, len(inputs))
 
 
-@functools.partial(jax.jit, static_argnames="model")
-def _reconstruction_errors(model: Autoencoder, params: PyTree, inputs: Array, targets: Array) -> Array:
-    def lane_errors(lane: PyTree) -> Array:
-        def batch_errors(rows: Array) -> Array:
-            return losses.mean_squared_error(model.apply(lane, inputs[rows]), targets[rows])
-
-        return jax.lax.map(batch_errors, batches).reshape(-1)[: len(inputs)]  # the padding comes last
-
-    batches = evaluation_batches(jnp.arange(len(inputs)))
-
-    return lane_map(lane_errors, params)
+def reconstruction_error(runs: Runs, inputs: Array, targets: Array) -> Any:
+    """The exact mean of :func:`reconstruction_errors` over the examples: ``[*run.shape]``."""
+    errors = reconstruction_errors(runs, inputs, targets)
+    return errors.mean(-1) if isinstance(runs, Run) else [of_run.mean(-1) for of_run in errors]
 
 
-def robustness(
-    model: Autoencoder, params: PyTree, corrupt: Corruption, key: Array, images: Array, levels: np.ndarray
-) -> np.ndarray:
-    """Error of every lane against the clean image as the input gets worse: ``[lanes, levels]``.
+def robustness(runs: Runs, corrupt: Corruption, key: Array, images: Array, levels: np.ndarray) -> Any:
+    """Error of every lane against the clean image as the input gets worse: ``[*run.shape, levels]``.
 
     Every lane sees the same corrupted images. Level ``i`` draws from ``fold_in(key, i)``.
     """
@@ -72,33 +73,45 @@ def robustness(
     errors = []
     for index, level in enumerate(levels):
         corrupted = corrupt(jax.random.fold_in(key, index), images, jnp.float32(level))
-        errors.append(reconstruction_error(model, params, corrupted, images))
-    return np.stack(errors, axis=-1)
+        errors.append(reconstruction_error(runs, corrupted, images))
+    return jax.tree.map(lambda *of_levels: np.stack(of_levels, axis=-1), *errors)
 
 
-@functools.partial(jax.jit, static_argnames="model")
-def contraction(model: Autoencoder, params: PyTree, images: Array) -> Array:
-    """``||J||_F^2`` of every lane's encoder, mean over ``images [n, 28, 28, 1]``: ``[lanes]`` (Rifai et al. 2011).
+def contraction(run: Run, images: Array) -> np.ndarray:
+    """``||J||_F^2`` of every lane's encoder, mean over ``images [n, 28, 28, 1]``: ``[*run.shape]`` (Rifai et al. 2011).
 
     Holds ``latent * n * 784`` numbers for each lane at work: give it a sample of images.
     """
-    return lane_map(lambda lane: jnp.square(jacobian(model, lane, images)).sum() / len(images), params)
+    return run.map(_contraction, images)
 
 
-@functools.partial(jax.jit, static_argnames="model")
-def predict(model: nn.Module, params: PyTree, images: Array) -> Array:
-    """The most likely class by every lane of a classifier: ``[n, 28, 28, 1] -> [lanes, n]`` int32."""
+def _contraction(objective: Objective, params: PyTree, images: Array) -> Array:
+    return jnp.square(jacobian(objective.model, params, images)).sum() / len(images)
 
-    def lane_classes(lane: PyTree) -> Array:
-        logits = jax.lax.map(lambda rows: model.apply(lane, images[rows]), batches)
-        return logits.argmax(-1).reshape(-1)[: len(images)].astype(jnp.int32)
 
-    batches = evaluation_batches(jnp.arange(len(images)))
-    return lane_map(lane_classes, params)
+def predict(run: Run, images: Array) -> np.ndarray:
+    """The most likely class by every lane of a classifier: ``[n, 28, 28, 1] -> [*run.shape, n]`` int32."""
+    return run.map(_predict, images)
+
+
+def _predict(objective: Objective, params: PyTree, images: Array) -> Array:
+    return _logits(objective, params, images).argmax(-1).astype(jnp.int32)
+
+
+def class_logits(run: Run, images: Array) -> np.ndarray:
+    """Class logits by every lane of a classifier: ``[n, 28, 28, 1] -> [*run.shape, n, classes]``."""
+    return run.map(_logits, images)
+
+
+def _logits(objective: Objective, params: PyTree, images: Array) -> Array:
+    return by_batches(lambda _, batch: objective.model.apply(params, images[batch]), len(images))
 
 
 def confusion(labels: np.ndarray, predictions: np.ndarray, classes: int = 10) -> np.ndarray:
-    """How often class i was taken for class j: ``[n], [n] -> [classes, classes]``, true classes in rows."""
+    """How often class i was taken for class j: ``[n], [n] -> [classes, classes]``, true classes in rows.
+
+    Predictions of a diverged lane, -1, count nowhere.
+    """
     from sklearn.metrics import confusion_matrix
 
     return confusion_matrix(labels, predictions, labels=np.arange(classes))
@@ -107,7 +120,7 @@ def confusion(labels: np.ndarray, predictions: np.ndarray, classes: int = 10) ->
 def linear_probe(
     train_codes: np.ndarray, train_labels: np.ndarray, test_codes: np.ndarray, test_labels: np.ndarray
 ) -> float:
-    """Test accuracy of scikit-learn's logistic regression on standardised codes ``[n, latent]``.
+    """Test accuracy of scikit-learn's logistic regression on standardised codes ``[n, latent]``; NaN for NaN codes.
 
     Regularised (C = 0.1) and stopped early enough for codes of a thousand units to take seconds.
     """
@@ -115,5 +128,7 @@ def linear_probe(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    if not (np.isfinite(train_codes).all() and np.isfinite(test_codes).all()):
+        return np.nan
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, tol=1e-3, max_iter=300))
     return float(probe.fit(train_codes, train_labels).score(test_codes, test_labels))

@@ -1,54 +1,47 @@
 """New digits from a latent space, and how good they are by the judgement of a classifier.
 
-Works with every model that has ``decode``. Parameters come with a leading lane axis.
+Codes are decoded by ``latent.decode``, by every model that has one. What a diverged lane made is NaN, and so is what
+is said of it.
 """
 
 from __future__ import annotations
 
-import functools
 from typing import NamedTuple
 
-import flax.linen as nn
 import jax
 import numpy as np
 from jax import Array
 
-from ae_jax.posterior import by_batches
-from ae_jax.training import lane_map
-from ae_jax.types import PyTree, UsageError
+from ae_jax.types import UsageError
 
 
-@functools.partial(jax.jit, static_argnames="model")
-def decode(model: nn.Module, params: PyTree, codes: Array) -> Array:
-    """Pixel means of every lane's codes: ``[lanes, n, latent] -> [lanes, n, 28, 28, 1]``."""
-
-    def of_lane(lane: PyTree, codes: Array) -> Array:
-        return by_batches(lambda _, rows: model.apply(lane, codes[rows], method="decode"), len(codes))
-
-    return lane_map(of_lane, params, codes)
-
-
-def prior_codes(key: Array, lanes: int, n: int, latent: int) -> Array:
-    """Draws from N(0, I), the same for every lane: ``[lanes, n, latent]``. Consumes ``key``."""
-    return jax.numpy.broadcast_to(jax.random.normal(key, (n, latent)), (lanes, n, latent))
+def prior_codes(key: Array, shape: tuple[int, ...], n: int, latent: int) -> np.ndarray:
+    """Draws from N(0, I), the same for every lane of a run of ``shape``: ``[*shape, n, latent]``. Consumes ``key``."""
+    return np.broadcast_to(jax.random.normal(key, (n, latent)), (*shape, n, latent))
 
 
 def mixture_codes(key: Array, codes: np.ndarray, n: int, components: int) -> np.ndarray:
-    """Draws from a Gaussian mixture fitted to each lane's codes: ``[lanes, m, latent] -> [lanes, n, latent]``.
+    """Draws from a Gaussian mixture fitted to each lane's codes: ``[..., m, latent] -> [..., n, latent]``.
 
     The prior of a plain autoencoder, which has none (report C's draws are normal). Consumes ``key``. Raises
     UsageError for more components than codes.
     """
     from sklearn.mixture import GaussianMixture
 
-    if not 1 <= components <= codes.shape[1]:
-        raise UsageError(f"{components} components are not allowed: give 1 to {codes.shape[1]}, the number of codes")
-    drawn = []
-    for seed, lane in zip(np.asarray(jax.random.randint(key, (len(codes),), 0, 2**31 - 1)), codes, strict=True):
-        mixture = GaussianMixture(components, random_state=int(seed)).fit(np.asarray(lane, np.float64))
+    *shape, count, latent = codes.shape
+    if not 1 <= components <= count:
+        raise UsageError(f"{components} components are not allowed: give 1 to {count}, the number of codes")
+
+    def draw(seed: int, lane: np.ndarray) -> np.ndarray:
+        if not np.isfinite(lane).all():
+            return np.full((n, latent), np.nan)
+        mixture = GaussianMixture(components, random_state=seed).fit(np.asarray(lane, np.float64))
         sorted_by_component, _ = mixture.sample(n)
-        drawn.append(np.random.default_rng(seed).permutation(sorted_by_component))
-    return np.asarray(drawn, np.float32)
+        return np.random.default_rng(seed).permutation(sorted_by_component)
+
+    flat = codes.reshape(-1, count, latent)
+    seeds = np.asarray(jax.random.randint(key, (len(flat),), 0, 2**31 - 1)).tolist()
+    return np.asarray(list(map(draw, seeds, flat)), np.float32).reshape(*shape, n, latent)
 
 
 class Recognition(NamedTuple):
@@ -62,6 +55,8 @@ class Recognition(NamedTuple):
 def recognition(probabilities: np.ndarray, confidence: float = 0.9) -> Recognition:
     """From class probabilities ``[n, classes]`` of generated images; sure means at least ``confidence``."""
     probabilities = np.asarray(probabilities, np.float64)
+    if not np.isfinite(probabilities).all():
+        return Recognition(np.nan, np.full(probabilities.shape[1], np.nan), np.nan)
     sure = probabilities.max(1) >= confidence
     counts = np.bincount(probabilities[sure].argmax(1), minlength=probabilities.shape[1])
     classes = counts / max(counts.sum(), 1)
@@ -80,6 +75,8 @@ def frechet_distance(features: np.ndarray, other: np.ndarray) -> float:
     if min(len(features), len(other)) < 2:
         raise UsageError(f"{len(features)} and {len(other)} images are not allowed: give at least 2 of each")
     first, second = (np.asarray(values, np.float64) for values in (features, other))
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        return np.nan
     # tr (S1 S2)^(1/2) is the sum of the singular values of S1^(1/2) S2^(1/2), also where S1 or S2 is singular.
     cross = np.linalg.svd(_root(np.cov(first, rowvar=False)) @ _root(np.cov(second, rowvar=False)), compute_uv=False)
     shift = first.mean(0) - second.mean(0)

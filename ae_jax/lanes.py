@@ -1,72 +1,87 @@
-"""A lane: one run, seen epoch by epoch, and the compiled programs that run many of them at once.
-
-A lane is one (trial, seed, fold). Lanes of a group share an objective and a plan, hence a program. Everything
-here is pure; the host loop that decides which lanes go on is in ``trials``.
-"""
+"""The nouns of a search: lanes (a trial, seed and fold each), their grids, what they train on, how they end."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
-from jax.sharding import Mesh, PartitionSpec
 
 from ae_jax.objectives import Objective
-from ae_jax.training import (
-    EVALUATION_STREAM,
-    PADDING,
-    SHARE_AXIS,
-    Data,
-    evaluate,
-    init_state,
-    lane_map,
-    stream_key,
-    train_epoch,
-)
-from ae_jax.types import HParams, Plan, PyTree, TrainState, UsageError
+from ae_jax.training import PADDING
+from ae_jax.types import HParams, Plan, PyTree, UsageError, hparams
 
 RUNNING, DONE, STOPPED, DIVERGED, HALVED = range(5)
 STATUS_NAMES = ("running", "done", "early-stopped", "diverged", "halved")
+OWN_TRIAL = -1  # of a lane that is a trial by itself: the engine numbers it
+
+
+class Lanes(NamedTuple):
+    """Lanes on the host, in any shape: ``[*shape]`` each. Results come back in that shape.
+
+    seed: int32; a lane's key is ``jax.random.key(seed)``.
+    split: int32, the split of :class:`Splits` that a lane trains on.
+    trial: int32; the lanes of one trial (its folds, its seeds) are judged together. ``OWN_TRIAL`` is one for itself.
+    """
+
+    hparams: HParams
+    seed: np.ndarray
+    split: np.ndarray
+    trial: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the grid; ``()`` for a lane alone."""
+        return self.seed.shape
+
+
+def make_lanes(numbers: HParams, seed: Any = 0, split: Any = 0, trial: Any = OWN_TRIAL) -> Lanes:
+    """Lanes from hyper-parameters, seeds, splits and trials, which broadcast against each other to their shape."""
+    numbers = numbers._replace(dropout=0.0 if numbers.dropout is None else numbers.dropout)
+    *leaves, seed, split, trial = np.broadcast_arrays(*map(np.asarray, (*numbers, seed, split, trial)))
+    return Lanes(HParams(*leaves), *(places.astype(np.int32) for places in (seed, split, trial)))
+
+
+def lane_grid(numbers: HParams | None = None, **axes: Any) -> Lanes:
+    """Every combination of ``axes``: ``lane_grid(penalty=[0.5, 1, 2], seed=range(4), epochs=20)`` has shape (3, 4).
+
+    Args:
+        numbers: hyper-parameters of all lanes, by default ``hparams()``; if they have a shape, it comes first.
+        axes: ``seed``, ``split``, ``trial`` or a hyper-parameter. A sequence is a further axis, in the order given; a
+            plain value is none.
+    """
+    long = [name for name, values in axes.items() if np.ndim(values)]
+    if nested := [name for name in long if np.ndim(axes[name]) > 1]:
+        raise UsageError(f"{', '.join(nested)} is not allowed as an axis of lanes: give a value or a plain sequence")
+    columns = {name: np.reshape(axes[name], (-1, *[1] * behind)) for behind, name in enumerate(reversed(long))}
+    columns = {name: columns.get(name, values) for name, values in axes.items()}
+    places = {name: columns.pop(name) for name in ("seed", "split", "trial") if name in columns}
+    shared = (hparams() if numbers is None else numbers)._asdict()
+    shared = {
+        name: np.reshape(leaf, (*np.shape(leaf), *[1] * len(long))) for name, leaf in shared.items() if leaf is not None
+    }
+    return make_lanes(hparams(**shared | columns), **places)
 
 
 class Splits(NamedTuple):
-    """Index sets, one row a split (a fold), padded with ``PADDING``: ``[splits, n]`` and ``[splits, m]`` int32.
+    """Index sets, one after another (a fold each), padded with ``PADDING``: ``[splits, n]`` and ``[splits, m]`` int32.
 
     With ``m = 0`` there is no validation and the training loss is monitored in its place.
     """
 
-    train: Array
-    validation: Array
+    train: np.ndarray
+    validation: np.ndarray
 
 
-class LaneState(NamedTuple):
-    """A lane between two epochs."""
+def stack_splits(splits: Sequence[tuple[np.ndarray, np.ndarray]]) -> Splits:
+    """(train, validation) index pairs as one :class:`Splits`, the shorter ones padded."""
 
-    train: TrainState
-    epoch: Array  # int32: epochs trained
-    status: Array  # int32: RUNNING, DONE, STOPPED, DIVERGED or HALVED
-    best_params: PyTree  # parameters at the lowest monitored loss
-    best_loss: Array  # that loss; infinite before the first epoch
-    best_epoch: Array  # int32, counted from 1; 0 before the first
+    def stack(indices: Sequence[np.ndarray]) -> np.ndarray:
+        longest = max(map(len, indices))
+        padded = [np.pad(of, (0, longest - len(of)), constant_values=PADDING) for of in indices]
+        return np.asarray(padded, np.int32)
 
-
-class Epoch(NamedTuple):
-    """What an epoch logs; NaN where the lane did not run. Without validation that loss is NaN."""
-
-    train_loss: Array
-    validation_loss: Array
-
-
-class Limits(NamedTuple):
-    """int32 scalars, equal for all lanes of a call: numbers, so that changing them compiles nothing."""
-
-    patience: Array  # epochs without a lower monitored loss before a lane is stopped
-    until: Array  # no lane trains past this epoch
+    return Splits(*map(stack, zip(*splits, strict=True)))
 
 
 def steps_per_epoch(plan: Plan, splits: Splits) -> int:
@@ -80,99 +95,15 @@ def steps_per_epoch(plan: Plan, splits: Splits) -> int:
     return smallest // plan.batch_size
 
 
-def init_lane(objective: Objective, plan: Plan, seed: Array, hparams: HParams) -> LaneState:
-    """A lane before its first epoch; its key is ``jax.random.key(seed)``."""
-    train = init_state(objective, plan, jax.random.key(seed), hparams)
-    zero = jnp.zeros((), jnp.int32)
-    return LaneState(train, zero, zero + RUNNING, train.params, jnp.full((), jnp.inf), zero)
+class Group(NamedTuple):
+    """Lanes that share an objective and a plan, hence a program; a program may train several groups (``widening``).
 
-
-def lane_epoch(
-    objective: Objective, plan: Plan, steps: int, sharers: int, state: LaneState, hparams: HParams, patience: Array,
-    data: Data, train_indices: Array, validation_indices: Array,
-) -> tuple[LaneState, Epoch]:  # fmt: skip
-    """One epoch of one lane, its validation, and what follows from it. A diverged lane keeps its last finite state."""
-    train, train_loss = train_epoch(objective, plan, state.train, hparams, data, train_indices, steps, sharers)
-    if validation_indices.shape[0]:
-        key = stream_key(train.key, EVALUATION_STREAM, state.epoch)
-        scores = evaluate(objective, train.params, hparams, key, data, validation_indices, sharers)
-        monitored = validation_loss = scores["loss"]
-    else:
-        intact = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(train.params)]).all()
-        monitored, validation_loss = jnp.where(intact, train_loss, jnp.nan), jnp.full((), jnp.nan)
-    epoch = state.epoch + 1
-    finite = jnp.isfinite(train_loss) & jnp.isfinite(monitored)
-    better = finite & (monitored < state.best_loss)
-    best_epoch = jnp.where(better, epoch, state.best_epoch)
-    status = jnp.where(epoch - best_epoch >= patience, STOPPED, RUNNING)
-    status = jnp.where(epoch >= hparams.epochs, DONE, status)
-    new = LaneState(
-        train=_select(finite, train, state.train),
-        epoch=epoch,
-        status=jnp.where(finite, status, DIVERGED),
-        best_params=_select(better, train.params, state.best_params),
-        best_loss=jnp.where(better, monitored, state.best_loss),
-        best_epoch=best_epoch,
-    )
-    return new, Epoch(train_loss, validation_loss)
-
-
-def lane_segment(
-    one_epoch: Callable[[LaneState], tuple[LaneState, Epoch]], epochs: int, until: Array, state: LaneState
-) -> tuple[LaneState, Epoch]:
-    """``epochs`` epochs of one lane; those past the lane's end or past ``until`` leave it untouched and log NaN."""
-
-    def skip(state: LaneState) -> tuple[LaneState, Epoch]:
-        return state, Epoch(jnp.full((), jnp.nan), jnp.full((), jnp.nan))
-
-    def body(state: LaneState, _) -> tuple[LaneState, Epoch]:
-        return jax.lax.cond((state.status == RUNNING) & (state.epoch < until), one_epoch, skip, state)
-
-    return jax.lax.scan(body, state, None, length=epochs)
-
-
-@functools.partial(
-    jax.jit,
-    static_argnames=("objective", "plan"),
-    compiler_options={"xla_backend_optimization_level": 0},  # runs once: worth compiling four times faster
-)
-def init_lanes(objective: Objective, plan: Plan, seeds: Array, hparams: HParams) -> LaneState:
-    """Fresh lanes: ``seeds [lanes]``, leaves of ``hparams [lanes]``."""
-    return lane_map(functools.partial(init_lane, objective, plan), seeds, hparams)
-
-
-@functools.partial(jax.jit, static_argnames=("objective", "plan", "steps", "epochs", "mesh"))
-def run_segment(
-    objective: Objective, plan: Plan, steps: int, epochs: int, mesh: Mesh, states: LaneState, hparams: HParams,
-    split: Array, limits: Limits, data: Data, splits: Splits,
-) -> tuple[LaneState, Epoch]:  # fmt: skip
-    """The program of a group: a segment of ``epochs`` epochs for each lane of ``states``.
-
-    The lane axis, ``[lanes]`` in ``states``, ``hparams`` and ``split``, is sharded over the mesh's axis ``lanes``
-    and must be a multiple of its size; limits, data and splits are replicated. The devices along the axis
-    ``SHARE_AXIS`` train the same lanes, each on a share of every batch. Curves are ``[lanes, epochs]``.
+    ``pretrained`` is what lanes start from in place of fresh parameters: a part of the objective's parameter tree,
+    leaves ``[*lanes.shape, ...]``.
     """
 
-    def run_shard(states, hparams, split, limits: Limits, data: Data, splits: Splits):
-        def run_lane(state: LaneState, hparams: HParams, split: Array) -> tuple[LaneState, Epoch]:
-            one_epoch = functools.partial(
-                lane_epoch, objective, plan, steps, mesh.shape[SHARE_AXIS], hparams=hparams, patience=limits.patience,
-                data=data, train_indices=splits.train[split], validation_indices=splits.validation[split],
-            )  # fmt: skip
-            return lane_segment(one_epoch, epochs, limits.until, state)
-
-        return lane_map(run_lane, states, hparams, split)
-
-    lanes, everywhere = PartitionSpec("lanes"), PartitionSpec()
-    run = jax.shard_map(
-        run_shard,
-        mesh=mesh,
-        in_specs=(lanes, lanes, lanes, everywhere, everywhere, everywhere),
-        out_specs=lanes,
-        check_vma=False,
-    )
-    return run(states, hparams, split, limits, data, splits)
-
-
-def _select(condition: Array, chosen: PyTree, other: PyTree) -> PyTree:
-    return jax.tree.map(functools.partial(jnp.where, condition), chosen, other)
+    name: str
+    objective: Objective
+    plan: Plan
+    lanes: Lanes
+    pretrained: PyTree = None

@@ -1,37 +1,37 @@
 """The latent space: codes, centroids, samples, grids, and the map of how smoothly the decoder fills it.
 
-Functions here take one model's parameters (no lane axis). Codes are ``[n, latent]``.
+Codes are ``[n, latent]``; those of a run lead with its shape, as everywhere (``runs``). Functions of codes alone give
+NaN for codes that are NaN, as those of a diverged lane.
 """
 
 from __future__ import annotations
-
-import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ae_jax.models import Autoencoder
-from ae_jax.training import evaluation_batches
+from ae_jax.objectives import Objective
+from ae_jax.runs import Run, by_batches
 from ae_jax.types import PyTree, UsageError
 
 
-def encode(model: Autoencoder, params: PyTree, images: Array) -> np.ndarray:
-    """Codes of float images: ``[n, 28, 28, 1] -> [n, latent]``."""
-    return np.asarray(_in_batches(model, "encode", params, jnp.asarray(images)))
+def encode(run: Run, images: Array) -> np.ndarray:
+    """Codes of float images by every lane: ``[n, 28, 28, 1] -> [*run.shape, n, latent]``."""
+    return run.map(_encode, jnp.asarray(images))
 
 
-def decode(model: Autoencoder, params: PyTree, codes: Array) -> np.ndarray:
-    """Images of codes: ``[n, latent] -> [n, 28, 28, 1]``."""
-    return np.asarray(_in_batches(model, "decode", params, jnp.asarray(codes, jnp.float32)))
+def decode(run: Run, codes: Array) -> np.ndarray:
+    """Images of each lane's codes: ``[*run.shape, n, latent] -> [*run.shape, n, 28, 28, 1]``."""
+    return run.map(_decode, each=(np.asarray(codes, np.float32),))
 
 
-@functools.partial(jax.jit, static_argnames=("model", "method"))
-def _in_batches(model: Autoencoder, method: str, params: PyTree, inputs: Array) -> Array:
-    rows = evaluation_batches(jnp.arange(len(inputs)))  # padding repeats the last input
-    outputs = jax.lax.map(lambda batch: model.apply(params, inputs[batch], method=method), rows)
-    return outputs.reshape(-1, *outputs.shape[2:])[: len(inputs)]
+def _encode(objective: Objective, params: PyTree, images: Array) -> Array:
+    return by_batches(lambda _, batch: objective.model.apply(params, images[batch], method="encode"), len(images))
+
+
+def _decode(objective: Objective, params: PyTree, codes: Array) -> Array:
+    return by_batches(lambda _, batch: objective.model.apply(params, codes[batch], method="decode"), len(codes))
 
 
 def centroids(codes: np.ndarray, labels: np.ndarray, classes: int = 10) -> np.ndarray:
@@ -79,12 +79,11 @@ def nearest(codes: np.ndarray, centres: np.ndarray) -> np.ndarray:
     return np.argmin(np.where(np.isnan(squared), np.inf, squared), axis=1)
 
 
-def distance_map(
-    model: Autoencoder, params: PyTree, points: np.ndarray, centres: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def distance_map(run: Run, points: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Report A's D(z): ``||decode(z) - decode(c)||^2`` with ``c`` the centre nearest to ``z``, summed over pixels.
 
     Args:
+        run: a lane alone.
         points: codes ``[n, latent]``.
         centres: the centroids of the classes ``[classes, latent]``.
 
@@ -92,24 +91,24 @@ def distance_map(
         D ``[n]`` and the index of the nearest centre ``[n]`` (section V).
     """
     centre = nearest(points, centres)
-    images, of_centres = decode(model, params, points), decode(model, params, np.nan_to_num(centres))
+    images, of_centres = decode(run, points), decode(run, np.nan_to_num(centres))
     return np.square(images - of_centres[centre]).sum((1, 2, 3)), centre
 
 
-def basins(model: Autoencoder, params: PyTree, points: np.ndarray, centres: np.ndarray) -> np.ndarray:
+def basins(run: Run, points: np.ndarray, centres: np.ndarray) -> np.ndarray:
     """The centre each point is drawn to *in image space*: index of the centroid whose decoding is the nearest, ``[n]``.
 
     Where it differs from :func:`nearest`, the decoder's homogeneous regions are not those of the code's distance.
     """
-    images = decode(model, params, points).reshape(len(points), -1)
-    of_centres = decode(model, params, np.nan_to_num(centres)).reshape(len(centres), -1)
+    images = decode(run, points).reshape(len(points), -1)
+    of_centres = decode(run, np.nan_to_num(centres)).reshape(len(centres), -1)
     of_centres = np.where(np.isnan(centres).any(1, keepdims=True), np.nan, of_centres)
     return nearest_in_blocks(images, of_centres)
 
 
-def nearest_in_blocks(rows: np.ndarray, centres: np.ndarray, block: int = 1024) -> np.ndarray:
-    """:func:`nearest`, a block of rows at a time, so that memory stays small for long rows."""
-    blocks = [nearest(rows[start : start + block], centres) for start in range(0, len(rows), block)]
+def nearest_in_blocks(points: np.ndarray, centres: np.ndarray, block: int = 1024) -> np.ndarray:
+    """:func:`nearest`, a block of points at a time, so that memory stays small for long ones."""
+    blocks = [nearest(points[start : start + block], centres) for start in range(0, len(points), block)]
     return np.concatenate(blocks)
 
 
@@ -126,6 +125,8 @@ def pca(codes: np.ndarray, dimensions: int = 2) -> np.ndarray:
     """
     from sklearn.decomposition import PCA
 
+    if not np.isfinite(codes).all():
+        return np.full((len(codes), dimensions), np.nan)
     kept = min(dimensions, codes.shape[1])
     projected = PCA(kept, svd_solver="full").fit_transform(codes)
     return np.pad(projected, ((0, 0), (0, dimensions - kept)))
@@ -138,6 +139,8 @@ def tsne(codes: np.ndarray, seed: int) -> np.ndarray:
     """
     from sklearn.manifold import TSNE
 
+    if not np.isfinite(codes).all():
+        return np.full((len(codes), 2), np.nan)
     perplexity = min(30.0, max(1.0, (len(codes) - 1) / 3))
     init = "pca" if codes.shape[1] >= 2 else "random"
     return TSNE(2, perplexity=perplexity, init=init, random_state=seed).fit_transform(codes)

@@ -15,6 +15,7 @@ from jax import Array
 
 from ae_jax import layers
 from ae_jax.convolutions import Implementation, output_size
+from ae_jax.recipes import part
 from ae_jax.types import UsageError
 
 IMAGE_SIZE = 28
@@ -33,6 +34,8 @@ ACTIVATIONS: dict[str, Activation] = {
     "elu": nn.elu,
     "tanh": nn.tanh,
 }
+for _name, _activation in ACTIVATIONS.items():
+    part(_activation, _name)
 
 # (padding, output_padding) of the stride-2, kernel-3 stages 28 -> 14 -> 7 -> 3 and back.
 _STAGES = ((1, 1), (1, 1), (0, 0))
@@ -45,6 +48,7 @@ def _feature_size(stages: int) -> int:
     return size
 
 
+@part
 class ConvEncoder(nn.Module):
     """Up to three stride-2 convolutions, a hidden dense layer unless None, a linear code (reports A, B, C)."""
 
@@ -67,6 +71,7 @@ class ConvEncoder(nn.Module):
         return layers.Dense(self.latent)(x).T
 
 
+@part
 class ConvDecoder(nn.Module):
     """The mirror of :class:`ConvEncoder`: its dense layers, then transposed convolutions to one channel."""
 
@@ -94,6 +99,7 @@ class ConvDecoder(nn.Module):
         return layers.batch_first(x)
 
 
+@part
 class DenseEncoder(nn.Module):
     """Dense hidden layers of ``widths``, then a code (reports D, E)."""
 
@@ -112,6 +118,7 @@ class DenseEncoder(nn.Module):
         return self.code_activation(layers.Dense(self.latent)(x)).T
 
 
+@part
 class DenseDecoder(nn.Module):
     """Dense hidden layers of ``widths``, then one unit for each pixel."""
 
@@ -129,6 +136,7 @@ class DenseDecoder(nn.Module):
         return layers.Dense(math.prod(shape))(x).T.reshape(-1, *shape)
 
 
+@part
 class Autoencoder(nn.Module):
     """An encoder, a decoder, and the activation of the output pixels."""
 
@@ -153,6 +161,7 @@ class Autoencoder(nn.Module):
         return self.decode(self.encode(images, dropout, train), dropout, train)
 
 
+@part
 class Classifier(nn.Module):
     """Class logits from the code of an encoder, by one dense layer on top (report C, section 2.2)."""
 

@@ -1,12 +1,12 @@
 """What a model is trained for: an :class:`Objective` is two pure functions, built by one function for each idea.
 
-Builders are cached: the same model gives the same objective, so that a compiled program is found again.
+Builders are decorated with ``recipes.recipe``: the same model gives the same objective, so that a compiled program is
+found again, and the objective says how it was built.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -14,10 +14,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ae_jax import losses, models
+from ae_jax import losses
 from ae_jax.corruptions import Corruption
-from ae_jax.models import Autoencoder, ConvDecoder, ConvEncoder, DenseDecoder, DenseEncoder
-from ae_jax.types import Batch, HParams, PyTree
+from ae_jax.models import Autoencoder
+from ae_jax.recipes import Recipe, recipe
+from ae_jax.types import Batch, HParams, PyTree, UsageError
 
 
 class Objective(NamedTuple):
@@ -27,17 +28,23 @@ class Objective(NamedTuple):
     loss: ``(params, key, batch, hparams, train) -> (loss [batch], metrics of [batch])``; consumes the key.
         ``train`` is a Python bool: dropout acts only when it is true.
     separable: whether the loss of an example depends on that example alone. If not, its batch is never divided.
-    family: equal for objectives that differ only in the size of a linear code, on which their loss does not depend
-        otherwise: they may share a program (see ``widening``). None shares with no other.
+    recipe: how it was built, set by the builder's decorator; None for one that was put together by hand.
     """
 
     init: Callable[[Array, Array], PyTree]
     loss: Callable[[PyTree, Array, Batch, HParams, bool], tuple[Array, dict[str, Array]]]
     separable: bool
-    family: Hashable = None
+    recipe: Recipe | None = None
+
+    @property
+    def model(self) -> nn.Module:
+        """The model it was built from. Raises UsageError for one without a recipe."""
+        if self.recipe is None:
+            raise UsageError("an objective without a recipe does not say its model: decorate its builder with recipe")
+        return self.recipe.model
 
 
-@functools.cache
+@recipe
 def autoencoder(model: Autoencoder) -> Objective:
     """Mean squared reconstruction error of each image (the plain autoencoder of every report)."""
 
@@ -45,10 +52,10 @@ def autoencoder(model: Autoencoder) -> Objective:
         reconstruction = model.apply(params, batch.images, hparams.dropout, train, rngs={"dropout": key})
         return losses.mean_squared_error(reconstruction, batch.images), {}
 
-    return Objective(model.init, loss, True, _family("autoencoder", model))
+    return Objective(model.init, loss, separable=True)
 
 
-@functools.cache
+@recipe
 def denoising(model: Autoencoder, corrupt: Corruption) -> Objective:
     """The plain objective with a corrupted input and a clean target (reports A section IV, B 2.2, C 2.3).
 
@@ -62,10 +69,10 @@ def denoising(model: Autoencoder, corrupt: Corruption) -> Objective:
         reconstruction = model.apply(params, corrupted, hparams.dropout, train, rngs={"dropout": dropout_key})
         return losses.mean_squared_error(reconstruction, batch.images), {}
 
-    return Objective(model.init, loss, True, _family("denoising", model, corrupt))
+    return Objective(model.init, loss, separable=True)
 
 
-@functools.cache
+@recipe
 def cross_entropy_autoencoder(model: Autoencoder) -> Objective:
     """Pixel-mean binary cross-entropy of the reconstruction (report E, eq. 5); the metric ``mse`` beside it."""
 
@@ -99,13 +106,13 @@ def _regularised(model: Autoencoder, penalty: Callable[[PyTree, Array], Array], 
     return Objective(model.init, loss, separable)
 
 
-@functools.cache
+@recipe
 def sparse_l1(model: Autoencoder) -> Objective:
     """Sparse autoencoder: the penalty is the mean absolute value of an image's code."""
     return _regularised(model, lambda params, images: jnp.abs(_encode(model, params, images)).mean(1))
 
 
-@functools.cache
+@recipe
 def sparse_kl(model: Autoencoder, rho: float = 0.05) -> Objective:
     """Sparse autoencoder (Ng 2011): ``sum_j KL(rho || mean activation of unit j)``, the mean over the batch.
 
@@ -120,7 +127,7 @@ def sparse_kl(model: Autoencoder, rho: float = 0.05) -> Objective:
     return _regularised(model, penalty, separable=False)
 
 
-@functools.cache
+@recipe
 def contractive(model: Autoencoder) -> Objective:
     """Contractive autoencoder (Rifai et al. 2011): the penalty is ``||J||_F^2`` of the encoder at each image."""
     return _regularised(model, lambda params, images: jnp.square(jacobian(model, params, images)).sum((0, 2, 3, 4)))
@@ -139,7 +146,7 @@ def jacobian(model: Autoencoder, params: PyTree, images: Array) -> Array:
     return jax.jacrev(codes)(images)
 
 
-@functools.cache
+@recipe
 def classifier(model: nn.Module) -> Objective:
     """Cross-entropy of the labels under a model ``images -> logits [batch, classes]``; metric ``accuracy``."""
 
@@ -152,15 +159,3 @@ def classifier(model: nn.Module) -> Objective:
 
 def _encode(model: Autoencoder, params: PyTree, images: Array) -> Array:
     return model.apply(params, images, method=Autoencoder.encode)
-
-
-def _family(name: str, model: nn.Module, *parts: Hashable) -> Hashable:
-    """Of an objective made of ``model`` and other ``parts``; None if a wider code would change its numbers."""
-    match model:
-        case Autoencoder(encoder=ConvEncoder(), decoder=ConvDecoder()):
-            pass
-        case Autoencoder(encoder=DenseEncoder(code_activation=models.linear), decoder=DenseDecoder()):
-            pass
-        case _:
-            return None
-    return name, model.clone(encoder=model.encoder.clone(latent=0)), *parts

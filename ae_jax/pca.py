@@ -1,7 +1,6 @@
 """Principal component analysis as what it is: the best linear autoencoder, known in closed form.
 
-As an :class:`~ae_jax.models.Autoencoder` with parameters it is tested, drawn and compared like any other model.
-Parameters have a leading lane axis, as in ``evaluation``; PCA's has one lane.
+As a run of one lane it is tested, drawn and compared like any other model.
 """
 
 from __future__ import annotations
@@ -11,7 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ae_jax.models import Autoencoder, dense_autoencoder, linear
+from ae_jax.models import dense_autoencoder, linear
+from ae_jax.objectives import Objective, autoencoder
+from ae_jax.runs import Run, of_params
 from ae_jax.types import PyTree, UsageError
 
 
@@ -23,35 +24,35 @@ def fit(images: Array, components: int) -> tuple[np.ndarray, np.ndarray]:
     """
     from sklearn.decomposition import PCA
 
-    rows = np.asarray(images, np.float64).reshape(len(images), -1)
-    if not 1 <= components <= min(rows.shape):
+    vectors = np.asarray(images, np.float64).reshape(len(images), -1)
+    if not 1 <= components <= min(vectors.shape):
         raise UsageError(
-            f"{components} principal components of {rows.shape[0]} images with {rows.shape[1]} pixels are not "
-            f"allowed: choose 1 to {min(rows.shape)}"
+            f"{components} principal components of {vectors.shape[0]} images with {vectors.shape[1]} pixels are not "
+            f"allowed: choose 1 to {min(vectors.shape)}"
         )
-    fitted = PCA(components, svd_solver="covariance_eigh").fit(rows)
+    fitted = PCA(components, svd_solver="covariance_eigh").fit(vectors)
     return fitted.mean_, fitted.components_
 
 
-def as_autoencoder(mean: np.ndarray, axes: np.ndarray) -> tuple[Autoencoder, PyTree]:
-    """The model ``x -> mean + axes' axes (x - mean)`` and its parameters ``[1, ...]``, of :func:`fit`'s values."""
+def as_run(mean: np.ndarray, axes: np.ndarray) -> Run:
+    """The model ``x -> mean + axes' axes (x - mean)`` with :func:`fit`'s values as its parameters, as a lane alone."""
     encoder = {"kernel": axes.T, "bias": -axes @ mean}
     decoder = {"kernel": axes, "bias": mean}
     params = {"params": {"encoder": {"Dense_0": encoder}, "decoder": {"Dense_0": decoder}}}
-    model = dense_autoencoder(len(axes), widths=(), output=linear)
-    return model, jax.tree.map(lambda leaf: jnp.asarray(leaf[None], jnp.float32), params)
+    objective = autoencoder(dense_autoencoder(len(axes), widths=(), output=linear))
+    return of_params(f"PCA d={len(axes)}", objective, jax.tree.map(np.float32, params))
 
 
-def decoder_span(model: Autoencoder, params: PyTree) -> np.ndarray:
-    """What a linear decoder can draw, up to a constant image: ``[lanes, pixels, latent]``, spanned by its columns.
+def decoder_span(run: Run) -> np.ndarray:
+    """What a linear decoder can draw, up to a constant image: ``[*run.shape, pixels, latent]``, spanned by its columns.
 
     They are the decoder's derivatives at the code 0, which for a linear decoder are the same everywhere.
     """
+    return run.map(_decoder_span)
 
-    def lane_span(lane: PyTree) -> Array:
-        def pixels(code: Array) -> Array:
-            return model.apply(lane, code[None], method=Autoencoder.decode).reshape(-1)
 
-        return jax.jacfwd(pixels)(jnp.zeros(model.encoder.latent))
+def _decoder_span(objective: Objective, params: PyTree) -> Array:
+    def pixels(code: Array) -> Array:
+        return objective.model.apply(params, code[None], method="decode").reshape(-1)
 
-    return np.asarray(jax.vmap(lane_span)(params))
+    return jax.jacfwd(pixels)(jnp.zeros(objective.model.encoder.latent))

@@ -15,10 +15,10 @@ import jax
 import numpy as np
 from jax import Array
 
-from ae_jax.engine import Group
-from ae_jax.lanes import HALVED
+from ae_jax.lanes import HALVED, Group, make_lanes
 from ae_jax.objectives import Objective
-from ae_jax.trials import Results, make_lanes, programs
+from ae_jax.runs import Run
+from ae_jax.trials import programs
 from ae_jax.types import HParams, Plan, UsageError, hparams
 
 Prior = Callable[[Array, int], np.ndarray]  # (key, n) -> n draws; consumes the key
@@ -121,13 +121,10 @@ def plan_search(
         kinds.setdefault(tuple(trials[name].tolist()[trial] for name in statics), []).append(trial)
     groups = []
     for kind, members in kinds.items():
-        trial, fold = np.repeat(members, folds), np.tile(np.arange(folds), len(members))
-        lanes = make_lanes(
-            hparams(**{name: values[trial] for name, values in per_lane.items()}),
-            seed + trial * folds + fold,
-            fold,
-            trial,
-        )
+        trial = np.array(members)[:, None]
+        fold = np.arange(folds)
+        numbers = hparams(**{name: values[trial] for name, values in per_lane.items()})
+        lanes = make_lanes(numbers, seed + trial * folds + fold, fold, trial)
         chosen = dict(zip(statics, kind, strict=True))
         varying = [static for static in statics if len(set(trials[static].tolist())) > 1]
         name = ", ".join(f"{static}={chosen[static]}" for static in varying) or "all trials"
@@ -147,45 +144,42 @@ class Outcome(NamedTuple):
     ranking: np.ndarray  # [trials]: best first; diverged and halved trials last
 
 
-def collect(search: Search, results: Sequence[Results]) -> Outcome:
-    """The results of :func:`~ae_jax.trials.run_groups`, back in the order of the trials.
+def collect(search: Search, runs: Sequence[Run]) -> Outcome:
+    """The runs of :func:`~ae_jax.trials.run_groups`, back in the order of the trials.
 
     Only validation enters the ranking: a halved trial stopped early, so it ranks behind all that went on.
     """
-    epochs = max(result.train_loss.shape[1] for result in results)
+    trials, epochs = count(search.trials), max(run.curves.train_loss.shape[-1] for run in runs)
 
-    def by_trial(field: str, *tail: int) -> np.ndarray:
-        first = getattr(results[0], field)
-        table = np.full(
-            (count(search.trials), search.folds, *tail), np.nan if first.dtype.kind == "f" else 0, first.dtype
-        )
-        for group, result in zip(search.groups, results, strict=True):
-            rows = getattr(result, field)
-            at = (group.lanes.trial, group.lanes.split, *(slice(n) for n in rows.shape[1:]))
-            table[at] = rows
+    def by_trial(values: Callable[[Run], np.ndarray], *tail: int) -> np.ndarray:
+        first = values(runs[0])
+        table = np.full((trials, search.folds, *tail), np.nan if first.dtype.kind == "f" else 0, first.dtype)
+        for run in runs:  # each of shape [members, folds]
+            of_run = values(run)
+            table[(run.lanes.trial, run.lanes.split, *(slice(n) for n in of_run.shape[2:]))] = of_run
         return table
 
-    fold_score, status = by_trial("score"), by_trial("status")
+    fold_score, status = by_trial(lambda run: run.score), by_trial(lambda run: run.status)
     score = fold_score.mean(1)
     behind = (status == HALVED).any(1)
     return Outcome(
         score=score,
         fold_score=fold_score,
         status=status,
-        epochs=by_trial("epochs"),
-        train_loss=by_trial("train_loss", epochs),
-        validation_loss=by_trial("validation_loss", epochs),
+        epochs=by_trial(lambda run: run.epochs),
+        train_loss=by_trial(lambda run: run.curves.train_loss, epochs),
+        validation_loss=by_trial(lambda run: run.curves.validation_loss, epochs),
         ranking=np.lexsort((score, behind, ~np.isfinite(score))),
     )
 
 
-def trial_lanes(search: Search, trial: int) -> tuple[int, np.ndarray]:
-    """The number of a trial's group and its lanes there, a lane for each fold."""
-    for number, group in enumerate(search.groups):
-        lanes = np.flatnonzero(group.lanes.trial == trial)
-        if lanes.size:
-            return number, lanes
-    raise UsageError(f"trial {trial} is not among the {count(search.trials)} trials of this search")
+def trial_run(runs: Sequence[Run], trial: int) -> Run:
+    """The lanes of a trial, one for each fold: a run of shape ``[folds]``."""
+    for run in runs:
+        (members,) = np.nonzero((run.lanes.trial == trial).all(-1))
+        if members.size:
+            return run[members[0]]
+    raise UsageError(f"trial {trial} is not among those of this search")
 
 
 def _require(condition: bool, given: str, allowed: str) -> None:

@@ -1,7 +1,10 @@
-"""Training as pure functions: ``(state, hparams, data) -> (state, metrics)``.
+"""Training as pure functions, ``(state, hparams, data) -> (state, metrics)``: state, step, epoch, evaluation.
 
 Every random number of a run comes from ``fold_in(key, ...)`` of the key in its state, so that a run can be
-vmapped, stopped, resumed and replayed. Data stay on the device as uint8; a batch is gathered by index.
+vmapped, stopped, resumed and replayed. Data stay uint8; a batch is gathered by index.
+
+What a :class:`Division` does differently changes no number: who sums over a batch, and in which order, is not decided
+here (``sharing`` does), only what the sums are and which key each part of them draws from.
 """
 
 from __future__ import annotations
@@ -14,7 +17,6 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
-from jax.flatten_util import ravel_pytree
 
 from ae_jax import optimizers
 from ae_jax.models import IMAGE_SIZE
@@ -22,17 +24,15 @@ from ae_jax.objectives import Objective
 from ae_jax.types import Batch, HParams, Plan, PyTree, TrainState
 
 PADDING = -1  # an index that stands for no example
-SHARE_AXIS = "share"  # the mesh axis of devices that divide each batch among them
 EVALUATION_BATCH = 256  # examples scored at once, at most
-CACHED_EXAMPLES = 64  # examples whose activations fit the cache of a core
-SMALLEST_PART = 16  # examples of a part: fewer are slow
+MICROBATCH, SMALLEST_MICROBATCH = 64, 16  # examples that draw from one key, as a rule and at the least
 
 # The streams of random numbers of one run, each indexed by the step or epoch at which it is drawn.
 STEP_STREAM, SHUFFLE_STREAM, EVALUATION_STREAM = range(3)
 
 
 class Data(NamedTuple):
-    """Examples on the device: images uint8 ``[n, 28, 28, 1]``, labels int32 ``[n]``."""
+    """Examples on the device: images uint8, or float in [0, 1], ``[n, 28, 28, 1]``, labels int32 ``[n]``."""
 
     images: Array
     labels: Array
@@ -45,18 +45,9 @@ def stream_key(key: Array, stream: int, index: Array) -> Array:
 
 def take(data: Data, indices: Array) -> Batch:
     """The batch at ``indices [batch]``: float32 images in [0, 1]. A padding index gives some example."""
-    return Batch(data.images[indices].astype(jnp.float32) / 255.0, data.labels[indices])
-
-
-def lane_map(function: Callable, *lanes: PyTree) -> PyTree:
-    """``function`` over the leading lane axis of every argument.
-
-    All lanes at once on an accelerator, where they become batched matrix products; one after another on a CPU,
-    where lanes would only compete for the caches and a ``cond`` stays a branch.
-    """
-    if jax.default_backend() == "cpu":
-        return jax.lax.map(lambda lane: function(*lane), lanes)
-    return jax.vmap(function)(*lanes)
+    images = data.images[indices]
+    scale = 255.0 if jnp.issubdtype(images.dtype, jnp.integer) else 1.0
+    return Batch(images.astype(jnp.float32) / scale, data.labels[indices])
 
 
 def init_state(objective: Objective, plan: Plan, key: Array, hparams: HParams) -> TrainState:
@@ -67,68 +58,61 @@ def init_state(objective: Objective, plan: Plan, key: Array, hparams: HParams) -
     return TrainState(params, opt_state, jnp.zeros((), jnp.int32), run_key)
 
 
-def batch_parts(objective: Objective, params: PyTree, batch_size: int) -> int:
-    """In how many equal parts, each with a key of its own, a CPU takes a convolutional network's batch; 1 elsewhere.
+def microbatches(objective: Objective, params: PyTree, batch_size: int) -> int:
+    """How many equal microbatches, each with a key of its own, a batch consists of.
 
-    A part's activations stay in the cache, and devices may share the parts; which of them do changes no numbers.
-    There are at least two parts where they hold ``SMALLEST_PART`` examples or more. A dense network's gradients are
-    too many to be added up part by part.
+    Two or more where an example's loss depends on that example alone, the network has convolutions (kernels of rank
+    four) and each gets ``SMALLEST_MICROBATCH`` examples; a dense network takes its batch whole: its gradients are too
+    many to be added up.
     """
-    if not (objective.separable and convolves(params) and jax.default_backend() == "cpu"):
+    if not objective.separable or all(leaf.ndim < 4 for leaf in jax.tree.leaves(params)):
         return 1
-    wanted = max(2, batch_size // CACHED_EXAMPLES)
-    fitting = (n for n in range(1, wanted + 1) if batch_size % n == 0 and batch_size >= n * SMALLEST_PART)
+    wanted = max(2, batch_size // MICROBATCH)
+    fitting = (n for n in range(1, wanted + 1) if batch_size % n == 0 and batch_size >= n * SMALLEST_MICROBATCH)
     return max(fitting, default=1)
 
 
-def convolves(params: PyTree) -> bool:
-    """Whether a model with these parameters (or their shapes) has convolutions: kernels of rank four."""
-    return any(leaf.ndim == 4 for leaf in jax.tree.leaves(params))
+def divide(batch: Batch, key: Array, count: int) -> tuple[Batch, Array]:
+    """``batch`` as microbatches ``[count, size, ...]`` and their keys ``[count]``; consumes ``key``."""
+    parts = jax.tree.map(lambda leaf: leaf.reshape(count, -1, *leaf.shape[1:]), batch)
+    return parts, jax.random.split(key, count) if count > 1 else key[None]
 
 
-def gradient(
-    objective: Objective, params: PyTree, key: Array, batch: Batch, hparams: HParams, sharers: int = 1
-) -> tuple[Array, PyTree]:
-    """The batch-mean loss and its gradient: the mean over the :func:`batch_parts`. Consumes ``key``.
+def gradient(objective: Objective, params: PyTree, key: Array, batch: Batch, hparams: HParams) -> tuple[Array, PyTree]:
+    """The batch-mean loss and its gradient: the mean over the :func:`microbatches`. Consumes ``key``."""
 
-    With ``sharers`` devices along ``SHARE_AXIS``, ``batch`` is this device's share, and all get the mean of the whole.
-    """
-    size = batch.labels.shape[0]
-    parts = batch_parts(objective, params, sharers * size) // sharers
+    def mean_loss(params: PyTree) -> Array:
+        return jax.vmap(lambda part, key: objective.loss(params, key, part, hparams, True)[0].mean())(*parts).mean()
 
-    def part_gradient(part: Batch, key: Array) -> tuple[Array, PyTree]:
-        return jax.value_and_grad(lambda params: objective.loss(params, key, part, hparams, True)[0].mean())(params)
+    parts = divide(batch, key, microbatches(objective, params, len(batch.labels)))
+    return jax.value_and_grad(mean_loss)(params)
 
-    def add(total: PyTree, inputs: tuple[Batch, Array]) -> tuple[PyTree, None]:
-        return jax.tree.map(jnp.add, total, part_gradient(*inputs)), None
 
-    if sharers * parts == 1:
-        return part_gradient(batch, key)
-    keys = jax.random.split(key, sharers * parts)
-    if sharers > 1:
-        keys = keys.reshape(sharers, parts)[jax.lax.axis_index(SHARE_AXIS)]
-    batches = jax.tree.map(lambda leaf: leaf.reshape(parts, size // parts, *leaf.shape[1:]), batch)
-    zeros = jnp.zeros(()), jax.tree.map(jnp.zeros_like, params)
-    total, _ = jax.lax.scan(add, zeros, (batches, keys))
-    if sharers > 1:
-        flat, unravel = ravel_pytree(total)  # one message instead of one for each parameter
-        total = unravel(jax.lax.psum(flat, SHARE_AXIS))
-    return jax.tree.map(lambda leaf: leaf / (sharers * parts), total)
+def total(score: Callable[[Array, Array], PyTree], batches: Array, keys: Array) -> PyTree:
+    """The sum of ``score(batch, key)`` over batches ``[batches, size]``, each with its key."""
+    return jax.tree.map(lambda sums: sums.sum(0), jax.lax.map(lambda inputs: score(*inputs), (batches, keys)))
+
+
+class Division(NamedTuple):
+    """Who does which part of the sums of a step and of an evaluation; by default everything is done here, at once."""
+
+    share: Callable[[Array], Array] = lambda batches: batches  # indices [steps, batch] -> those to be taken here
+    gradient: Callable[[Objective, PyTree, Array, Batch, HParams], tuple[Array, PyTree]] = gradient
+    total: Callable[[Callable[[Array, Array], PyTree], Array, Array], PyTree] = total
+
+
+WHOLE = Division()
 
 
 def train_step(
-    objective: Objective, plan: Plan, state: TrainState, hparams: HParams, batch: Batch, sharers: int = 1
+    objective: Objective, plan: Plan, state: TrainState, hparams: HParams, batch: Batch, division: Division = WHOLE
 ) -> tuple[TrainState, Array]:
-    """One optimizer step on the batch-mean loss; returns that loss, taken before the step.
-
-    With ``sharers`` devices along ``SHARE_AXIS``, ``batch`` is this device's share and all take the same step.
-    """
+    """One optimizer step on the batch-mean loss; returns that loss, taken before the step."""
     key = stream_key(state.key, STEP_STREAM, state.step)
     ramp = jnp.where(state.step < hparams.warmup, state.step / jnp.maximum(hparams.warmup, 1.0), 1.0)
     warmed = hparams._replace(penalty=hparams.penalty * ramp)
-    loss, gradients = gradient(objective, state.params, key, batch, warmed, sharers)
-    optimizer = optimizers.build(plan, hparams)
-    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+    loss, gradients = division.gradient(objective, state.params, key, batch, warmed)
+    updates, opt_state = optimizers.build(plan, hparams).update(gradients, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     return TrainState(params, opt_state, state.step + 1, state.key), loss
 
@@ -140,30 +124,21 @@ def shuffle(key: Array, indices: Array) -> Array:
 
 
 def train_epoch(
-    objective: Objective,
-    plan: Plan,
-    state: TrainState,
-    hparams: HParams,
-    data: Data,
-    indices: Array,
-    steps: int,
-    sharers: int = 1,
-) -> tuple[TrainState, Array]:
+    objective: Objective, plan: Plan, state: TrainState, hparams: HParams, data: Data, indices: Array, steps: int,
+    division: Division = WHOLE,
+) -> tuple[TrainState, Array]:  # fmt: skip
     """One pass over ``indices [n]`` in random order: ``steps`` full batches, the rest dropped.
 
-    ``sharers`` devices along ``SHARE_AXIS``, if more than one, divide each batch and get the same result.
     Returns the new state and the mean of the step losses, which are those of the training mode.
     """
     key = stream_key(state.key, SHUFFLE_STREAM, state.step)
     batches = shuffle(key, indices)[: steps * plan.batch_size].reshape(steps, plan.batch_size)
-    if sharers > 1:
-        batches = batches.reshape(steps, sharers, -1)[:, jax.lax.axis_index(SHARE_AXIS)]
 
-    def step(state: TrainState, batch_indices: Array) -> tuple[TrainState, Array]:
-        return train_step(objective, plan, state, hparams, take(data, batch_indices), sharers)
+    def step(state: TrainState, batch: Array) -> tuple[TrainState, Array]:
+        return train_step(objective, plan, state, hparams, take(data, batch), division)
 
-    state, step_losses = jax.lax.scan(step, state, batches)
-    return state, step_losses.mean()
+    state, losses = jax.lax.scan(step, state, division.share(batches))
+    return state, losses.mean()
 
 
 def evaluation_batches(indices: Array) -> Array:
@@ -175,28 +150,18 @@ def evaluation_batches(indices: Array) -> Array:
 
 
 def evaluate(
-    objective: Objective, params: PyTree, hparams: HParams, key: Array, data: Data, indices: Array, sharers: int = 1
-) -> dict[str, Array]:
+    objective: Objective, params: PyTree, hparams: HParams, key: Array, data: Data, indices: Array,
+    division: Division = WHOLE,
+) -> dict[str, Array]:  # fmt: skip
     """Exact means over the examples at ``indices [n]`` (padding ignored) of the loss and every metric.
 
-    No dropout, no partial-batch bias. Consumes ``key``, which stochastic objectives draw from. Along ``SHARE_AXIS``
-    every one of ``sharers`` devices scores some of the batches, and all get the means.
+    No dropout, no partial-batch bias. Consumes ``key``, which stochastic objectives draw from.
     """
+
+    def score(batch: Array, key: Array) -> dict[str, Array]:
+        loss, metrics = objective.loss(params, key, take(data, batch), hparams, False)
+        return {name: jnp.where(batch != PADDING, v, 0.0).sum() for name, v in {"loss": loss, **metrics}.items()}
+
     batches = evaluation_batches(indices)
-    keys = jax.random.split(key, len(batches))
-    if sharers > 1:
-        mine = jnp.arange(math.ceil(len(batches) / sharers)) * sharers + jax.lax.axis_index(SHARE_AXIS)
-        batches, keys = batches.at[mine].get(mode="fill", fill_value=PADDING), keys[mine]
-
-    def score(_, inputs: tuple[Array, Array]):
-        batch_indices, batch_key = inputs
-        batch = take(data, batch_indices)
-        loss, metrics = objective.loss(params, batch_key, batch, hparams, False)
-        counted = batch_indices != PADDING
-        return None, {name: jnp.where(counted, v, 0.0).sum() for name, v in {"loss": loss, **metrics}.items()}
-
-    _, sums = jax.lax.scan(score, None, (batches, keys))
-    totals = {name: values.sum() for name, values in sums.items()}
-    if sharers > 1:
-        totals = jax.lax.psum(totals, SHARE_AXIS)
-    return {name: total / jnp.sum(indices != PADDING) for name, total in totals.items()}
+    totals = division.total(score, batches, jax.random.split(key, len(batches)))
+    return {name: value / jnp.sum(indices != PADDING) for name, value in totals.items()}

@@ -7,25 +7,28 @@ several are one (:func:`programs`).
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
 import itertools
+import json
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from ae_jax import devices, rows
-from ae_jax.devices import side_by_side
-from ae_jax.engine import Group, Halving, Lanes, ProgramRun, Settings, merged
-from ae_jax.lanes import DIVERGED, HALVED, RUNNING, Splits
+import ae_jax
+from ae_jax import checkpoints, recipes, sharing
+from ae_jax.engine import ProgramRun, Settings
+from ae_jax.lanes import DIVERGED, HALVED, OWN_TRIAL, RUNNING, Group, Lanes, Splits, steps_per_epoch
 from ae_jax.objectives import Objective
-from ae_jax.training import PADDING, Data
-from ae_jax.types import HParams, Plan, PyTree, UsageError
-from ae_jax.widening import fits, narrow, parameter_count
-
-UNLIMITED = int(np.iinfo(np.int32).max)
+from ae_jax.runs import Run
+from ae_jax.sharing import side_by_side
+from ae_jax.training import Data
+from ae_jax.types import Plan, PyTree, UsageError
+from ae_jax.widening import fits, parameter_count, parameter_shapes
 
 
 class Progress(NamedTuple):
@@ -53,65 +56,17 @@ class Monitor(NamedTuple):
     should_stop: Callable[[], bool] = lambda: False
 
 
-class Results(NamedTuple):
-    """What became of the lanes of a group. Curves are ``[lanes, epochs]``, NaN after a lane's last epoch."""
-
-    status: np.ndarray  # [lanes] int32, see lanes.STATUS_NAMES
-    epochs: np.ndarray  # [lanes] int32: epochs trained
-    train_loss: np.ndarray
-    validation_loss: np.ndarray
-    score: np.ndarray  # [lanes]: monitored loss of ``params``; infinite for a diverged lane
-    params: PyTree  # leaves [lanes, ...]: the best epoch's with patience, else the last epoch's
-    compile_seconds: float
-    train_seconds: float
-    images_per_second: float
-
-
 class Interrupted(KeyboardInterrupt):
     """The run was asked to stop and did so between two calls; its checkpoints, if any, are written."""
-
-
-def make_lanes(numbers: HParams, seed=0, split=0, trial=0) -> Lanes:
-    """Lanes from hyper-parameters, seeds, splits and trials that broadcast against each other to ``[lanes]``.
-
-    Raises UsageError for a hyper-parameter out of its range.
-    """
-    columns = np.broadcast_arrays(*map(np.atleast_1d, (*map(np.asarray, numbers), seed, split, trial)))
-    numbers = HParams(*columns[:-3])
-    allowed = {
-        "learning_rate": (numbers.learning_rate > 0, "greater than 0"),
-        "l2": (numbers.l2 >= 0, "at least 0"),
-        "dropout": ((numbers.dropout >= 0) & (numbers.dropout < 1), "at least 0 and less than 1"),
-        "momentum": ((numbers.momentum >= 0) & (numbers.momentum < 1), "at least 0 and less than 1"),
-        "noise": (numbers.noise >= 0, "at least 0"),
-        "penalty": (numbers.penalty >= 0, "at least 0"),
-        "warmup": (numbers.warmup >= 0, "at least 0"),
-        "epochs": (numbers.epochs >= 1, "at least 1"),
-    }
-    for name, (valid, rule) in allowed.items():
-        if not valid.all():
-            raise UsageError(f"{name} {getattr(numbers, name)[~valid][0]:g} is not allowed: it must be {rule}")
-    return Lanes(numbers, *(column.astype(np.int32) for column in columns[-3:]))
-
-
-def stack_splits(splits: Sequence[tuple[np.ndarray, np.ndarray]]) -> Splits:
-    """(train, validation) index pairs as rows of equal length, the shorter ones padded."""
-
-    def stack(rows: Sequence[np.ndarray]) -> np.ndarray:
-        longest = max(map(len, rows))
-        padded = [np.pad(row, (0, longest - len(row)), constant_values=PADDING) for row in rows]
-        return np.asarray(padded, np.int32)
-
-    return Splits(*map(stack, zip(*splits, strict=True)))
 
 
 def run_lanes(
     objective: Objective, plan: Plan, lanes: Lanes, data: Data, splits: Splits, settings: Settings = Settings(),
     monitor: Monitor = Monitor(),
-) -> Results:  # fmt: skip
+) -> Run:  # fmt: skip
     """Train the lanes of one group: :func:`run_groups` with a single one."""
-    (result,) = run_groups([Group(plan.optimizer, objective, plan, lanes)], data, splits, settings, monitor)
-    return result
+    (run,) = run_groups([Group(plan.optimizer, objective, plan, lanes)], data, splits, settings, monitor)
+    return run
 
 
 def programs(groups: Sequence[Group]) -> list[list[int]]:
@@ -139,23 +94,85 @@ def start(
 
     local = jax.local_devices()  # processes share lanes, not arrays
 
-    def mesh_for(group: Group) -> Mesh:
-        owned = -(-len(group.lanes.seed) // jax.process_count())
-        return devices.mesh_for(group.objective, group.plan, min(owned, settings.lanes_per_call or owned), local)
+    def mesh_for(members: Sequence[Group]) -> Mesh:
+        widest = max(members, key=lambda group: parameter_count(group.objective))
+        owned = -(-sum(group.lanes.seed.size for group in members) // jax.process_count())
+        return sharing.mesh_for(widest.objective, widest.plan, min(owned, settings.lanes_per_call or owned), local)
 
     def begin(index: int) -> ProgramRun:
         mesh = meshes[index]
         return ProgramRun(index, together[index], *copies[mesh], mesh, settings, monitor.log)
 
+    groups = _numbered(groups)
     together = [[groups[number] for number in numbers] for numbers in programs(groups)]
-    meshes = [mesh_for(merged(members)) for members in together]
+    for group in groups:  # refuse what cannot run before anything is written
+        steps_per_epoch(group.plan, splits)
+    _open_checkpoints(groups, data, splits, settings)
+    meshes = [mesh_for(members) for members in together]
     copies = {mesh: jax.device_put((data, splits), NamedSharding(mesh, PartitionSpec())) for mesh in set(meshes)}
     return side_by_side(begin, range(len(together)))
 
 
+def _numbered(groups: Sequence[Group]) -> list[Group]:
+    """The groups with a trial's number of its own for each lane that is a trial by itself."""
+    free = itertools.count(1 + max(int(group.lanes.trial.max()) for group in groups))
+
+    def number(trial: np.ndarray) -> np.ndarray:
+        numbers = [next(free) if of == OWN_TRIAL else of for of in trial.ravel().tolist()]
+        return np.array(numbers, np.int32).reshape(trial.shape)
+
+    return [group._replace(lanes=group.lanes._replace(trial=number(group.lanes.trial))) for group in groups]
+
+
+def _open_checkpoints(groups: Sequence[Group], data: Data, splits: Splits, settings: Settings) -> None:
+    """Process 0 makes or checks the folder; if it refuses, every process ends with an error."""
+    if (folder := settings.checkpoint_folder) is None:
+        return
+    refusal = None
+    if jax.process_index() == 0:
+        try:
+            checkpoints.open_folder(folder, _identity(groups, data, splits, settings), settings.resume)
+        except UsageError as error:
+            refusal = error
+    if jax.process_count() > 1 and multihost_utils.broadcast_one_to_all(np.int32(refusal is not None)):
+        refusal = refusal or UsageError("process 0 refused the checkpoints")
+    if refusal is not None:
+        raise refusal
+    folder.mkdir(parents=True, exist_ok=True)  # in every process: it need not be shared
+
+
+def _identity(groups: Sequence[Group], data: Data, splits: Splits, settings: Settings) -> dict[str, Any]:
+    """All that decides the numbers of a run, as plain values; the long ones as digests."""
+
+    def digest(*trees: PyTree) -> str:
+        content = hashlib.sha256()
+        for leaf in jax.tree.leaves(trees):
+            content.update(f"{leaf.shape} {leaf.dtype}".encode())
+            content.update(np.ascontiguousarray(leaf))
+        return content.hexdigest()[:16]
+
+    def objective(group: Group) -> str:
+        described = recipes.describe(group.objective.recipe or group.objective.loss)
+        return f"{json.dumps(described)}, parameters {parameter_shapes(group.objective)}"
+
+    return {
+        **settings.identity,
+        "lanes": digest([(group.lanes, group.pretrained) for group in groups]),
+        **{f"objective of {index}, {group.name}": objective(group) for index, group in enumerate(groups)},
+        "plans": [str(group.plan) for group in groups],
+        "splits": digest(splits),
+        "data": digest(data),
+        **{name: getattr(settings, name) for name in ("segment", "patience", "keep_best", "halving", "lanes_per_call")},
+        "processes": jax.process_count(),
+        "devices (JAX_NUM_CPU_DEVICES)": f"{jax.local_device_count()} {jax.local_devices()[0].device_kind}",
+        "ae_jax": ae_jax.__version__,
+        "jax": f"{jax.__version__}, jaxlib {importlib.metadata.version('jaxlib')}",
+    }
+
+
 def run_groups(
     groups: Sequence[Group], data: Data, splits: Splits, settings: Settings = Settings(), monitor: Monitor = Monitor()
-) -> list[Results]:
+) -> list[Run]:
     """Train every lane of every group to its end.
 
     Args:
@@ -165,18 +182,17 @@ def run_groups(
         settings, monitor: how it runs and who is told.
 
     Returns:
-        Results in the order of ``groups``, the same in every process.
+        Runs in the order of ``groups``, the same in every process.
 
     Raises:
-        UsageError: a batch larger than the training split.
+        UsageError: a batch larger than the training split; checkpoints of another search.
         Interrupted: ``monitor.should_stop`` said so.
     """
     runs = start(groups, data, splits, settings, monitor)
-    patience = settings.patience or UNLIMITED
     last = max(int(run.budget.max()) for run in runs)
     side_by_side(lambda run: monitor.should_stop() or run.compile(last), runs)
-    for rung in (*_rungs(settings.halving, last), last):
-        stopped = _train_until(runs, rung, patience, monitor)
+    for rung in (*_rungs(settings, last), last):
+        stopped = _train_until(runs, rung, monitor)
         if jax.process_count() > 1:  # a process that was stopped waits here for the others, so that all stop
             stopped = bool(multihost_utils.process_allgather(np.array(stopped)).any())
         if stopped:
@@ -185,29 +201,30 @@ def run_groups(
             run.share()
         if rung < last:
             _halve(runs, rung, settings.halving.factor, monitor)
-    results = {}
+    by_number = {}
     for numbers, run in zip(programs(groups), runs, strict=True):
-        results |= zip(numbers, _results(run, keep_best=settings.patience is not None), strict=True)
-    return [results[number] for number in range(len(groups))]
+        by_number |= zip(numbers, run.results(), strict=True)
+    return [by_number[number] for number in range(len(groups))]
 
 
-def _train_until(runs: Sequence[ProgramRun], epoch: int, patience: int, monitor: Monitor) -> bool:
+def _train_until(runs: Sequence[ProgramRun], epoch: int, monitor: Monitor) -> bool:
     """Train this process's lanes to ``epoch``, or until the monitor says stop; returns whether it did."""
     if monitor.should_stop():
         return True
     for run in runs:
         while (ids := run.runnable(epoch)).size:
-            trained = run.call(ids, patience, epoch)
+            trained = run.call(ids, epoch)
             monitor.report(_progress(runs, run, trained))
             if monitor.should_stop():
                 return True
     return False
 
 
-def _rungs(halving: Halving | None, last: int) -> list[int]:
-    if halving is None:
+def _rungs(settings: Settings, last: int) -> list[int]:
+    if settings.halving is None:
         return []
-    epochs = (halving.first * halving.factor**i for i in itertools.count())
+    first, factor = settings.halving
+    epochs = (first * factor**i for i in itertools.count())
     return list(itertools.takewhile(lambda epoch: epoch < last, epochs))
 
 
@@ -224,15 +241,15 @@ def _halve(runs: Sequence[ProgramRun], rung: int, factor: int, monitor: Monitor)
         lowest = np.nanmin(np.c_[run.monitored[:, :rung], np.full(len(epoch), np.inf)], axis=1)
         lowest[(status == DIVERGED) & (epoch <= rung)] = np.inf
         judged = (epoch > rung) | ((epoch == rung) & np.isin(status, (RUNNING, HALVED)))
-        competing |= set(run.group.lanes.trial[judged].tolist())
-        for trial, loss in zip(run.group.lanes.trial.tolist(), lowest.tolist(), strict=True):
+        competing |= set(run.lanes.trial[judged].tolist())
+        for trial, loss in zip(run.lanes.trial.tolist(), lowest.tolist(), strict=True):
             scores.setdefault(trial, []).append(loss)
     ranking = sorted(competing, key=lambda trial: (np.mean(scores[trial]), trial))
     kept = ranking[: -(-len(ranking) // factor)]
     monitor.log(f"epoch {rung}: {len(kept)} of {len(ranking)} trials go on")
     for run in runs:
         waiting = (run.store.status == RUNNING) & (run.store.epoch == rung)
-        leaving = waiting & ~np.isin(run.group.lanes.trial, kept)
+        leaving = waiting & ~np.isin(run.lanes.trial, kept)
         run.store.status[leaving] = HALVED
         run.save(np.flatnonzero(leaving))
 
@@ -242,7 +259,7 @@ def _progress(runs: Sequence[ProgramRun], run: ProgramRun, trained: np.ndarray) 
     last = run.store.epoch[trained] - 1
     train_loss, validation_loss = (float(np.median(curve[trained, last])) for curve in run.curves)
     return Progress(
-        group=run.group.name,
+        group=run.name,
         lanes=sum(int(other.owned.sum()) for other in runs),
         running=sum(int(lanes.sum()) for lanes in running),
         epoch=int(last.min()) + 1,
@@ -250,31 +267,5 @@ def _progress(runs: Sequence[ProgramRun], run: ProgramRun, trained: np.ndarray) 
         epochs_left=sum(int((r.budget - r.store.epoch)[lanes].sum()) for r, lanes in zip(runs, running, strict=True)),
         train_loss=train_loss,
         validation_loss=validation_loss,
-        images_per_second=sum(r.cost.images for r in runs) / sum(r.cost.train_seconds for r in runs),
+        images_per_second=sum(r.images for r in runs) / sum(r.calls.run_seconds for r in runs),
     )
-
-
-def _results(run: ProgramRun, keep_best: bool) -> list[Results]:
-    """Of each group that the program trained. Its seconds are shared out by the images of each."""
-    store, curves = run.store, run.curves
-    score = store.best_loss if keep_best else run.monitored[np.arange(len(store.epoch)), store.epoch - 1]
-    score = np.where(store.status == DIVERGED, np.float32(np.inf), score)
-    params = store.best_params if keep_best else store.train.params
-
-    def of_group(group: Group, lanes: slice) -> Results:
-        epochs = int(group.lanes.hparams.epochs.max())
-        share = store.epoch[lanes].sum() / store.epoch.sum()
-        return Results(
-            status=store.status[lanes],
-            epochs=store.epoch[lanes],
-            train_loss=curves.train_loss[lanes, :epochs],
-            validation_loss=curves.validation_loss[lanes, :epochs],
-            score=score[lanes],
-            params=narrow(rows.take(params, lanes), group.objective),
-            compile_seconds=share * run.cost.compile_seconds,
-            train_seconds=share * run.cost.train_seconds,
-            images_per_second=run.cost.images / max(run.cost.train_seconds, 1e-9),
-        )
-
-    ends = itertools.accumulate((len(group.lanes.seed) for group in run.groups), initial=0)
-    return [of_group(group, slice(*span)) for group, span in zip(run.groups, itertools.pairwise(ends), strict=True)]

@@ -8,7 +8,8 @@ a :class:`Plan` (and the attributes of a Linen module) selects the program itsel
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
 import jax
 import jax.numpy as jnp
@@ -25,52 +26,91 @@ class UsageError(ValueError):
     """
 
 
+class Range(NamedTuple):
+    """Which values are allowed, in words and as a test."""
+
+    words: str
+    holds: Callable[[np.ndarray], np.ndarray]
+
+
+class Number(NamedTuple):
+    """A hyper-parameter's entry in the table that :class:`HParams` is."""
+
+    default: float
+    allowed: Range
+    meaning: str
+    dtype: type = np.float32
+
+
+_ABOVE_0 = Range("greater than 0", lambda x: x > 0)
+_FROM_0 = Range("at least 0", lambda x: x >= 0)
+_FROM_0_BELOW_1 = Range("at least 0 and less than 1", lambda x: (x >= 0) & (x < 1))
+_FROM_1 = Range("at least 1", lambda x: x >= 1)
+
+
 class HParams(NamedTuple):
-    """The numbers of a lane: scalars for one lane, ``[lanes]`` for many. Build it with :func:`hparams`.
+    """The numbers of a lane: scalars for one lane, ``[*lanes]`` for many. Build it with :func:`hparams`.
 
-    learning_rate: step size of the optimizer.
-    l2: coupled L2 penalty, PyTorch's ``weight_decay``: ``l2 * param`` joins every gradient.
-    dropout: probability that a hidden unit is zeroed while training, in [0, 1); None draws no masks at all.
-    momentum: SGD's momentum, in [0, 1); the other optimizers keep PyTorch's constants.
-    noise: level of the corruption a denoising objective applies, in the corruption's own unit.
-    penalty: weight of an objective's second term: sparsity, contraction, KL divergence (beta).
-    warmup: optimizer steps over which ``penalty`` grows linearly from zero; 0 applies it in full at once.
-    epochs: int32, how many epochs this lane trains for.
+    This is the table of all hyper-parameters: a further number is a further line. Constructor, checks, search spaces
+    and the help of options follow from it. A dropout of None draws no masks at all.
     """
 
-    learning_rate: Array
-    l2: Array
-    dropout: Array | None
-    momentum: Array
-    noise: Array
-    penalty: Array
-    warmup: Array
-    epochs: Array
+    learning_rate: Annotated[Array, Number(1e-3, _ABOVE_0, "Step size of the optimizer.")]
+    l2: Annotated[Array, Number(0.0, _FROM_0, "Coupled L2 penalty, PyTorch's weight_decay.")]
+    dropout: Annotated[Array | None, Number(0.0, _FROM_0_BELOW_1, "Share of hidden units zeroed in training.")]
+    momentum: Annotated[Array, Number(0.0, _FROM_0_BELOW_1, "Momentum of SGD; other optimizers have PyTorch's.")]
+    noise: Annotated[Array, Number(0.0, _FROM_0, "Level of a denoising objective's corruption, in its own unit.")]
+    penalty: Annotated[Array, Number(1.0, _FROM_0, "Weight of the second term: sparsity, contraction, KL (beta).")]
+    warmup: Annotated[Array, Number(0.0, _FROM_0, "Steps over which the penalty grows linearly from 0.")]
+    epochs: Annotated[Array, Number(1, _FROM_1, "Epochs that a lane trains for.", np.int32)]
 
 
-def hparams(
-    learning_rate=1e-3, l2=0.0, dropout=0.0, momentum=0.0, noise=0.0, penalty=1.0, warmup=0.0, epochs=1
-) -> HParams:
-    """HParams from plain numbers or equally long sequences: float32 leaves, int32 ``epochs``.
+NUMBERS: dict[str, Number] = {
+    name: get_args(hint)[1] for name, hint in get_type_hints(HParams, include_extras=True).items()
+}
 
-    Converting here keeps one dtype per leaf, so that a Python float never causes a second trace. Raises
-    UsageError for a number of epochs that is not whole.
+
+def hparams(**numbers: Any) -> HParams:
+    """HParams from plain numbers or arrays that broadcast against each other; what is not given has its default.
+
+    The leaves have one dtype each, so that a Python float never causes a second trace. Raises UsageError for an
+    unknown name or a number out of its range.
     """
-    if np.any(np.asarray(epochs) != np.asarray(epochs, np.int32)):
-        raise UsageError(f"epochs {epochs} is not allowed: give whole numbers")
-    numbers = (learning_rate, l2, dropout, momentum, noise, penalty, warmup)
-    floats = [jnp.asarray(np.asarray(x, np.float32)) for x in numbers]
-    return broadcast(HParams(*floats, epochs=jnp.asarray(np.asarray(epochs, np.int32))))
+    if unknown := numbers.keys() - NUMBERS.keys():
+        raise UsageError(f"unknown hyper-parameter {', '.join(sorted(unknown))}: choose among {', '.join(NUMBERS)}")
+    return broadcast(
+        HParams(**{name: _leaf(name, numbers.get(name, entry.default)) for name, entry in NUMBERS.items()})
+    )
+
+
+def _leaf(name: str, values: Any) -> Array | None:
+    """``values`` of one hyper-parameter in its dtype, checked against its range."""
+    if name == "dropout" and values is None:
+        return None
+    entry = NUMBERS[name]
+    given = np.asarray(values)
+    try:
+        leaf = given.astype(entry.dtype)
+        whole = entry.dtype is not np.int32 or (given == leaf).all()
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UsageError(f"{name} {values!r} is not allowed: give numbers") from error
+    if not whole:
+        raise UsageError(f"{name} {values} is not allowed: give whole numbers")
+    if not (valid := entry.allowed.holds(leaf)).all():
+        raise UsageError(f"{name} {leaf[~valid].flat[0]:g} is not allowed: it must be {entry.allowed.words}")
+    return jnp.asarray(leaf)
 
 
 def broadcast(numbers: HParams) -> HParams:
-    """All leaves at their common shape, so that scalars go along with per-lane sequences."""
-    return HParams(*jnp.broadcast_arrays(*numbers))
+    """All leaves at their common shape, so that scalars go along with arrays of many lanes; None stays None."""
+    leaves, structure = jax.tree.flatten(numbers)
+    return jax.tree.unflatten(structure, jnp.broadcast_arrays(*leaves))
 
 
 def static_dropout(numbers: HParams) -> HParams:
     """``numbers`` for a program without masks where no lane drops anything, unchanged where one does. On the host."""
-    return numbers if np.any(numbers.dropout) else numbers._replace(dropout=None)
+    drops = numbers.dropout is not None and np.any(numbers.dropout)
+    return numbers if drops else numbers._replace(dropout=None)
 
 
 @dataclasses.dataclass(frozen=True)

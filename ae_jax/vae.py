@@ -10,9 +10,11 @@ from jax import Array
 from ae_jax import distributions, layers
 from ae_jax.convolutions import Implementation
 from ae_jax.models import Activation, conv_autoencoder, dense_autoencoder
+from ae_jax.recipes import part
 from ae_jax.types import UsageError
 
 
+@part
 class VAE(nn.Module):
     """An encoder of ``2 * latent`` units, half mean and half log-variance, and a decoder of ``latent`` units.
 
@@ -64,6 +66,7 @@ def dense_vae(latent: int, widths: tuple[int, ...] = (500, 500), activation: Act
     return VAE(networks.encoder, networks.decoder)
 
 
+@part
 class VectorQuantiser(nn.Module):
     """A learned book of vectors; each given vector is replaced by the nearest (van den Oord et al. 2017, eq. 1-2)."""
 
@@ -83,6 +86,7 @@ class VectorQuantiser(nn.Module):
         return book[indices], indices
 
 
+@part
 class VQVAE(nn.Module):
     """An encoder of ``positions * code_size`` units, a quantiser, and a decoder of as many units.
 

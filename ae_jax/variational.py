@@ -14,7 +14,6 @@ Evaluation draws codes, and dynamic binarisation draws images, as training does.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -26,6 +25,7 @@ from jax import Array
 from ae_jax import distributions
 from ae_jax.distributions import Likelihood
 from ae_jax.objectives import Objective
+from ae_jax.recipes import recipe
 from ae_jax.types import Batch, HParams, PyTree, UsageError
 from ae_jax.vae import VAE, VQVAE, straight_through
 
@@ -46,26 +46,26 @@ class Posterior(NamedTuple):
 
 
 def infer(
-    vae: VAE, likelihood: Likelihood, params: PyTree, key: Array, batch: Batch, hparams: HParams, train: bool,
+    model: VAE, likelihood: Likelihood, params: PyTree, key: Array, batch: Batch, hparams: HParams, train: bool,
     samples: int = 1,
 ) -> Posterior:  # fmt: skip
     """Observe the images, encode them, draw ``samples`` codes for each. Consumes ``key``."""
     observe_key, encoder_key, noise_key, decoder_key = jax.random.split(key, 4)
     images = likelihood.observe(observe_key, batch.images)
     rngs = {"dropout": encoder_key}
-    mean, log_variance = vae.apply(params, images, hparams.dropout, train, method="encode", rngs=rngs)
+    mean, log_variance = model.apply(params, images, hparams.dropout, train, method="encode", rngs=rngs)
     codes = distributions.sample(noise_key, mean, log_variance, samples)
     return Posterior(images, mean, log_variance, codes, decoder_key)
 
 
 def energies(
-    vae: VAE, likelihood: Likelihood, params: PyTree, posterior: Posterior, hparams: HParams, train: bool
+    model: VAE, likelihood: Likelihood, params: PyTree, posterior: Posterior, hparams: HParams, train: bool
 ) -> Array:
     """``-log p(x | z)`` of every code, without the normaliser: ``[samples, batch]``. Consumes its decoder key."""
     samples, batch, latent = posterior.codes.shape
     rngs = {"dropout": posterior.decoder_key}
     codes = posterior.codes.reshape(-1, latent)
-    logits = vae.apply(params, codes, hparams.dropout, train, method="logits", rngs=rngs)
+    logits = model.apply(params, codes, hparams.dropout, train, method="logits", rngs=rngs)
     logits = logits.reshape(samples, batch, *logits.shape[1:])
     return jax.vmap(lambda logits: likelihood.energy(params, logits, posterior.images))(logits)
 
@@ -84,27 +84,27 @@ def _init(model: VAE | VQVAE, likelihood: Likelihood) -> Callable[[Array, Array]
 
 
 def _penalised(
-    vae: VAE, likelihood: Likelihood, cost: Callable[[Posterior], Array], separable: bool = True
+    model: VAE, likelihood: Likelihood, cost: Callable[[Posterior], Array], separable: bool = True
 ) -> Objective:
     """Distortion plus ``hparams.penalty`` times a cost of each image's posterior, ``[batch]``; one code an image."""
 
     def loss(params: PyTree, key: Array, batch: Batch, hparams: HParams, train: bool):
-        posterior = infer(vae, likelihood, params, key, batch, hparams, train)
-        energy = energies(vae, likelihood, params, posterior, hparams, train)
+        posterior = infer(model, likelihood, params, key, batch, hparams, train)
+        energy = energies(model, likelihood, params, posterior, hparams, train)
         metrics = _metrics(likelihood, params, posterior, energy)
         return metrics["distortion"] + hparams.penalty * cost(posterior), metrics
 
-    return Objective(_init(vae, likelihood), loss, separable)
+    return Objective(_init(model, likelihood), loss, separable)
 
 
-@functools.cache
-def elbo(vae: VAE, likelihood: Likelihood) -> Objective:
+@recipe
+def elbo(model: VAE, likelihood: Likelihood) -> Objective:
     """The negative evidence lower bound, ``distortion + beta * KL`` (Kingma & Welling 2014; Higgins et al. 2017)."""
-    return _penalised(vae, likelihood, lambda posterior: posterior.divergence.sum(-1))
+    return _penalised(model, likelihood, lambda posterior: posterior.divergence.sum(-1))
 
 
-@functools.cache
-def free_bits(vae: VAE, likelihood: Likelihood, nats: float) -> Objective:
+@recipe
+def free_bits(model: VAE, likelihood: Likelihood, nats: float) -> Objective:
     """:func:`elbo` in which no latent's KL counts for less than ``nats`` (Kingma et al. 2016, eq. 15).
 
     The paper takes the maximum of the batch's mean KL; here it is each image's own, so that an image's loss does not
@@ -112,11 +112,11 @@ def free_bits(vae: VAE, likelihood: Likelihood, nats: float) -> Objective:
     """
     if nats < 0:
         raise UsageError(f"{nats} nats are not allowed: give 0 (the plain bound) or more")
-    return _penalised(vae, likelihood, lambda posterior: jnp.maximum(nats, posterior.divergence).sum(-1))
+    return _penalised(model, likelihood, lambda posterior: jnp.maximum(nats, posterior.divergence).sum(-1))
 
 
-@functools.cache
-def wae_mmd(vae: VAE, likelihood: Likelihood) -> Objective:
+@recipe
+def wae_mmd(model: VAE, likelihood: Likelihood) -> Objective:
     """Distortion plus ``penalty`` times the squared MMD of the batch's codes from the prior (Tolstikhin et al. 2018).
 
     The codes are Gaussian, so the MMD is that of their mixture in closed form (``distributions.mmd``), in place of the
@@ -127,14 +127,14 @@ def wae_mmd(vae: VAE, likelihood: Likelihood) -> Objective:
     def cost(posterior: Posterior) -> Array:
         return distributions.mmd(posterior.mean, posterior.log_variance)
 
-    return _penalised(vae, likelihood, cost, separable=False)
+    return _penalised(model, likelihood, cost, separable=False)
 
 
 def _log_weights(
-    vae: VAE, likelihood: Likelihood, params: PyTree, posterior: Posterior, hparams: HParams, train: bool
+    model: VAE, likelihood: Likelihood, params: PyTree, posterior: Posterior, hparams: HParams, train: bool
 ) -> tuple[Array, Array]:
     """``log p(x | z) + beta * (log p(z) - log q(z | x))`` of every code ``[samples, batch]``, and the energies."""
-    energy = energies(vae, likelihood, params, posterior, hparams, train)
+    energy = energies(model, likelihood, params, posterior, hparams, train)
     prior = distributions.log_prior(posterior.codes)
     proposal = distributions.log_density(posterior.codes, posterior.mean, posterior.log_variance)
     normaliser = likelihood.log_normaliser(params, math.prod(posterior.images.shape[1:]))
@@ -146,8 +146,8 @@ def _log_mean_exp(values: Array) -> Array:
     return jax.nn.logsumexp(values, axis=0) - math.log(values.shape[0])
 
 
-@functools.cache
-def iwae(vae: VAE, likelihood: Likelihood, samples: int) -> Objective:
+@recipe
+def iwae(model: VAE, likelihood: Likelihood, samples: int) -> Objective:
     """The importance-weighted bound ``-log 1/k sum_k p(x, z_k) / q(z_k | x)`` (Burda et al. 2016, eq. 8).
 
     With one sample it is the ELBO with its KL estimated from the code. Raises UsageError for fewer.
@@ -155,15 +155,15 @@ def iwae(vae: VAE, likelihood: Likelihood, samples: int) -> Objective:
     _check_samples(samples)
 
     def loss(params: PyTree, key: Array, batch: Batch, hparams: HParams, train: bool):
-        posterior = infer(vae, likelihood, params, key, batch, hparams, train, samples)
-        log_weights, energy = _log_weights(vae, likelihood, params, posterior, hparams, train)
+        posterior = infer(model, likelihood, params, key, batch, hparams, train, samples)
+        log_weights, energy = _log_weights(model, likelihood, params, posterior, hparams, train)
         return -_log_mean_exp(log_weights), _metrics(likelihood, params, posterior, energy)
 
-    return Objective(_init(vae, likelihood), loss, separable=True)
+    return Objective(_init(model, likelihood), loss, separable=True)
 
 
-@functools.cache
-def iwae_doubly_reparameterised(vae: VAE, likelihood: Likelihood, samples: int) -> Objective:
+@recipe
+def iwae_doubly_reparameterised(model: VAE, likelihood: Likelihood, samples: int) -> Objective:
     """:func:`iwae` with the encoder's gradient of Tucker et al. (2019, eq. 8): equal in the mean, of less variance.
 
     With ``w_k`` the normalised weights, the decoder learns from ``sum_k w_k d log p(x, z_k)`` as before, the encoder
@@ -174,17 +174,17 @@ def iwae_doubly_reparameterised(vae: VAE, likelihood: Likelihood, samples: int) 
     _check_samples(samples)
 
     def loss(params: PyTree, key: Array, batch: Batch, hparams: HParams, train: bool):
-        posterior = infer(vae, likelihood, params, key, batch, hparams, train, samples)
+        posterior = infer(model, likelihood, params, key, batch, hparams, train, samples)
         fixed = jax.lax.stop_gradient(posterior)
-        of_decoder, energy = _log_weights(vae, likelihood, params, fixed, hparams, train)
+        of_decoder, energy = _log_weights(model, likelihood, params, fixed, hparams, train)
         moving = fixed._replace(codes=posterior.codes)  # the same key: the decoder drops the same units twice
-        of_codes, _ = _log_weights(vae, likelihood, jax.lax.stop_gradient(params), moving, hparams, train)
+        of_codes, _ = _log_weights(model, likelihood, jax.lax.stop_gradient(params), moving, hparams, train)
         weights = jax.nn.softmax(jax.lax.stop_gradient(of_decoder), axis=0)
         weights = (1.0 - hparams.penalty) * weights + hparams.penalty * jnp.square(weights)
         encoder_term = (weights * (of_codes - jax.lax.stop_gradient(of_codes))).sum(0)
         return -_log_mean_exp(of_decoder) - encoder_term, _metrics(likelihood, params, posterior, energy)
 
-    return Objective(_init(vae, likelihood), loss, separable=True)
+    return Objective(_init(model, likelihood), loss, separable=True)
 
 
 def _check_samples(samples: int) -> None:
@@ -192,7 +192,7 @@ def _check_samples(samples: int) -> None:
         raise UsageError(f"{samples} samples are not allowed: give 1 or more")
 
 
-@functools.cache
+@recipe
 def vector_quantised(model: VQVAE, likelihood: Likelihood) -> Objective:
     """VQ-VAE (van den Oord et al. 2017, eq. 3): distortion, codebook loss, ``penalty`` (theirs 0.25) x commitment.
 

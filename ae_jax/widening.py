@@ -9,16 +9,17 @@ a wider one is therefore the same function, learns the same, and only does more 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import jax
 import numpy as np
 
-from ae_jax import rows
-from ae_jax.models import IMAGE_SIZE, Autoencoder
+from ae_jax import models
+from ae_jax.models import IMAGE_SIZE, Autoencoder, ConvDecoder, ConvEncoder, DenseDecoder, DenseEncoder
 from ae_jax.objectives import Objective
 from ae_jax.types import PyTree
 
+BLIND_TO_CODES = {"objectives.autoencoder", "objectives.denoising"}  # the loss sees a code through the decoder alone
 WORTH = 1.1  # times the parameters that a narrow network may have when wide: more arithmetic than that costs time
 
 
@@ -36,16 +37,35 @@ def parameter_count(objective: Objective) -> int:
 
 def fits(narrow: Objective, wide: Objective) -> bool:
     """Whether ``narrow`` may be trained as ``wide``: it learns the same there, and at about the same cost."""
-    if narrow.family is None or narrow.family != wide.family:
+    if (family := _family(narrow)) is None or family != _family(wide):
         return False
     return parameter_count(narrow) <= parameter_count(wide) <= WORTH * parameter_count(narrow)
 
 
+def alike(objectives: Sequence[Objective]) -> bool:
+    """Whether objectives differ in the size of their code at most, so that all are the widest at any cost."""
+    return len(set(objectives)) == 1 or len({_family(o) or o for o in objectives}) == 1
+
+
+def _family(objective: Objective) -> Hashable:
+    """The recipe without the size of the code; None if a wider code would change an objective's numbers."""
+    if objective.recipe is None or objective.recipe.builder not in BLIND_TO_CODES:
+        return None
+    match objective.model:
+        case Autoencoder(encoder=ConvEncoder(), decoder=ConvDecoder()) as model:
+            pass
+        case Autoencoder(encoder=DenseEncoder(code_activation=models.linear), decoder=DenseDecoder()) as model:
+            pass
+        case _:
+            return None
+    return objective.recipe.builder, model.clone(encoder=model.encoder.clone(latent=0)), objective.recipe.arguments[1:]
+
+
 def widen(tree: PyTree, wide: PyTree) -> PyTree:
-    """Arrays ``[lanes, ...]`` with zeros appended up to the shapes of ``wide``, whose own lanes do not matter."""
+    """Arrays ``[lanes, ...]`` with zeros appended up to the shapes of one lane, ``wide``."""
 
     def pad(leaf: np.ndarray, like: np.ndarray) -> np.ndarray:
-        missing = [(0, n - m) for m, n in zip(leaf.shape[1:], like.shape[1:], strict=True)]
+        missing = [(0, n - m) for m, n in zip(leaf.shape[1:], like.shape, strict=True)]
         return np.pad(leaf, [(0, 0), *missing])
 
     return jax.tree.map(pad, tree, wide)
@@ -58,13 +78,3 @@ def narrow(params: PyTree, objective: Objective) -> PyTree:
         return leaf[:, *map(slice, like.shape)]
 
     return jax.tree.map(crop, params, parameter_shapes(objective))
-
-
-def as_one(models: Sequence[Autoencoder], params: Sequence[PyTree]) -> tuple[Autoencoder, PyTree]:
-    """The lanes of all ``models``, in order, as lanes of the widest: evaluating them takes one program.
-
-    The models must differ in the size of their codes alone; ``params`` are ``[lanes, ...]`` for each of them.
-    """
-    widest = max(models, key=lambda model: model.encoder.latent)
-    wide = params[models.index(widest)]
-    return widest, rows.concatenate(widen(lanes, wide) for lanes in params)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import io
 import json
 import os
@@ -12,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,7 @@ import numpy as np
 import tyro
 
 from ae_jax import data
+from ae_jax.runs import Run
 from ae_jax.training import Data
 from ae_jax.types import Dataset, UsageError
 
@@ -52,6 +54,8 @@ class Options:
     """Use at most this many training and test examples."""
     resume: bool = False
     """Go on with an unfinished run of the same options."""
+    redraw: bool = False
+    """Train nothing: draw the figures of a finished study again, from its npz alone."""
     segment: int = 5
     """Epochs between two returns to the host, where progress is shown and checkpoints are written."""
     lanes_per_call: int | None = None
@@ -87,13 +91,51 @@ class SeededOptions(Options):
     """Number of runs with different seeds, for error bars."""
 
 
-class Setting(NamedTuple):
-    """What a study starts from: its options, the numbers they come to, the data, and the time it began."""
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """What a study starts from: its options, the numbers they come to, its data.
 
-    options: Options
+    label: the study's name with its variant's, for files.
+    started: when it began, by ``time.perf_counter``.
+    earlier: runs of stages before the study's own training, by name.
+    """
+
+    options: Any  # the study's own kind of Options
     budget: Budget
     dataset: Dataset
+    label: str
     started: float
+    earlier: dict[str, Run] = dataclasses.field(default_factory=dict)
+
+    @property
+    def seeds(self) -> np.ndarray:
+        """The seeds of the repeated runs: ``[seeds]``."""
+        return self.options.seed + np.arange(self.budget.seeds)
+
+    @property
+    def key(self) -> jax.Array:
+        """The key of what a study draws itself. A lane splits its own key in two, so the child 2 is still free."""
+        return jax.random.fold_in(jax.random.key(self.options.seed), 2)
+
+    @functools.cached_property
+    def training(self) -> Data:
+        """The training examples as the engine takes them, on the device."""
+        return Data(jnp.asarray(self.dataset.train_images), jnp.asarray(self.dataset.train_labels, jnp.int32))
+
+    @functools.cached_property
+    def test(self) -> Data:
+        """The test examples, likewise."""
+        return Data(jnp.asarray(self.dataset.test_images), jnp.asarray(self.dataset.test_labels, jnp.int32))
+
+    @functools.cached_property
+    def train_images(self) -> jax.Array:
+        """Training images, float32 in [0, 1]."""
+        return unit_images(self.dataset.train_images)
+
+    @functools.cached_property
+    def test_images(self) -> jax.Array:
+        """Test images, likewise."""
+        return unit_images(self.dataset.test_images)
 
 
 O = TypeVar("O", bound=Options)
@@ -192,15 +234,19 @@ def _check(options: Options) -> None:
         ) from error
 
 
-def prepare(options: Options, budgets: dict[str, dict[str, Budget]]) -> Setting:
-    """The budget of the chosen dataset with the overrides of the command line in place, and the data cut to it."""
+def prepare(options: Options, label: str, budgets: Any) -> Setup:
+    """The budget of the chosen dataset with the overrides of the command line in place, and the data cut to it.
+
+    ``budgets`` are those of a :class:`~experiments.study.Study`.
+    """
     started = time.perf_counter()
     overrides = given(options, *(field.name for field in dataclasses.fields(Budget)))
+    budgets = budgets(options) if callable(budgets) else budgets
     budget = dataclasses.replace(budgets[options.budget][options.dataset], **overrides)
     dataset = data.load(options.dataset, options.data_dir)
     if budget.limit is not None:
         dataset = data.limit(dataset, budget.limit)
-    return Setting(options, budget, dataset, started)
+    return Setup(options, budget, dataset, label, started)
 
 
 def given(options: Options, *names: str) -> dict[str, Any]:
@@ -208,34 +254,14 @@ def given(options: Options, *names: str) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(options, name, None)) is not None}
 
 
-def training_data(dataset: Dataset) -> Data:
-    """The training examples as the engine takes them, on the device."""
-    return Data(jnp.asarray(dataset.train_images), jnp.asarray(dataset.train_labels, jnp.int32))
-
-
-def test_data(dataset: Dataset) -> Data:
-    """The test examples, likewise."""
-    return Data(jnp.asarray(dataset.test_images), jnp.asarray(dataset.test_labels, jnp.int32))
-
-
 def unit_images(images: np.ndarray) -> jax.Array:
     """uint8 images as float32 in [0, 1], on the device."""
     return jnp.asarray(images).astype(jnp.float32) / 255.0
 
 
-def seeds(setting: Setting) -> np.ndarray:
-    """The seeds of the repeated runs: ``[seeds]``."""
-    return setting.options.seed + np.arange(setting.budget.seeds)
-
-
-def study_key(options: Options) -> jax.Array:
-    """The key of what a study draws itself. A lane splits its own key in two, so the child 2 is still free."""
-    return jax.random.fold_in(jax.random.key(options.seed), 2)
-
-
-def describe(setting: Setting, numbers: str = "") -> str:
+def describe(setup: Setup, numbers: str = "") -> str:
     """The caption that every figure and table of a run carries: which data, which budget, which ``numbers``."""
-    options, budget, dataset, _ = setting
+    options, budget, dataset = setup.options, setup.budget, setup.dataset
     name = "MNIST" if dataset.name == "mnist" else "embedded digits (not MNIST)"
     sizes = f"{len(dataset.train_images):,} training and {len(dataset.test_images):,} test images"
     runs = f", {budget.seeds} seeds (mean and one deviation)" if budget.seeds > 1 else ""
@@ -243,13 +269,13 @@ def describe(setting: Setting, numbers: str = "") -> str:
     return f"{name}, {sizes}; budget {options.budget}: {numbers}"
 
 
-def comparable(setting: Setting, *protocol: str) -> bool:
+def comparable(setup: Setup, *protocol: str) -> bool:
     """Whether a run's figures may be set beside a report's: MNIST, all of it, by the full budget's numbers.
 
     ``protocol`` names further options of the study that must be at their default, None.
     """
-    overridden = given(setting.options, "limit", "epochs", "batch_size", *protocol)
-    return setting.dataset.name == "mnist" and setting.options.budget == "full" and not overridden
+    overridden = given(setup.options, "limit", "epochs", "batch_size", *protocol)
+    return setup.dataset.name == "mnist" and setup.options.budget == "full" and not overridden
 
 
 def plain(options: Options) -> dict[str, Any]:

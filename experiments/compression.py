@@ -16,36 +16,27 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from ae_jax import corruptions, engine, evaluation, plotting, results, trials, widening
-from ae_jax.lanes import DIVERGED
+from ae_jax import corruptions, evaluation, plotting
+from ae_jax.lanes import Group, lane_grid
 from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import autoencoder
-from ae_jax.types import Plan, UsageError, hparams
-from experiments import common, running
+from ae_jax.types import Plan, hparams
+from experiments import common, reported, study
+from experiments.common import Budget, Setup
 from experiments.report import Row
+from experiments.reported import LATENT
+from experiments.running import Training
+from experiments.study import Measured, Runs, Saved, Study
 
-STUDY = "compression"
-LATENT = (1, 2, 4, 8, 16)
-REPORTED_MSE = (0.0525, 0.0436, 0.0317, 0.0228, 0.0184)  # Fig. 2
-REPORTED_NOISY = (0.0558, 0.0460, 0.0431, 0.0325, 0.0404)  # Fig. 3 at sigma 0.5
-REPORTED_OCCLUDED = (0.0709, 0.0688, 0.0974, 0.1635, 0.0829)  # Fig. 4 at area 0.5
 LEVELS = np.linspace(0.01, 0.5, 20, dtype=np.float32)
-OPTIMIZER = "adamax"
-BEST = {
-    "mnist": {"learning_rate": 0.0136, "l2": 1.08e-4, "dropout": 0.0216},  # report A, section II
-    "digits": {"learning_rate": 0.005, "l2": 1e-5, "dropout": 0.0},  # ours: so few images decay under the report's L2
-}
 SHOWN = 10  # images on the sheet
 
 BUDGETS = {
     "quick": {
-        "digits": common.Budget(epochs=120, batch_size=64),
-        "mnist": common.Budget(epochs=5, batch_size=128, limit=10_000),
+        "digits": Budget(epochs=120, batch_size=64),
+        "mnist": Budget(epochs=5, batch_size=128, limit=10_000),
     },
-    "full": {
-        "digits": common.Budget(epochs=40, batch_size=512),
-        "mnist": common.Budget(epochs=40, batch_size=512),
-    },
+    "full": dict.fromkeys(("digits", "mnist"), Budget(epochs=40, batch_size=512)),
 }
 
 
@@ -63,76 +54,62 @@ class Options(common.SeededOptions):
     """Occlude with one grey value for the whole test set, as the report did, instead of one for each image."""
 
 
-def study(options: Options) -> Path | None:
-    """Train, test, save, draw, compare."""
-    setting = common.prepare(options, BUDGETS)
-    _, budget, dataset, _ = setting
-    numbers = BEST[options.dataset] | common.given(options, "learning_rate", "l2", "dropout")
-    lanes = trials.make_lanes(hparams(**numbers, epochs=budget.epochs), seed=common.seeds(setting))
-    plan = Plan(budget.batch_size, OPTIMIZER)
-    models = [conv_autoencoder(latent) for latent in LATENT]
-    groups = [
-        engine.Group(f"d={latent}", autoencoder(model), plan, lanes)
-        for latent, model in zip(LATENT, models, strict=True)
-    ]
-    runs = running.train(STUDY, setting, groups)
-    if not running.is_writer():
-        return None
+def numbers(options: Options) -> dict[str, float]:
+    """The hyper-parameters, those of the command line first."""
+    return reported.best(reported.A_BEST, options.dataset) | common.given(options, "learning_rate", "l2", "dropout")
 
-    model, params = widening.as_one(models, [run.params for run in runs])
-    clean = common.unit_images(dataset.test_images)
+
+def plan(setup: Setup) -> Training:
+    """A group for each latent dimension, a lane for each seed."""
+    lanes = lane_grid(hparams(**numbers(setup.options), epochs=setup.budget.epochs), seed=setup.seeds)
+    protocol = Plan(setup.budget.batch_size, reported.A_OPTIMIZER)
+    return Training([Group(f"d={d}", autoencoder(conv_autoencoder(d)), protocol, lanes) for d in LATENT])
+
+
+def measure(setup: Setup, runs: Runs) -> Measured:
+    """Test errors, clean and as the input gets worse: ``[latent, seeds, ...]``."""
+    runs, clean, options = list(runs.values()), setup.test_images, setup.options
     occlude = corruptions.occlusion_shared_grey if options.shared_grey else corruptions.occlusion
-    noise_key, occlusion_key = jax.random.split(common.study_key(options))
-
-    def by_run(errors: np.ndarray) -> np.ndarray:
-        """``[lanes, ...] -> [sizes, seeds, ...]``."""
-        return errors.reshape(len(LATENT), budget.seeds, *errors.shape[1:])
-
-    test = by_run(evaluation.reconstruction_error(model, params, clean, clean))
-    noisy = by_run(evaluation.robustness(model, params, corruptions.gaussian, noise_key, clean, LEVELS))
-    occluded = by_run(evaluation.robustness(model, params, occlude, occlusion_key, clean, LEVELS))
-    status = np.array([run.status for run in runs])
-    test[status == DIVERGED] = noisy[status == DIVERGED] = occluded[status == DIVERGED] = np.nan
-    if np.isnan(test).all(1).any():
-        raise UsageError("every run of a latent dimension diverged: give a smaller --learning-rate")
+    noise_key, occlusion_key = jax.random.split(setup.key)
+    test = np.array(evaluation.reconstruction_error(runs, clean, clean))
+    noisy = np.array(evaluation.robustness(runs, corruptions.gaussian, noise_key, clean, LEVELS))
+    occluded = np.array(evaluation.robustness(runs, occlude, occlusion_key, clean, LEVELS))
     arrays = {
         "latent": np.array(LATENT),
-        "seed": lanes.seed,
-        "status": status,
-        "train_loss": np.array([run.train_loss for run in runs]),
-        "validation_loss": np.array([run.validation_loss for run in runs]),
+        "seed": setup.seeds,
+        "status": np.array([run.status for run in runs]),
+        "train_loss": np.array([run.curves.train_loss for run in runs]),
+        "validation_loss": np.array([run.curves.validation_loss for run in runs]),
         "test_mse": test,
         "levels": LEVELS,
         "noisy_mse": noisy,
         "occluded_mse": occluded,
         "images": np.asarray(clean[:SHOWN]),
-        "reconstructions": by_run(evaluation.reconstruct(model, params, clean[:SHOWN]))[:, 0],
+        "reconstructions": np.array(evaluation.reconstruct([run[0] for run in runs], clean[:SHOWN])),
     }
     greys = "all images" if options.shared_grey else "each image"  # the report has one for all
     rows = [
         Row(f"{what}, d = {d}", figure, errors)
-        for what, reported, ours in (
-            ("A2 test MSE", REPORTED_MSE, test),
-            ("A3 Gaussian noise 0.5", REPORTED_NOISY, noisy[..., -1]),
-            (f"A3 occlusion 0.5, a grey for {greys}", REPORTED_OCCLUDED, occluded[..., -1]),
+        for what, figures, ours in (
+            ("A2 test MSE", reported.A2_MSE, test),
+            ("A3 Gaussian noise 0.5", reported.A3_NOISY, noisy[..., -1]),
+            (f"A3 occlusion 0.5, a grey for {greys}", reported.A3_OCCLUDED, occluded[..., -1]),
         )
-        for d, figure, errors in zip(LATENT, reported, ours, strict=True)
+        for d, figure, errors in zip(LATENT, figures, ours, strict=True)
     ]
-    deviations = ("learning_rate", "l2", "dropout")
-    npz = running.save(STUDY, setting, runs, arrays, rows, deviations=deviations, optimizer=OPTIMIZER, **numbers)
-    return running.finish(setting, npz, draw(npz), STUDY)
+    return Measured(arrays, rows, config={"optimizer": reported.A_OPTIMIZER, **numbers(options)})
 
 
-def draw(npz: Path) -> list[Path]:
-    """Figs. 2, 3 and 4 of the report and a sheet of reconstructions, from the npz alone."""
-    arrays, meta = results.load(npz, STUDY)
-    latent, levels, caption = arrays["latent"], arrays["levels"], meta["caption"]
+def draw(saved: Saved) -> list[Path]:
+    """Figs. 2, 3 and 4 of the report and a sheet of reconstructions."""
+    arrays, caption = saved.arrays, saved.caption
+    latent, levels = arrays["latent"], arrays["levels"]
     series = [plotting.Series("ours", latent, arrays["test_mse"].T)]
-    if meta["dataset"]["name"] == "mnist":
-        series.append(plotting.Series("report A", latent, np.array(REPORTED_MSE), "s", dashed=True))
+    if saved.meta["dataset"]["name"] == "mnist":
+        series.append(plotting.Series("report A", latent, np.array(reported.A2_MSE), "s", dashed=True))
     mse = "test MSE per pixel"
     paths = plotting.line_plot(
-        npz.with_name(f"{STUDY}_fig2_latent"), series, log_x=True, x_ticks=latent, from_zero=True,
+        saved.place("fig2_latent"), series, log_x=True, x_ticks=latent, from_zero=True,
         xlabel="latent dimension d", ylabel=mse, title="Fig. 2  Error against latent dimension", caption=caption,
     )  # fmt: skip
     for figure, name, xlabel in (
@@ -140,20 +117,20 @@ def draw(npz: Path) -> list[Path]:
         ("fig4", "occluded", "occluded fraction of the image area"),
     ):
         series = [
-            plotting.Series(f"d = {d}", levels, runs, ".")
-            for d, runs in zip(latent, arrays[f"{name}_mse"], strict=True)
+            plotting.Series(f"d = {d}", levels, errors, ".")
+            for d, errors in zip(latent, arrays[f"{name}_mse"], strict=True)
         ]
         paths += plotting.line_plot(
-            npz.with_name(f"{STUDY}_{figure}_{name}"), series, xlabel=xlabel, ylabel=f"{mse}, clean target",
+            saved.place(f"{figure}_{name}"), series, xlabel=xlabel, ylabel=f"{mse}, clean target",
             title=f"Fig. {figure[-1]}  Error on {name} test images", caption=caption,
         )  # fmt: skip
-    rows = [arrays["images"], *arrays["reconstructions"]]
-    paths += plotting.image_sheet(
-        npz.with_name(f"{STUDY}_reconstructions"), rows, ["input", *(f"d = {d}" for d in latent)],
-        title="Test images and their reconstructions", caption=caption,
+    return paths + plotting.image_sheet(
+        saved.place("reconstructions"), [arrays["images"], *arrays["reconstructions"]],
+        ["input", *(f"d = {d}" for d in latent)], title="Test images and their reconstructions", caption=caption,
     )  # fmt: skip
-    return paths
 
+
+STUDY = Study("compression", Options, BUDGETS, plan, measure, draw, deviations=("learning_rate", "l2", "dropout"))
 
 if __name__ == "__main__":
-    common.main(Options, study)
+    study.main(STUDY)

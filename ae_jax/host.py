@@ -1,8 +1,9 @@
-"""Lanes at rest: pytrees of NumPy arrays ``[lanes, ...]``, in which a lane is a row."""
+"""Lanes at rest on the host: pytrees of NumPy arrays ``[lanes, ...]``, one lane after another."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,22 +21,27 @@ def to_host(tree: PyTree) -> PyTree:
     return jax.tree.map(copy, tree)
 
 
-def take(tree: PyTree, ids: np.ndarray | slice | int) -> PyTree:
-    """The rows ``ids``; without the lane axis for a single number."""
+def take(tree: PyTree, ids: Any) -> PyTree:
+    """The lanes ``ids``: whatever NumPy takes as an index; without the lane axis for a single number."""
     return jax.tree.map(lambda leaf: leaf[ids], tree)
 
 
-def put(store: PyTree, ids: np.ndarray, rows: PyTree) -> None:
-    """Write the first ``len(ids)`` of ``rows`` to the rows ``ids`` of the store."""
+def put(store: PyTree, ids: np.ndarray, lanes: PyTree) -> None:
+    """Write the first ``len(ids)`` of ``lanes`` to the places ``ids`` of the store."""
 
     def write(kept: np.ndarray, new: np.ndarray) -> None:
         kept[ids] = new[: len(ids)]
 
-    jax.tree.map(write, store, rows)
+    jax.tree.map(write, store, lanes)
+
+
+def reshape(tree: PyTree, old: int, shape: tuple[int, ...]) -> PyTree:
+    """Leaves with their first ``old`` axes reshaped to ``shape``."""
+    return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[old:]), tree)
 
 
 def concatenate(trees: Iterable[PyTree]) -> PyTree:
-    """The rows of all ``trees``, in order."""
+    """The lanes of all ``trees``, in order."""
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *trees)
 
 

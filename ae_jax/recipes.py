@@ -1,0 +1,106 @@
+"""How objectives, models and likelihoods were built, as plain values: to compare, to name and to build them again.
+
+A builder decorated with :func:`recipe` returns the same object for the same arguments, so that a compiled program is
+found again, and the object says how it was built. Classes and functions that stand in recipes have names of their own
+(:func:`part`); nothing is ever imported or run by a name that is not in that table.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple, TypeVar
+
+import flax.linen as nn
+
+from ae_jax.types import UsageError
+
+PARTS: dict[str, Callable] = {}  # stable name -> builder, model class, activation, corruption ...
+T = TypeVar("T")
+
+
+class Recipe(NamedTuple):
+    """A builder's stable name and its arguments in the order of its signature, defaults included."""
+
+    builder: str
+    arguments: tuple[tuple[str, Hashable], ...]
+
+    def __getattr__(self, name: str) -> Hashable:
+        """The argument called ``name``."""
+        for argument, value in self.arguments:
+            if argument == name:
+                return value
+        raise AttributeError(f"{self.builder} has no argument {name!r}")
+
+
+def part(thing: T, name: str | None = None) -> T:
+    """Give a class or function its stable name, by default ``module.name``; returns it, so that it decorates."""
+    name = name or _name(thing)
+    if PARTS.setdefault(name, thing) is not thing:
+        raise ValueError(f"two parts of recipes are called {name!r}")
+    return thing
+
+
+def recipe(builder: Callable[..., T]) -> Callable[..., T]:
+    """Cache ``builder`` by its arguments, however they are passed, and set ``recipe`` on the NamedTuple it returns."""
+    signature = inspect.signature(builder)
+
+    @functools.cache
+    def build(arguments: tuple[tuple[str, Hashable], ...]) -> T:
+        return builder(**dict(arguments))._replace(recipe=Recipe(_name(builder), arguments))
+
+    @functools.wraps(builder)
+    def cached(*args, **kwargs) -> T:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return build(tuple(bound.arguments.items()))
+
+    return part(cached)
+
+
+def _name(thing: Any) -> str:
+    return f"{thing.__module__.removeprefix('ae_jax.')}.{thing.__qualname__}"
+
+
+def describe(value: Any) -> Any:
+    """``value`` of a recipe as plain JSON values, equal in every process; :func:`build` is the way back.
+
+    A function of the user's own is described by its module and name, from which it cannot be built again.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, tuple) and not hasattr(value, "_fields"):
+        return [describe(element) for element in value]
+    if isinstance(value, nn.Module):
+        fields = {name: getattr(value, name) for name in value.__dataclass_fields__ if name not in ("parent", "name")}
+        return {"build": _name(type(value))} | {name: describe(field) for name, field in fields.items()}
+    if getattr(value, "recipe", None) is not None:
+        value = value.recipe
+    if isinstance(value, Recipe):
+        return {"build": value.builder} | {name: describe(argument) for name, argument in value.arguments}
+    for name, thing in PARTS.items():
+        if thing is value:
+            return {"part": name}
+    return {"foreign": _name(value if hasattr(value, "__qualname__") else type(value))}
+
+
+def build(description: Any) -> Any:
+    """What :func:`describe` described. Raises UsageError for a part that this version does not know."""
+    if isinstance(description, list):
+        return tuple(build(element) for element in description)
+    if not isinstance(description, dict):
+        return description
+    arguments = dict(description)
+    for kind in ("part", "build"):
+        if (name := arguments.pop(kind, None)) is None:
+            continue
+        if name not in PARTS:
+            raise UsageError(f"unknown part {name!r} of a recipe: it needs another version of ae_jax")
+        if kind == "part":
+            return PARTS[name]
+        try:
+            return PARTS[name](**{argument: build(value) for argument, value in arguments.items()})
+        except (TypeError, AttributeError) as error:
+            raise UsageError(f"{name} cannot be built from {', '.join(arguments)}: {error}") from error
+    raise UsageError(f"{description.get('foreign', description)!r} is not part of ae_jax: build it in Python")

@@ -1,0 +1,186 @@
+"""What was trained: a :class:`Run` knows its model, its lanes and their shape, and how each of them ended.
+
+Everything after training takes runs. One rule for the lane axes everywhere: results have the shape of the run first,
+``[*run.shape, ...]``, none for a lane alone, and are NaN (-1 if they are integers) for a lane that diverged.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ae_jax import host, sharing
+from ae_jax.calls import Calls
+from ae_jax.lanes import DIVERGED, DONE, HALVED, Lanes, lane_grid
+from ae_jax.objectives import Objective
+from ae_jax.training import evaluation_batches
+from ae_jax.types import Plan, PyTree, UsageError
+from ae_jax.widening import alike, parameter_count, parameter_shapes, widen
+
+
+class Curves(NamedTuple):
+    """Losses by epoch ``[*shape, epochs]``, NaN after a lane's last; without validation that loss is NaN."""
+
+    train_loss: np.ndarray
+    validation_loss: np.ndarray
+
+
+class Cost(NamedTuple):
+    """What training took. Programs that compile side by side slow each other down, so that their seconds overlap."""
+
+    train_seconds: float = 0.0
+    compile_seconds: float = 0.0
+    images: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A trained group of lanes. ``run[i]`` is a part of it, indexed as an array of its shape would be.
+
+    status: ``[*shape]`` int32, see ``lanes.STATUS_NAMES``.
+    epochs: ``[*shape]`` int32, trained by each lane.
+    score: ``[*shape]``, the monitored loss of ``params``: of the validation images, or else of the training; infinite
+        for a diverged lane.
+    params: leaves ``[*shape, ...]``, those of the best or of the last epoch, as the settings say.
+    """
+
+    name: str
+    objective: Objective
+    plan: Plan
+    lanes: Lanes
+    status: np.ndarray
+    epochs: np.ndarray
+    curves: Curves
+    score: np.ndarray
+    params: PyTree
+    cost: Cost = Cost()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the lanes; ``()`` for a lane alone."""
+        return self.lanes.shape
+
+    @property
+    def model(self) -> nn.Module:
+        """The model of every lane."""
+        return self.objective.model
+
+    @property
+    def diverged(self) -> np.ndarray:
+        """Which lanes did: bool ``[*shape]``."""
+        return self.status == DIVERGED
+
+    def __getitem__(self, index: Any) -> Run:
+        """The lanes at ``index``, whatever NumPy takes as one for an array of this shape."""
+        ids = np.arange(self.status.size).reshape(self.shape)[index]
+
+        def part(tree: PyTree) -> PyTree:
+            return host.take(host.reshape(tree, len(self.shape), (-1,)), ids)
+
+        fields = ("lanes", "status", "epochs", "curves", "score", "params")
+        return dataclasses.replace(self, **{name: part(getattr(self, name)) for name in fields})
+
+    @property
+    def best(self) -> Run:
+        """The lane with the lowest score; those that a halving ended come last. UsageError if all diverged."""
+        if self.diverged.all():
+            raise UsageError(f"{self.name}: every lane diverged; give smaller learning rates or another seed")
+        flat = np.lexsort((self.score.ravel(), (self.status == HALVED).ravel(), self.diverged.ravel()))
+        return self[np.unravel_index(flat[0], self.shape)] if self.shape else self
+
+    def map(self, function: Callable, *inputs: PyTree, each: Sequence[PyTree] = (), static: tuple = ()) -> PyTree:
+        """``function(objective, params, *each, *inputs, *static)`` of every lane, on the host: ``[*shape, ...]``.
+
+        As many lanes at a time as memory allows.
+
+        Args:
+            function: pure and traceable, defined once: it is compiled for each objective and shape.
+            inputs: equal for all lanes.
+            each: with leading axes ``[*shape, ...]``, an entry for each lane.
+            static: hashable.
+        """
+        return _map(self, function, inputs, each, static)
+
+
+def of_params(name: str, objective: Objective, params: PyTree) -> Run:
+    """Parameters of one lane from elsewhere as a lane alone, without curves or score."""
+    none = np.empty(0, np.float32)
+    return Run(
+        name, objective, Plan(), lane_grid(), status=np.array(DONE, np.int32), epochs=np.array(0, np.int32),
+        curves=Curves(none, none), score=np.array(np.nan, np.float32), params=jax.tree.map(np.asarray, params),
+    )  # fmt: skip
+
+
+def map_runs(function: Callable, runs: Run | Sequence[Run], *inputs: PyTree, static: tuple = ()) -> Any:
+    """:meth:`Run.map` of a run, or of each of several: then a list.
+
+    Runs whose models differ in the size of their codes alone are one program: ``function`` must not depend on it.
+    """
+    if isinstance(runs, Run):
+        return runs.map(function, *inputs, static=static)
+    together: list[list[int]] = []
+    for number, run in enumerate(runs):
+        for numbers in together:
+            if alike([runs[numbers[0]].objective, run.objective]):
+                numbers.append(number)
+                break
+        else:
+            together.append([number])
+    outputs = {}
+    for numbers in together:
+        members = [runs[number] for number in numbers]
+        mapped = _merged(members).map(function, *inputs, static=static)
+        ends = itertools.accumulate((run.status.size for run in members), initial=0)
+        for number, run, span in zip(numbers, members, itertools.pairwise(ends), strict=True):
+            outputs[number] = host.reshape(host.take(mapped, slice(*span)), 1, run.shape)
+    return [outputs[number] for number in range(len(runs))]
+
+
+def _merged(runs: Sequence[Run]) -> Run:
+    """The lanes of all ``runs``, in order and flat, as lanes of the widest; without curves."""
+    widest = max(runs, key=lambda run: parameter_count(run.objective))
+    shapes = parameter_shapes(widest.objective)
+    flat = [host.reshape((run.lanes, run.status, run.params), len(run.shape), (run.status.size,)) for run in runs]
+    lanes, status, params = host.concatenate((*tree[:2], widen(tree[2], shapes)) for tree in flat)
+    return dataclasses.replace(widest, lanes=lanes, status=status, params=params)
+
+
+def by_batches(function: Callable[[Array, Array], PyTree], n: int) -> PyTree:
+    """``function(batch number, indices [size])`` on batches of ``range(n)``, put together: leaves ``[n, ...]``."""
+    batches = evaluation_batches(jnp.arange(n))  # the padding comes last; it gives some example
+    outputs = jax.lax.map(lambda inputs: function(*inputs), (jnp.arange(len(batches)), batches))
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:n], outputs)
+
+
+def _map(run: Run, function: Callable, inputs: tuple, each: Sequence[PyTree], static: tuple) -> PyTree:
+    lanes = host.reshape((run.params, *each), len(run.shape), (run.status.size,))
+    lower = functools.partial(_program.lower, function, run.objective, static)
+    calls = Calls(lower, run.status.size)
+    waiting, outputs = np.arange(run.status.size), []
+    while waiting.size:
+        served, output = calls(waiting, lambda ids: (host.take(lanes, ids), inputs))
+        outputs.append(host.take(output, slice(len(served))))
+        waiting = waiting[len(served) :]
+    marked = jax.tree.map(functools.partial(_mark, run.diverged.ravel()), host.concatenate(outputs))
+    return host.reshape(marked, 1, run.shape)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _program(function: Callable, objective: Objective, static: tuple, lanes: tuple, inputs: tuple) -> PyTree:
+    return sharing.lane_map(lambda *lane: function(objective, *lane, *inputs, *static), *lanes)
+
+
+def _mark(diverged: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """NaN, or -1 among integers, for the lanes that diverged."""
+    if diverged.any() and values.dtype.kind in "fi":
+        values[diverged] = np.nan if values.dtype.kind == "f" else -1
+    return values

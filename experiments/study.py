@@ -1,0 +1,171 @@
+"""What a study is, and the one way in which all of them run: prepare, train, measure, save, draw, finish.
+
+A study says what it trains (``plan``), what it finds (``measure``) and how that looks (``draw``). It knows nothing of
+processes, checkpoints or files. A lane that diverged is NaN in what it finds, never a lost study.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ae_jax import results
+from ae_jax.lanes import STATUS_NAMES
+from ae_jax.runs import Run
+from ae_jax.types import UsageError
+from experiments import common, report, running
+from experiments.common import Budget, Options, Setup
+from experiments.report import Row
+from experiments.running import Training
+
+Runs = dict[str, Run]  # by the name of their group
+
+
+class Measured(NamedTuple):
+    """What a study finds.
+
+    arrays: for the npz, all that its figures need.
+    rows: of its table.
+    caption: of every figure; :func:`~experiments.common.describe` by default.
+    config: what options and budget do not say, as plain JSON values.
+    """
+
+    arrays: dict[str, Any]
+    rows: Sequence[Row]
+    caption: str | None = None
+    config: dict[str, Any] = {}
+
+
+class Saved(NamedTuple):
+    """An npz read back: figures and tables come from nothing else."""
+
+    npz: Path
+    arrays: dict[str, np.ndarray]
+    meta: dict[str, Any]
+
+    @property
+    def caption(self) -> str:
+        """Which data and which budget."""
+        return self.meta["caption"]
+
+    def place(self, name: str) -> Path:
+        """Where the figure ``name`` goes, without its ending."""
+        return self.npz.with_name(f"{self.npz.stem}_{name}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """A study.
+
+    name: of its module and its npz, to which ``--study`` is added where there is one.
+    budgets: by budget and dataset, or a function of the options that gives them.
+    plan: ``setup -> Training``; bad options are refused here.
+    measure: ``(setup, runs) -> Measured``, in one process only.
+    draw: ``saved -> paths`` of the figures written.
+    show: further tables on the terminal, from what was saved.
+    export: ``(setup, saved) -> paths`` of further files.
+    deviations: options that must not be given if a report's figures are to stand beside ours.
+    """
+
+    name: str
+    options: type[Options]
+    budgets: Mapping[str, Mapping[str, Budget]] | Callable[[Any], Mapping[str, Mapping[str, Budget]]]
+    plan: Callable[[Setup], Training]
+    measure: Callable[[Setup, Runs], Measured]
+    draw: Callable[[Saved], list[Path]]
+    show: Callable[[Saved], None] = lambda saved: None
+    export: Callable[[Setup, Saved], list[Path]] = lambda setup, saved: []
+    deviations: tuple[str, ...] = ()
+
+    def npz(self, options: Options) -> Path:
+        """Where the results go."""
+        return options.out / f"{self.label(options)}.npz"
+
+    def label(self, options: Options) -> str:
+        """The study's name with its variant's."""
+        return "_".join([self.name, *([options.study] if hasattr(options, "study") else [])])
+
+
+def main(study: Study) -> None:
+    """The command line of a study."""
+    common.main(study.options, lambda options: run(study, options))
+
+
+def run(study: Study, options: Options) -> Path | None:
+    """The whole study; returns its npz, None in the processes that do not write and for a dry run."""
+    if options.redraw:
+        return redraw(study, options)
+    setup = common.prepare(options, study.label(options), study.budgets)
+    training = study.plan(setup)
+    if getattr(options, "dry_run", False):
+        running.dry_run(setup, training)
+        return None
+    runs = running.train(setup, training)
+    if not running.is_writer():
+        return None
+    _tell_diverged(runs)
+    npz = save(study, setup, runs, study.measure(setup, runs))
+    saved = _read(study, npz)
+    written = [npz, *study.draw(saved), *study.export(setup, saved)]
+    study.show(saved)
+    report.print_rows(saved.meta)
+    running.remove_checkpoints(setup)
+    print(f"\nDone in {time.perf_counter() - setup.started:.1f} s. Wrote:")
+    print(*(f"  {path}" for path in written), sep="\n")
+    return npz
+
+
+def redraw(study: Study, options: Options) -> Path | None:
+    """The figures and tables of a finished study once more, from its npz alone."""
+    if not running.is_writer():
+        return None
+    saved = _read(study, study.npz(options))
+    figures = study.draw(saved)
+    study.show(saved)
+    report.print_rows(saved.meta)
+    print("\nDrawn again:")
+    print(*(f"  {path}" for path in figures), sep="\n")
+    return saved.npz
+
+
+def save(study: Study, setup: Setup, runs: Runs, measured: Measured) -> Path:
+    """Write the npz: the arrays, the rows of the table, and where all of it comes from."""
+    options = setup.options
+    variant = getattr(options, "study", None)
+    config = {"options": common.plain(options), "budget": dataclasses.asdict(setup.budget)} | measured.config
+    config |= {"study": variant} if variant else {}
+    default = ". ".join([*([variant] if variant else []), common.describe(setup)])
+    costs = [run.cost for run in [*setup.earlier.values(), *runs.values()]]
+    meta = results.provenance(study.name, setup.dataset, config) | {
+        "caption": measured.caption or default,
+        "comparable": common.comparable(setup, *study.deviations),
+        "rows": report.plain(measured.rows),
+        "status_names": STATUS_NAMES,
+        "compile_seconds": float(sum(cost.compile_seconds for cost in costs)),
+        "train_seconds": float(sum(cost.train_seconds for cost in costs)),
+        "wall_seconds": time.perf_counter() - setup.started,
+        "resumed": options.resume,  # then the seconds are those since
+        "peak_host_bytes": running.peak_host_bytes(),
+    }
+    return results.save(study.npz(options), measured.arrays, meta)
+
+
+def _read(study: Study, npz: Path) -> Saved:
+    return Saved(npz, *results.load(npz, study.name))
+
+
+def _tell_diverged(runs: Runs) -> None:
+    """Name the runs that diverged. Raises UsageError if all did."""
+    lanes = sum(run.status.size for run in runs.values())
+    lost = {name: int(run.diverged.sum()) for name, run in runs.items() if run.diverged.any()}
+    if lanes and sum(lost.values()) == lanes:
+        raise UsageError("every run diverged: give smaller learning rates, or another --seed")
+    if lost:
+        names = ", ".join(f"{name} ({count} of {runs[name].status.size})" for name, count in lost.items())
+        print(f"diverged, and left out of every figure: {names}", file=sys.stderr)
