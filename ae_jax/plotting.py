@@ -7,6 +7,7 @@ and which budget a figure shows.
 from __future__ import annotations
 
 import textwrap
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -113,11 +114,18 @@ def _lines(axes: Axes, series: Sequence[Series]) -> None:
     colours = dict(zip((s.label for s in solid), plt.cm.viridis(np.linspace(0, 0.85, len(solid))), strict=True))
     for label, x, y, marker, dashed in series:
         runs = np.atleast_2d(y)
-        mean, deviation = np.nanmean(runs, 0), np.nanstd(runs, 0)
+        mean, deviation = _mean_and_deviation(runs, 0)
         style = {"color": "0.45", "linestyle": "--"} if dashed else {"color": colours[label]}
         axes.plot(x, mean, marker=marker, markersize=4, label=label, **style)
         if len(runs) > 1:
             axes.fill_between(x, mean - deviation, mean + deviation, alpha=0.2, color=style["color"], lw=0)
+
+
+def _mean_and_deviation(runs: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    """Over the runs that did not diverge; NaN where all did."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Mean of empty slice|Degrees of freedom", RuntimeWarning)
+        return np.nanmean(runs, axis), np.nanstd(runs, axis)
 
 
 def digit_scatter(
@@ -247,7 +255,10 @@ def scatter_grid(
 def image_sheet(
     path: Path, rows: Sequence[np.ndarray], labels: Sequence[str], *, title: str, caption: str = ""
 ) -> list[Path]:
-    """Rows of images ``[columns, 28, 28, 1]`` in [0, 1], each with its label at the left; ink is dark."""
+    """Rows of images ``[columns, 28, 28, 1]`` in [0, 1], each with its label at the left; ink is dark.
+
+    Images of a diverged model, NaN, are marked with a cross.
+    """
     columns, cell = len(rows[0]), 28 + 2
     tiles = np.pad(np.asarray(rows)[..., 0], ((0, 0), (0, 0), (0, cell - 28), (0, cell - 28)))
     sheet = tiles.swapaxes(1, 2).reshape(len(rows) * cell, columns * cell)
@@ -255,6 +266,8 @@ def image_sheet(
         margin = max(1.4, 0.4 + 0.09 * max(map(len, labels)))  # inches
         figure, axes = plt.subplots(figsize=(margin + 0.55 * columns, 0.7 + 0.55 * len(rows)))
         axes.imshow(sheet, vmin=0, vmax=1, interpolation="nearest")
+        lost = np.argwhere(np.isnan(tiles).any((2, 3))) * cell + 14
+        axes.plot(lost[:, 1], lost[:, 0], linestyle="", marker="x", color="0.6")
         axes.set_yticks(np.arange(len(rows)) * cell + 14, labels)
         axes.set_xticks([])
         axes.tick_params(length=0)
@@ -277,8 +290,11 @@ def bar_panels(
         )
         for panel, (label, values) in zip(axes[0], panels.items(), strict=True):
             runs = values.reshape(len(names), -1)
-            deviation = np.nanstd(runs, 1) if runs.shape[1] > 1 else None
-            panel.barh(np.arange(len(names)), np.nanmean(runs, 1), xerr=deviation, color=plt.cm.viridis(0.35))
+            mean, deviation = _mean_and_deviation(runs, 1)
+            whiskers = deviation if runs.shape[1] > 1 else None
+            panel.barh(np.arange(len(names)), mean, xerr=whiskers, color=plt.cm.viridis(0.35))
+            for position in np.flatnonzero(np.isnan(mean)):
+                panel.text(0, position, " diverged", va="center", fontsize=7, color="0.4")
             panel.set_xlabel(label)
             panel.grid(axis="y", visible=False)
         axes[0, 0].set_yticks(np.arange(len(names)), names)

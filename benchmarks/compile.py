@@ -19,14 +19,14 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from ae_jax import search, trials
-from ae_jax.lanes import run_segment
+from ae_jax import search, sharing, trials
+from ae_jax.segments import run_segment
 from ae_jax.training import Data, take, train_epoch, train_step
 from ae_jax.types import Plan, UsageError
 from benchmarks import machine, networks, report, timing
 from benchmarks.networks import NETWORKS
 from benchmarks.programs import Case, fresh, resident, segment
-from experiments import random_search, run_all
+from experiments import run_all, spaces
 from experiments.report import print_table
 
 NAME = "compile"
@@ -55,15 +55,15 @@ def programs(case: Case, images: np.ndarray) -> dict[str, Callable[[], jax.stage
     data, indices = resident(images)
     steps = len(images) // case.batch_size
 
-    def step(state, numbers, data: Data, rows: jax.Array):
-        return train_step(objective, plan, state, numbers, take(data, rows))
+    def step(state, numbers, data: Data, batch: jax.Array):
+        return train_step(objective, plan, state, numbers, take(data, batch), sharing.division())
 
     def epoch(state, numbers, data: Data, indices: jax.Array):
-        return train_epoch(objective, plan, state, numbers, data, indices, steps)
+        return train_epoch(objective, plan, state, numbers, data, indices, steps, sharing.division())
 
-    lane, rows = (*fresh(objective, case), data), indices[: case.batch_size]
+    lane, batch = (*fresh(objective, case), data), indices[: case.batch_size]
     return {
-        "train_step": lambda: jax.jit(step).trace(*lane, rows),
+        "train_step": lambda: jax.jit(step).trace(*lane, batch),
         "train_epoch": lambda: jax.jit(epoch).trace(*lane, indices),
         "run_segment": functools.partial(run_segment.trace, *segment(case, images)),
     }
@@ -106,10 +106,10 @@ def print_phases(title: str, rows: list[dict]) -> None:
 def programs_of_searches() -> list[tuple[str, int, int]]:
     """``(study, trials, training programs)`` of each full random search, drawn with seed 0."""
     found = []
-    for name, study in random_search.STUDIES.items():
-        budget, count = random_search.BUDGETS[name]["full"]["mnist"], random_search.FULL_TRIALS[name]
-        drawn = search.sample(jax.random.key(0), study.space(budget.epochs, budget.batch_size), count)
-        groups = search.plan_search(drawn, random_search.build, seed=0, folds=study.folds).groups
+    for name, chosen in spaces.SEARCHES.items():
+        budget, count = spaces.BUDGETS[name]["full"]["mnist"], spaces.FULL_TRIALS[name]
+        drawn = search.sample(jax.random.key(0), chosen.space(budget.epochs, budget.batch_size), count)
+        groups = search.plan_search(drawn, spaces.build, seed=0, folds=chosen.folds).groups
         found.append((name, count, len(trials.programs(groups))))
     return found
 
@@ -130,7 +130,7 @@ def start(*arguments, start=trials.start):
 trials.start = start
 jax.monitoring.register_event_duration_secs_listener(listen)
 try:
-    common.main(run_all.Options, run_all.study)
+    common.main(run_all.Options, run_all.run)
 finally:
     print(json.dumps([seconds, sum(training)]))
 """
@@ -158,9 +158,9 @@ def run(options: Options) -> None:
     """Time, count, print, and write what there is so far."""
     networks.check(options.networks)
     report.check(options, may_be_empty=("studies",))
-    studies = tuple(run_all.JOBS) if options.studies == ("all",) else options.studies
-    if unknown := [name for name in studies if name not in run_all.JOBS]:
-        raise UsageError(f"no study {unknown[0]!r}: choose all, or among {', '.join(run_all.JOBS)}")
+    studies = tuple(run_all.STUDIES) if options.studies == ("all",) else options.studies
+    if unknown := [name for name in studies if name not in run_all.STUDIES]:
+        raise UsageError(f"no study {unknown[0]!r}: choose all, or among {', '.join(run_all.STUDIES)}")
     images = report.random_images(options.images)
     meta = machine.describe(NAME, report.config(options), pixels=images)
     meta["programs_of_searches"] = programs_of_searches()

@@ -16,8 +16,9 @@ import numpy as np
 
 from ae_jax import trials
 from ae_jax.data import holdout
+from ae_jax.lanes import lane_grid, stack_splits
 from ae_jax.training import Data
-from ae_jax.types import Plan, hparams
+from ae_jax.types import Plan
 from benchmarks import machine, report, timing, torch_peers
 from benchmarks.networks import NETWORKS
 from experiments.report import print_table
@@ -49,12 +50,12 @@ def searches(options: Options) -> dict[str, Callable[[], float]]:
     """Seconds an image, over all lanes, of a search of each size; the first call compiles."""
     objective, plan = NETWORKS["conv"].ours(), Plan(options.batch_size)
     data = Data(jnp.asarray(report.random_images(options.images)), jnp.zeros(options.images, jnp.int32))
-    splits = trials.stack_splits([holdout(options.images)])
-    numbers = hparams(dropout=DROPOUT, epochs=options.epochs)
+    splits = stack_splits([holdout(options.images)])
 
     def seconds_an_image(count: int) -> float:
-        lanes = trials.make_lanes(numbers, seed=np.arange(count))
-        return 1 / trials.run_lanes(objective, plan, lanes, data, splits).images_per_second
+        lanes = lane_grid(dropout=DROPOUT, epochs=options.epochs, seed=np.arange(count))
+        cost = trials.run_lanes(objective, plan, lanes, data, splits).cost
+        return cost.train_seconds / cost.images
 
     return {f"ours, {count} lane(s)": functools.partial(seconds_an_image, count) for count in options.lanes}
 

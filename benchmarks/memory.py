@@ -18,7 +18,7 @@ from pathlib import Path
 
 import jax
 
-from ae_jax.lanes import run_segment
+from ae_jax.segments import run_segment
 from ae_jax.types import UsageError, tree_size
 from benchmarks import machine, networks, report
 from benchmarks.programs import Case, segment
@@ -31,7 +31,7 @@ MIB = 2**20
 
 @dataclasses.dataclass(frozen=True)
 class Options(report.Options):
-    """Bytes that ``lanes.run_segment`` needs, planned and measured."""
+    """Bytes that ``segments.run_segment`` needs, planned and measured."""
 
     networks: tuple[str, ...] = ("conv",)
     """Networks to train: conv, dense, conv_vae."""

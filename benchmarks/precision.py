@@ -23,12 +23,12 @@ from jax.extend.core import Literal as Constant
 
 from ae_jax import data as datasets
 from ae_jax.objectives import Objective
+from ae_jax.sharing import lane_map
 from ae_jax.training import (
     SHUFFLE_STREAM,
     Data,
     evaluate,
     init_state,
-    lane_map,
     shuffle,
     stream_key,
     take,
@@ -37,7 +37,6 @@ from ae_jax.training import (
 from ae_jax.types import Plan, TrainState, hparams
 from benchmarks import machine, networks, report
 from benchmarks.networks import NETWORKS
-from experiments.common import training_data
 from experiments.report import print_table
 
 NAME = "precision"
@@ -110,8 +109,8 @@ def validation_losses(objective: Objective, bits: int, options: Options, data: D
     steps = len(train) // options.batch_size
     train_rounded = rounded(functools.partial(train_step, objective, plan), bits)
 
-    def step(state: TrainState, rows: Array) -> tuple[TrainState, Array]:
-        return train_rounded(state, numbers, take(data, rows))
+    def step(state: TrainState, batch: Array) -> tuple[TrainState, Array]:
+        return train_rounded(state, numbers, take(data, batch))
 
     def epoch(state: TrainState, _) -> tuple[TrainState, Array]:
         order = shuffle(stream_key(state.key, SHUFFLE_STREAM, state.step), train)
@@ -134,7 +133,8 @@ def run(options: Options) -> None:
     measurements = []
     for network in options.networks:
         case = f"{network}, batch {options.batch_size}, {options.epochs} epochs of {dataset.name}"
-        objective, data, cells = NETWORKS[network].ours()._replace(separable=False), training_data(dataset), []
+        data = Data(jnp.asarray(dataset.train_images), jnp.asarray(dataset.train_labels, jnp.int32))
+        objective, cells = NETWORKS[network].ours()._replace(separable=False), []
         losses = {
             name: np.asarray(validation_losses(objective, bits, options, data)) for name, bits in MANTISSA.items()
         }

@@ -10,12 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from ae_jax import devices, trials
+from ae_jax import sharing
 from ae_jax.data import holdout
 from ae_jax.engine import Settings
-from ae_jax.lanes import Limits, init_lanes, steps_per_epoch
+from ae_jax.lanes import lane_grid, stack_splits, steps_per_epoch
 from ae_jax.objectives import Objective
-from ae_jax.training import SHARE_AXIS, Data, init_state, lane_map, take, train_epoch, train_step
+from ae_jax.segments import Limits, init_lanes
+from ae_jax.sharing import LANES, SHARE, lane_map
+from ae_jax.training import Data, init_state, take, train_epoch, train_step
 from ae_jax.types import HParams, Plan, TrainState, hparams, static_dropout
 from benchmarks import timing
 from benchmarks.networks import NETWORKS
@@ -42,13 +44,14 @@ def scan_program(objective: Objective, case: Case, images: np.ndarray, most_devi
     most = min(most_devices, jax.local_device_count())
     count = max(n for n in range(1, most + 1) if case.trials % min(n, case.trials) == 0)
     plan = Plan(case.batch_size)
-    mesh = devices.mesh_for(objective, plan, case.trials, jax.local_devices()[:count])
+    mesh = sharing.mesh_for(objective, plan, case.trials, jax.local_devices()[:count])
+    division = sharing.division(mesh.shape[SHARE])
     steps = len(images) // case.batch_size
-    lanes, everywhere = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (("lanes",), ()))
+    lanes, everywhere = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((LANES,), ()))
 
     def epoch(states: TrainState, numbers: HParams, data: Data, indices: jax.Array):
         def lane(state: TrainState, numbers: HParams) -> tuple[TrainState, jax.Array]:
-            return train_epoch(objective, plan, state, numbers, data, indices, steps, mesh.shape[SHARE_AXIS])
+            return train_epoch(objective, plan, state, numbers, data, indices, steps, division)
 
         return lane_map(lane, states, numbers)
 
@@ -73,16 +76,16 @@ def call_program(objective: Objective, case: Case, images: np.ndarray) -> Progra
     order = np.random.default_rng(0)
     steps = len(images) // case.batch_size
 
-    def step(state, numbers, data: Data, rows: jax.Array):
-        return train_step(objective, plan, state, numbers, take(data, rows))
+    def step(state, numbers, data: Data, batch: jax.Array):
+        return train_step(objective, plan, state, numbers, take(data, batch), sharing.division())
 
     state, numbers = fresh(objective, case)
     executable, seconds = timing.compiled(step, state, numbers, data, indices[: case.batch_size])
 
     def run() -> float:
         nonlocal state
-        rows = order.permutation(len(images))[: steps * case.batch_size].astype(np.int32)
-        for batch in rows.reshape(steps, -1):
+        shuffled = order.permutation(len(images))[: steps * case.batch_size].astype(np.int32)
+        for batch in shuffled.reshape(steps, -1):
             state, loss = executable(state, numbers, data, batch)
         return float(jax.block_until_ready((state, loss))[1])
 
@@ -90,15 +93,15 @@ def call_program(objective: Objective, case: Case, images: np.ndarray) -> Progra
 
 
 def segment(case: Case, images: np.ndarray) -> tuple:
-    """Arguments of ``lanes.run_segment``, statics first: a segment of the engine's length for ``case.trials`` lanes."""
+    """Arguments of ``segments.run_segment``, statics first: as long as the engine's, ``case.trials`` lanes."""
     plan, data = Plan(case.batch_size), resident(images)[0]
     objective = NETWORKS[case.network].ours()
-    splits = trials.stack_splits([holdout(len(images))])
+    splits = stack_splits([holdout(len(images))])
     epochs = Settings().segment
-    lanes = trials.make_lanes(hparams(dropout=case.dropout, epochs=epochs), seed=np.arange(case.trials))
-    mesh = devices.mesh_for(objective, plan, case.trials, jax.local_devices()[:1])
+    lanes = lane_grid(dropout=case.dropout, epochs=epochs, seed=np.arange(case.trials))
+    mesh = sharing.mesh_for(objective, plan, case.trials, jax.local_devices()[:1])
     states = init_lanes(objective, plan, lanes.seed, lanes.hparams)
-    limits = Limits(np.int32(trials.UNLIMITED), np.int32(epochs))
+    limits = Limits(np.int32(np.iinfo(np.int32).max), np.int32(epochs))
     statics = objective, plan, steps_per_epoch(plan, splits), epochs, mesh
     return *statics, states, static_dropout(lanes.hparams), lanes.split, limits, data, splits
 

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ae_jax.training import Data, init_state, take, train_step
 from ae_jax.types import Plan, hparams
@@ -38,22 +37,11 @@ def by_hand(network: str, batch_size: int) -> Cost:
 
 @functools.cache
 def by_xla(network: str, batch_size: int) -> Cost:
-    """What XLA counts in its compiled step, elementwise work included.
-
-    XLA counts the body of a loop once, and on a CPU a large batch is a loop over its parts. A step is affine in the
-    batch, so that two small batches give every other.
-    """
-    small, large = 32, 128
-    costs = [np.array(_compiled_cost(network, size)) for size in (small, large)]
-    slope = (costs[1] - costs[0]) / (large - small)
-    return Cost(*(costs[0] + slope * (batch_size - small)).tolist())
-
-
-def _compiled_cost(network: str, batch_size: int) -> Cost:
+    """What XLA counts in its compiled step, elementwise work included."""
     objective, plan, numbers = NETWORKS[network].ours(), Plan(batch_size), hparams()
 
-    def step(state, numbers, data: Data, rows: jax.Array):
-        return train_step(objective, plan, state, numbers, take(data, rows))
+    def step(state, numbers, data: Data, batch: jax.Array):
+        return train_step(objective, plan, state, numbers, take(data, batch))
 
     state = jax.eval_shape(functools.partial(init_state, objective, plan), jax.random.key(0), numbers)
     data = Data(jnp.zeros((batch_size, 28, 28, 1), jnp.uint8), jnp.zeros(batch_size, jnp.int32))

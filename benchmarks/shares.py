@@ -17,9 +17,9 @@ import numpy as np
 import optax
 from jax import Array
 
-from ae_jax import optimizers
+from ae_jax import optimizers, sharing
 from ae_jax.layers import dropout_bits
-from ae_jax.training import Data, gradient, shuffle, stream_key, take
+from ae_jax.training import Data, shuffle, stream_key, take
 from ae_jax.types import Batch, HParams, Plan, PyTree
 from benchmarks import machine, networks, report, timing
 from benchmarks.networks import NETWORKS
@@ -93,6 +93,8 @@ def pieces(network: str, batch_size: int, images: np.ndarray) -> dict[str, Calla
     batch, key = take(data, indices[:batch_size]), jax.random.key(0)
     zeros, no_batch = (jax.tree.map(jnp.zeros_like, tree) for tree in (state.params, batch))
 
+    gradient = sharing.division().gradient
+
     def sum_of_gradients(total: PyTree, step: Array, fixed: tuple[PyTree, Batch]) -> PyTree:
         params, batch = fixed
         return _add(total, gradient(objective, params, stream_key(key, 0, step), batch, numbers)[1])
@@ -114,14 +116,14 @@ def pieces(network: str, batch_size: int, images: np.ndarray) -> dict[str, Calla
 
         return functools.partial(scan_of, body, jnp.uint32(0), numbers.dropout, steps)
 
-    def rows(order: Array, step: Array) -> Array:
+    def batch_at(order: Array, step: Array) -> Array:
         return jax.lax.dynamic_slice(order, (step % steps * batch_size,), (batch_size,))
 
     def gather_uint8(total: Batch, step: Array, fixed: tuple[Data, Array]) -> Batch:
-        return _add(total, take(fixed[0], rows(fixed[1], step)))
+        return _add(total, take(fixed[0], batch_at(fixed[1], step)))
 
     def gather_float32(total: Array, step: Array, fixed: tuple[Array, Array]) -> Array:
-        return total + fixed[0][rows(fixed[1], step)]
+        return total + fixed[0][batch_at(fixed[1], step)]
 
     def reshuffle(order: Array, step: Array, key: Array) -> Array:
         return shuffle(jax.random.fold_in(key, step), order)

@@ -16,26 +16,29 @@ from pathlib import Path
 
 import numpy as np
 
-from ae_jax import engine, evaluation, plotting, results, trials
+from ae_jax import evaluation, plotting
+from ae_jax.lanes import Group, lane_grid, stack_splits
 from ae_jax.models import dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.types import Plan, UsageError, hparams
-from experiments import common, running
+from experiments import common, study
+from experiments.common import Budget, Setup
 from experiments.report import Row
+from experiments.running import Training
+from experiments.study import Measured, Runs, Saved, Study
 
-STUDY = "anomaly"
 DIGITS = np.arange(10)
 LATENT, WIDTHS = 32, (256, 128)
 SHOWN = 10  # images of each row of the sheet
 
 BUDGETS = {
     "quick": {
-        "digits": common.Budget(epochs=40, batch_size=64),
-        "mnist": common.Budget(epochs=4, batch_size=128, limit=10_000),
+        "digits": Budget(epochs=40, batch_size=64),
+        "mnist": Budget(epochs=4, batch_size=128, limit=10_000),
     },
     "full": {
-        "digits": common.Budget(epochs=200, batch_size=64),
-        "mnist": common.Budget(epochs=30, batch_size=128),
+        "digits": Budget(epochs=200, batch_size=64),
+        "mnist": Budget(epochs=30, batch_size=128),
     },
 }
 
@@ -45,42 +48,35 @@ class Options(common.SeededOptions):
     """Detect a left-out digit by its reconstruction error."""
 
 
-def study(options: Options) -> Path | None:
-    """Train ten times on nine digits, score the test set, save, draw, compare."""
-    setting = common.prepare(options, BUDGETS)
-    _, budget, dataset, _ = setting
-    labels = dataset.test_labels
-    if missing := set(DIGITS.tolist()) - set(labels.tolist()):
+def plan(setup: Setup) -> Training:
+    """One group of lanes ``[digits, seeds]``: a split has no image of its digit."""
+    if missing := set(DIGITS.tolist()) - set(setup.dataset.test_labels.tolist()):
         raise UsageError(f"no test image of {', '.join(map(str, sorted(missing)))}: give a larger --limit")
-    none = np.empty(0, np.int32)
-    splits = trials.stack_splits([(np.flatnonzero(dataset.train_labels != digit), none) for digit in DIGITS])
-    seeds = common.seeds(setting)
-    model = dense_autoencoder(LATENT, WIDTHS)
-    lanes = trials.make_lanes(
-        hparams(epochs=budget.epochs), seed=np.tile(seeds, len(DIGITS)), split=np.repeat(DIGITS, len(seeds))
-    )
-    groups = [engine.Group("nine digits", autoencoder(model), Plan(budget.batch_size), lanes)]
-    runs = running.train(STUDY, setting, groups, splits)
-    if not running.is_writer():
-        return None
+    labels, none = setup.dataset.train_labels, np.empty(0, np.int32)
+    splits = stack_splits([(np.flatnonzero(labels != digit), none) for digit in DIGITS])
+    lanes = lane_grid(hparams(epochs=setup.budget.epochs), split=DIGITS, seed=setup.seeds)
+    objective = autoencoder(dense_autoencoder(LATENT, WIDTHS))
+    return Training([Group("nine digits", objective, Plan(setup.budget.batch_size), lanes)], splits)
 
-    test = common.unit_images(dataset.test_images)
-    errors = evaluation.reconstruction_errors(model, runs[0].params, test, test)
-    errors = running.unless_diverged(errors.T, runs[0].status).T.reshape(len(DIGITS), len(seeds), -1)
+
+def measure(setup: Setup, runs: Runs) -> Measured:
+    """How well the error of a test image tells the left-out digit: ``[digits, seeds]``."""
+    run, labels, test = runs["nine digits"], setup.dataset.test_labels, setup.test_images
+    errors = evaluation.reconstruction_errors(run, test, test)
+    areas = np.array([[auc(lane, labels == digit) for lane in of] for digit, of in zip(DIGITS, errors, strict=True)])
     most = np.argsort(-errors[:, 0], axis=1)[:, :SHOWN]
     arrays = {
         "digit": DIGITS,
-        "seed": seeds,
+        "seed": setup.seeds,
         "label": labels,
         "errors": errors,
-        "auc": np.array([[auc(run, labels == digit) for run in of] for digit, of in zip(DIGITS, errors, strict=True)]),
-        "train_loss": runs[0].train_loss.reshape(len(DIGITS), len(seeds), -1),
-        "most_anomalous": dataset.test_images[most] / np.float32(255),
+        "auc": areas,
+        "train_loss": run.curves.train_loss,
+        "most_anomalous": setup.dataset.test_images[most] / np.float32(255),
     }
-    rows = [Row(f"AUC, digit {k} left out", None, of, True) for k, of in zip(DIGITS, arrays["auc"], strict=True)]
-    rows.append(Row("AUC, mean over digits", None, arrays["auc"].mean(0), True))
-    npz = running.save(STUDY, setting, runs, arrays, rows, latent=LATENT, widths=WIDTHS)
-    return running.finish(setting, npz, draw(npz), STUDY)
+    rows = [Row(f"AUC, digit {k} left out", None, of, True) for k, of in zip(DIGITS, areas, strict=True)]
+    rows.append(Row("AUC, mean over digits", None, areas.mean(0), True))
+    return Measured(arrays, rows, config={"latent": LATENT, "widths": WIDTHS})
 
 
 def auc(scores: np.ndarray, anomalous: np.ndarray) -> float:
@@ -93,31 +89,34 @@ def auc(scores: np.ndarray, anomalous: np.ndarray) -> float:
     return float(roc_auc_score(anomalous, scores)) if np.isfinite(scores).all() else np.nan
 
 
-def draw(npz: Path) -> list[Path]:
-    """AUC of each digit, errors of the easiest and the hardest one, the most anomalous images: from the npz alone."""
-    arrays, meta = results.load(npz, STUDY)
-    digits, caption, mean = arrays["digit"], meta["caption"], arrays["auc"].mean(1)
+def draw(saved: Saved) -> list[Path]:
+    """AUC of each digit, errors of the easiest and the hardest one, the most anomalous images."""
+    arrays, caption, areas = saved.arrays, saved.caption, saved.arrays["auc"]
+    digits, mean = arrays["digit"], np.nanmean(areas, axis=1)
     paths = plotting.bar_panels(
-        npz.with_name(f"{STUDY}_auc"), [f"digit {k}" for k in digits], {"area under the ROC curve": arrays["auc"]},
+        saved.place("auc"), [f"digit {k}" for k in digits], {"area under the ROC curve": areas},
         title="Telling a left-out digit by its error", caption=caption,
     )  # fmt: skip
     for which, row in (("easiest", np.nanargmax(mean)), ("hardest", np.nanargmin(mean))):
-        left_out, errors = arrays["label"] == digits[row], arrays["errors"][row, 0]
+        lane = np.isfinite(areas[row]).argmax()  # the first that did not diverge
+        left_out, errors = arrays["label"] == digits[row], arrays["errors"][row, lane]
         edges = np.histogram_bin_edges(errors, bins=30)
         series = [
             plotting.Series(label, (edges[1:] + edges[:-1]) / 2, np.histogram(group, edges, density=True)[0], "")
             for label, group in (("other digits", errors[~left_out]), (f"digit {digits[row]}", errors[left_out]))
         ]
         paths += plotting.line_plot(
-            npz.with_name(f"{STUDY}_{which}"), series, from_zero=True, xlabel="reconstruction MSE per pixel",
+            saved.place(which), series, from_zero=True, xlabel="reconstruction MSE per pixel",
             ylabel="density of the test images", caption=caption,
-            title=f"The {which} digit to tell: {digits[row]}, AUC {arrays['auc'][row, 0]:.3f}",
+            title=f"The {which} digit to tell: {digits[row]}, AUC {areas[row, lane]:.3f}",
         )  # fmt: skip
     return paths + plotting.image_sheet(
-        npz.with_name(f"{STUDY}_images"), list(arrays["most_anomalous"]), [f"without {k}" for k in digits],
+        saved.place("images"), list(arrays["most_anomalous"]), [f"without {k}" for k in digits],
         title="Test images with the largest error, by the digit left out", caption=caption,
     )  # fmt: skip
 
 
+STUDY = Study("anomaly", Options, BUDGETS, plan, measure, draw)
+
 if __name__ == "__main__":
-    common.main(Options, study)
+    study.main(STUDY)

@@ -10,87 +10,89 @@ full 16 minutes.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 
-from ae_jax import engine, evaluation, plotting, results, trials
-from ae_jax.data import holdout
+from ae_jax import data, evaluation, plotting
+from ae_jax.lanes import Group, lane_grid
 from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.types import Plan, hparams
-from experiments import common, running
+from experiments import common, study
+from experiments.common import Budget, Setup
 from experiments.report import Row
+from experiments.running import Training
+from experiments.study import Measured, Runs, Saved, Study
 
-STUDY = "baseline"
 LEARNING_RATE = {"adam": 1e-3, "adadelta": 1.0, "rmsprop": 0.01}
 L2 = 5e-5
 REPORTED_TRAIN, REPORTED_VALIDATION = 0.0382, 0.0381
 
 BUDGETS = {
     "quick": {
-        "digits": common.Budget(epochs=40, batch_size=64, seeds=4),
-        "mnist": common.Budget(epochs=5, batch_size=128, seeds=4, limit=10_000),
+        "digits": Budget(epochs=40, batch_size=64, seeds=4),
+        "mnist": Budget(epochs=5, batch_size=128, seeds=4, limit=10_000),
     },
-    "full": dict.fromkeys(("digits", "mnist"), common.Budget(epochs=40, batch_size=256, seeds=16)),
+    "full": dict.fromkeys(("digits", "mnist"), Budget(epochs=40, batch_size=256, seeds=16)),
 }
 
 
+@dataclasses.dataclass(frozen=True)
 class Options(common.SeededOptions):
     """Baseline study: Adam over many seeds, Adadelta and RMSProp over a quarter of them."""
 
 
-def study(options: Options) -> Path | None:
-    """Train, score on the training and validation images, save, draw, compare."""
-    setting = common.prepare(options, BUDGETS)
-    _, budget, dataset, _ = setting
-    model = conv_autoencoder(latent=2)
-    seeds = {name: common.seeds(setting)[:: 1 if name == "adam" else 4] for name in LEARNING_RATE}
-    groups = [
-        engine.Group(
-            name,
-            autoencoder(model),
-            Plan(budget.batch_size, name),
-            trials.make_lanes(hparams(learning_rate=rate, l2=L2, epochs=budget.epochs), seed=seeds[name]),
-        )
-        for name, rate in LEARNING_RATE.items()
-    ]
-    runs = running.train(STUDY, setting, groups)
-    if not running.is_writer():
-        return None
-    train, _ = holdout(len(dataset.train_images))
-    clean = common.unit_images(dataset.train_images[train])
-    train_mse = evaluation.reconstruction_error(model, runs[0].params, clean, clean)
-    train_mse = running.unless_diverged(train_mse, runs[0].status)
+def plan(setup: Setup) -> Training:
+    """A group for each optimizer, a lane for each of its seeds."""
+    objective, budget = autoencoder(conv_autoencoder(latent=2)), setup.budget
+    groups = []
+    for name, rate in LEARNING_RATE.items():
+        seeds = setup.seeds if name == "adam" else setup.seeds[::4]
+        lanes = lane_grid(hparams(learning_rate=rate, l2=L2, epochs=budget.epochs), seed=seeds)
+        groups.append(Group(name, objective, Plan(budget.batch_size, name), lanes))
+    return Training(groups)
+
+
+def measure(setup: Setup, runs: Runs) -> Measured:
+    """Errors on the training and validation images: ``[seeds]``, those of each optimizer."""
+    adam, (train, _) = runs["adam"], data.holdout(len(setup.dataset.train_images))
+    clean = common.unit_images(setup.dataset.train_images[train])
+    train_mse = evaluation.reconstruction_error(adam, clean, clean)
     arrays = {"adam_train_mse": train_mse}
-    for name, run in zip(LEARNING_RATE, runs, strict=True):
-        arrays |= {f"{name}_seed": seeds[name], f"{name}_score": run.score, f"{name}_status": run.status}
-        arrays |= {f"{name}_train_loss": run.train_loss, f"{name}_validation_loss": run.validation_loss}
-    below = (runs[0].score <= REPORTED_VALIDATION).mean()
+    for name, run in runs.items():
+        arrays |= {
+            f"{name}_seed": run.lanes.seed,
+            f"{name}_score": run.score,
+            f"{name}_status": run.status,
+            f"{name}_train_loss": run.curves.train_loss,
+            f"{name}_validation_loss": run.curves.validation_loss,
+        }
+    below = (adam.score <= REPORTED_VALIDATION).mean()
     rows = [
         Row("B1 training MSE", REPORTED_TRAIN, train_mse),
-        Row("B1 validation MSE", REPORTED_VALIDATION, runs[0].score),
-        Row("B1 validation MSE, best seed", REPORTED_VALIDATION, [runs[0].score.min()]),
+        Row("B1 validation MSE", REPORTED_VALIDATION, adam.score),
+        Row("B1 validation MSE, best seed", REPORTED_VALIDATION, [adam.score.min()]),
         Row(f"B1 share of seeds at {REPORTED_VALIDATION} or below", None, [below]),
-        *(Row(f"B2 validation MSE, {name}", None, run.score) for name, run in zip(LEARNING_RATE, runs, strict=True)),
+        *(Row(f"B2 validation MSE, {name}", None, run.score) for name, run in runs.items()),
     ]
-    npz = running.save(STUDY, setting, runs, arrays, rows, learning_rate=LEARNING_RATE, l2=L2)
-    return running.finish(setting, npz, draw(npz), STUDY)
+    return Measured(arrays, rows, config={"learning_rate": LEARNING_RATE, "l2": L2})
 
 
-def draw(npz: Path) -> list[Path]:
-    """The learning curves of the three optimizers, from the npz alone."""
-    arrays, meta = results.load(npz, STUDY)
-    curves = {name: arrays[f"{name}_validation_loss"] for name in LEARNING_RATE}
-    series = [
-        plotting.Series(f"{name}, lr {LEARNING_RATE[name]:g}", 1 + np.arange(runs.shape[1]), runs, marker="")
-        for name, runs in curves.items()
-    ]
+def draw(saved: Saved) -> list[Path]:
+    """The learning curves of the three optimizers."""
+    series = []
+    for name, rate in LEARNING_RATE.items():
+        curves = saved.arrays[f"{name}_validation_loss"]
+        series.append(plotting.Series(f"{name}, lr {rate:g}", 1 + np.arange(curves.shape[1]), curves, marker=""))
     return plotting.line_plot(
-        npz.with_name(f"{STUDY}_curves"), series, xlabel="epoch", ylabel="validation MSE per pixel",
-        title="Optimizers on the baseline autoencoder", caption=meta["caption"],
+        saved.place("curves"), series, xlabel="epoch", ylabel="validation MSE per pixel",
+        title="Optimizers on the baseline autoencoder", caption=saved.caption,
     )  # fmt: skip
 
 
+STUDY = Study("baseline", Options, BUDGETS, plan, measure, draw)
+
 if __name__ == "__main__":
-    common.main(Options, study)
+    study.main(STUDY)

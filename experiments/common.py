@@ -91,7 +91,7 @@ class SeededOptions(Options):
     """Number of runs with different seeds, for error bars."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Setup:
     """What a study starts from: its options, the numbers they come to, its data.
 
@@ -114,8 +114,12 @@ class Setup:
 
     @property
     def key(self) -> jax.Array:
-        """The key of what a study draws itself. A lane splits its own key in two, so the child 2 is still free."""
-        return jax.random.fold_in(jax.random.key(self.options.seed), 2)
+        """The key of what a study draws itself; consumed by whoever uses it first."""
+        return self.child(2)
+
+    def child(self, number: int) -> jax.Array:
+        """A further key. A lane splits its own key in two: the children from 2 on are free, and 2 is ``key``."""
+        return jax.random.fold_in(jax.random.key(self.options.seed), number)
 
     @functools.cached_property
     def training(self) -> Data:

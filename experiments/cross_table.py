@@ -12,20 +12,25 @@ corruption instead. Runtime on two CPU cores: digits quick 40 seconds, MNIST ful
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import jax
 import numpy as np
 
-from ae_jax import corruptions, engine, evaluation, plotting, results, trials, widening
+from ae_jax import corruptions, evaluation, plotting
+from ae_jax.lanes import Group, lane_grid
 from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import autoencoder, denoising
 from ae_jax.types import Plan, hparams
-from experiments import common, compression, running
+from experiments import common, reported, study
+from experiments.common import Budget, Setup
+from experiments.compression import LEVELS
 from experiments.report import Row
+from experiments.running import Training
+from experiments.study import Measured, Runs, Saved, Study
 
-STUDY = "cross_table"
-LATENT = {"quick": (2, 8), "full": compression.LATENT}
+LATENT = {"quick": (2, 8), "full": reported.LATENT}
 TRAININGS = {  # how a model is trained: corruption and its level
     "clean": (None, 0.0),
     "Gaussian": (corruptions.gaussian, 0.25),
@@ -35,69 +40,58 @@ SHOWN = 10  # images on the sheet
 
 BUDGETS = {
     "quick": {
-        "digits": common.Budget(epochs=60, batch_size=64),
-        "mnist": common.Budget(epochs=5, batch_size=128, limit=10_000),
+        "digits": Budget(epochs=60, batch_size=64),
+        "mnist": Budget(epochs=5, batch_size=128, limit=10_000),
     },
-    "full": dict.fromkeys(("digits", "mnist"), common.Budget(epochs=40, batch_size=512)),
+    "full": dict.fromkeys(("digits", "mnist"), Budget(epochs=40, batch_size=512)),
 }
 
 
+@dataclasses.dataclass(frozen=True)
 class Options(common.SeededOptions):
     """Denoising study: training corruption x test corruption x latent dimension."""
 
 
-def study(options: Options) -> Path | None:
-    """Train every combination, test each three ways, save, draw, compare."""
-    setting = common.prepare(options, BUDGETS)
-    _, budget, dataset, _ = setting
-    latent = LATENT[options.budget]
-    models = [conv_autoencoder(d) for d in latent]
-    plan = Plan(budget.batch_size, compression.OPTIMIZER)
+def plan(setup: Setup) -> Training:
+    """A group for each training and latent dimension, a lane for each seed."""
+    best = reported.best(reported.A_BEST, setup.options.dataset)
+    protocol = Plan(setup.budget.batch_size, reported.A_OPTIMIZER)
     groups = []
     for training, (corrupt, level) in TRAININGS.items():
-        numbers = hparams(**compression.BEST[options.dataset], noise=level, epochs=budget.epochs)
-        lanes = trials.make_lanes(numbers, seed=common.seeds(setting))
-        for d, model in zip(latent, models, strict=True):
+        lanes = lane_grid(hparams(**best, noise=level, epochs=setup.budget.epochs), seed=setup.seeds)
+        for d in LATENT[setup.options.budget]:
+            model = conv_autoencoder(d)
             objective = autoencoder(model) if corrupt is None else denoising(model, corrupt)
-            groups.append(engine.Group(f"{training}, d={d}", objective, plan, lanes))
-    runs = running.train(STUDY, setting, groups)
-    if not running.is_writer():
-        return None
+            groups.append(Group(f"{training}, d={d}", objective, protocol, lanes))
+    return Training(groups)
 
-    levels = compression.LEVELS
-    clean = common.unit_images(dataset.test_images)
-    noise_key, occlusion_key, sheet_key = jax.random.split(common.study_key(options), 3)
-    model, params = widening.as_one(models * len(TRAININGS), [run.params for run in runs])
-    table = len(TRAININGS), len(latent), budget.seeds
 
-    def curves(corrupt: corruptions.Corruption, key: jax.Array) -> np.ndarray:
-        """``[trainings, latent, seeds, levels]``."""
-        return evaluation.robustness(model, params, corrupt, key, clean, levels).reshape(*table, -1)
+def measure(setup: Setup, runs: Runs) -> Measured:
+    """Test errors of every training, clean and as the input gets worse: ``[trainings, latent, seeds, ...]``."""
+    latent, clean = LATENT[setup.options.budget], setup.test_images
+    trained, largest = list(runs.values()), [runs[f"{training}, d={latent[-1]}"][0] for training in TRAININGS]
+    noise_key, occlusion_key, sheet_key = jax.random.split(setup.key, 3)
 
-    status = np.array([run.status for run in runs]).reshape(table)
+    def table(of_runs: list[np.ndarray]) -> np.ndarray:
+        return np.reshape(of_runs, (len(TRAININGS), len(latent), *of_runs[0].shape))
 
-    def unless_diverged(errors: np.ndarray) -> np.ndarray:
-        return running.unless_diverged(errors.T, status.T).T  # the levels, if any, come last
-
-    noisy, occluded = curves(corruptions.gaussian, noise_key), curves(corruptions.occlusion, occlusion_key)
-    test = evaluation.reconstruction_error(model, params, clean, clean).reshape(table)
-    inputs = {
-        "clean": clean[:SHOWN],
-        "Gaussian": corruptions.gaussian(sheet_key, clean[:SHOWN], 0.25),
-        "occlusion": corruptions.occlusion(sheet_key, clean[:SHOWN], 0.2),
-    }
-    outputs = np.stack([evaluation.reconstruct(model, params, x) for x in inputs.values()], axis=1)
-    outputs = outputs.reshape(*table, *outputs.shape[1:])
+    test = table(evaluation.reconstruction_error(trained, clean, clean))
+    noisy = table(evaluation.robustness(trained, corruptions.gaussian, noise_key, clean, LEVELS))
+    occluded = table(evaluation.robustness(trained, corruptions.occlusion, occlusion_key, clean, LEVELS))
+    shown = clean[:SHOWN]
+    inputs = [
+        shown, corruptions.gaussian(sheet_key, shown, 0.25), corruptions.occlusion(sheet_key, shown, 0.2)
+    ]  # fmt: skip
     arrays = {
         "trainings": np.array(list(TRAININGS)),
         "latent": np.array(latent),
-        "status": status,
-        "clean_mse": unless_diverged(test),
-        "levels": levels,
-        "noisy_mse": unless_diverged(noisy),
-        "occluded_mse": unless_diverged(occluded),
-        "inputs": np.array(list(inputs.values())),
-        "outputs": outputs[:, -1, 0],  # [trainings, inputs, images, 28, 28, 1], by the largest model
+        "status": table([run.status for run in trained]),
+        "clean_mse": test,
+        "levels": LEVELS,
+        "noisy_mse": noisy,
+        "occluded_mse": occluded,
+        "inputs": np.array(inputs),
+        "outputs": np.stack([evaluation.reconstruct(largest, images) for images in inputs], axis=1),
     }
     tested = {
         "clean": (test, ("clean", "Gaussian", "occlusion")),
@@ -110,32 +104,30 @@ def study(options: Options) -> Path | None:
         for j, d in enumerate(latent)
         for training in trainings
     ]
-    npz = running.save(STUDY, setting, runs, arrays, rows, optimizer=compression.OPTIMIZER)
-    return running.finish(setting, npz, draw(npz), STUDY)
+    return Measured(arrays, rows, config={"optimizer": reported.A_OPTIMIZER})
 
 
 def _level(wanted: float) -> int:
     """The test level next to ``wanted``."""
-    return int(np.abs(compression.LEVELS - wanted).argmin())
+    return int(np.abs(LEVELS - wanted).argmin())
 
 
-def draw(npz: Path) -> list[Path]:
-    """The curves of each test corruption, a panel for each training; the sheet. From the npz alone."""
-    arrays, meta = results.load(npz, STUDY)
-    caption, paths = meta["caption"], []
+def draw(saved: Saved) -> list[Path]:
+    """The curves of each test corruption, a panel for each training; the sheet."""
+    arrays, caption, paths = saved.arrays, saved.caption, []
     for name, xlabel in (
         ("noisy", "standard deviation of the Gaussian noise (pixel units)"),
         ("occluded", "occluded fraction of the image area"),
     ):
         panels = {
             f"trained on {training}": [
-                plotting.Series(f"d = {d}", arrays["levels"], runs, "")
-                for d, runs in zip(arrays["latent"], of_training, strict=True)
+                plotting.Series(f"d = {d}", arrays["levels"], errors, "")
+                for d, errors in zip(arrays["latent"], of_training, strict=True)
             ]
             for training, of_training in zip(arrays["trainings"], arrays[f"{name}_mse"], strict=True)
         }
         paths += plotting.line_panels(
-            npz.with_name(f"{STUDY}_{name}"), panels, xlabel=xlabel, ylabel="test MSE per pixel, clean target",
+            saved.place(name), panels, xlabel=xlabel, ylabel="test MSE per pixel, clean target",
             title=f"Error on {name} test images", caption=caption,
         )  # fmt: skip
     rows, labels = [], []
@@ -143,8 +135,10 @@ def draw(npz: Path) -> list[Path]:
         rows += [images, *arrays["outputs"][:, tested]]
         labels += ["input", *(f"trained on {name}" for name in arrays["trainings"])]
     title = f"Inputs and what the models with d = {arrays['latent'][-1]} make of them"
-    return paths + plotting.image_sheet(npz.with_name(f"{STUDY}_sheet"), rows, labels, title=title, caption=caption)
+    return paths + plotting.image_sheet(saved.place("sheet"), rows, labels, title=title, caption=caption)
 
+
+STUDY = Study("cross_table", Options, BUDGETS, plan, measure, draw)
 
 if __name__ == "__main__":
-    common.main(Options, study)
+    study.main(STUDY)

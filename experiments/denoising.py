@@ -18,50 +18,47 @@ from typing import Literal, NamedTuple
 import jax
 import numpy as np
 
-from ae_jax import corruptions, data, engine, evaluation, plotting, results, trials
+from ae_jax import corruptions, data, evaluation, plotting
+from ae_jax.lanes import Group, make_lanes, stack_splits
 from ae_jax.models import Autoencoder, conv_autoencoder
 from ae_jax.objectives import denoising
 from ae_jax.types import Plan, hparams
-from experiments import common, running
+from experiments import common, reported, study
+from experiments.common import Budget, Setup
 from experiments.report import Row
+from experiments.running import Training
+from experiments.study import Measured, Runs, Saved, Study
 
-STUDY = "denoising"
 SHOWN = 10  # images on the sheet
 
 
-class Study(NamedTuple):
-    """What is trained: a model, and named settings that are lanes of its program."""
+class Protocol(NamedTuple):
+    """What a report trains: a model, and named hyper-parameters."""
 
     model: Autoencoder
-    settings: dict[str, dict[str, float]]
+    variants: dict[str, dict[str, float]]
     folds: int = 1
-    reported: tuple[float | None, float | None] = (None, None)  # validation and test MSE of the first setting
+    reported: tuple[float | None, float | None] = (None, None)  # validation and test MSE of the first variant
 
 
-STUDIES = {
-    "B5": Study(
+PROTOCOLS = {
+    "B5": Protocol(
         conv_autoencoder(latent=48),
-        {
-            "B3's best": {"learning_rate": 0.006, "dropout": 0.0775, "l2": 5e-5, "noise": 1.0},
-            "lr 0.001 alone": {"learning_rate": 0.001, "noise": 1.0},
-        },
+        {"B3's best": {**reported.B_BEST, "noise": 1.0}, "lr 0.001 alone": {"learning_rate": 0.001, "noise": 1.0}},
         folds=5,
-        reported=(0.0307, 0.0303),
+        reported=reported.B5_MSE,
     ),
-    "C4": Study(
-        conv_autoencoder(latent=2, channels=(8, 16, 64)),
-        {
-            f"noise {noise}": {"learning_rate": 0.001, "dropout": 0.1, "l2": 1e-5, "noise": noise}
-            for noise in (0.5, 1.0)
-        },
+    "C4": Protocol(
+        conv_autoencoder(latent=2, channels=reported.C_CHANNELS),
+        {f"noise {noise}": {**reported.C_BEST, "noise": noise} for noise in (0.5, 1.0)},
     ),
 }
 BUDGETS = {
     "quick": {
-        "digits": common.Budget(epochs=20, batch_size=64),
-        "mnist": common.Budget(epochs=3, batch_size=128, limit=5_000),
+        "digits": Budget(epochs=20, batch_size=64),
+        "mnist": Budget(epochs=3, batch_size=128, limit=5_000),
     },
-    "full": dict.fromkeys(("digits", "mnist"), common.Budget(epochs=40, batch_size=128)),
+    "full": dict.fromkeys(("digits", "mnist"), Budget(epochs=40, batch_size=128)),
 }
 
 
@@ -73,80 +70,68 @@ class Options(common.Options):
     """Whose: report B's (deviation 1, cross-validated) or report C's (deviations 0.5 and 1)."""
 
 
-def study(options: Options) -> Path | None:
-    """Train, test under the noise of the training, save, draw, compare."""
-    model, settings, folds, reported = STUDIES[options.study]
-    setting = common.prepare(options, BUDGETS)
-    _, budget, dataset, _ = setting
-    count = len(dataset.train_images)
-    splits = trials.stack_splits(data.kfold(count, folds, options.seed) if folds > 1 else [data.holdout(count)])
+def plan(setup: Setup) -> Training:
+    """One group of lanes ``[variants, folds]``: a variant is a trial."""
+    options, (model, variants, folds, _) = setup.options, PROTOCOLS[setup.options.study]
+    fold, trial = np.arange(folds), np.arange(len(variants))[:, None]
     columns = {
-        name: [numbers.get(name, 0.0) for numbers in settings.values()]
+        name: np.array([numbers.get(name, 0.0) for numbers in variants.values()])[:, None]
         for name in ("learning_rate", "dropout", "l2", "noise")
     }
-    trial, fold = np.repeat(np.arange(len(settings)), folds), np.tile(np.arange(folds), len(settings))
-    numbers = hparams(**{name: np.array(values)[trial] for name, values in columns.items()}, epochs=budget.epochs)
-    lanes = trials.make_lanes(numbers, seed=options.seed + fold, split=fold, trial=trial)
-    objective = denoising(model, corruptions.gaussian)
-    name = f"{STUDY}/{options.study}"
-    runs = running.train(
-        name, setting, [engine.Group(options.study, objective, Plan(budget.batch_size), lanes)], splits
-    )
-    if not running.is_writer():
-        return None
+    numbers = hparams(**columns, epochs=setup.budget.epochs)
+    lanes = make_lanes(numbers, seed=options.seed + fold, split=fold, trial=trial)
+    group = Group(options.study, denoising(model, corruptions.gaussian), Plan(setup.budget.batch_size), lanes)
+    count = len(setup.dataset.train_images)
+    return Training([group], stack_splits(data.kfold(count, folds, options.seed)) if folds > 1 else None)
 
-    params, (run,) = runs[0].params, runs
-    test_key, sheet_key = jax.random.split(common.study_key(options))
-    test = evaluation.score(objective, params, lanes.hparams, test_key, common.test_data(dataset))["loss"]
-    test = running.unless_diverged(test, run.status)
-    clean = common.unit_images(dataset.test_images[:SHOWN])
-    level = np.asarray(lanes.hparams.noise)[::folds]
-    inputs = [corruptions.gaussian(sheet_key, clean, sigma) for sigma in level]
-    first = [
-        jax.tree.map(lambda leaf, lane=lane: leaf[lane : lane + 1], params) for lane in range(0, len(trial), folds)
-    ]
-    outputs = [evaluation.reconstruct(model, p, x)[0] for p, x in zip(first, inputs, strict=True)]
-    by_trial = len(settings), folds
+
+def measure(setup: Setup, runs: Runs) -> Measured:
+    """Errors under the noise of the training: ``[variants, folds]``."""
+    protocol, run = setup.options.study, runs[setup.options.study]
+    _, variants, folds, figures = PROTOCOLS[protocol]
+    test_key, sheet_key = jax.random.split(setup.key)
+    clean, noise = setup.test_images[:SHOWN], run.lanes.hparams.noise[:, 0]
+    inputs = [corruptions.gaussian(sheet_key, clean, level) for level in noise]
     arrays = {
-        "settings": np.array(list(settings)),
-        "noise": level,
-        "validation_mse": run.score.reshape(by_trial),
-        "test_mse": np.asarray(test).reshape(by_trial),
-        "train_loss": run.train_loss.reshape(*by_trial, -1),
-        "validation_loss": run.validation_loss.reshape(*by_trial, -1),
-        "status": run.status.reshape(by_trial),
-        "images": np.asarray(clean),
+        "settings": np.array(list(variants)),
+        "noise": noise,
+        "validation_mse": run.score,
+        "test_mse": evaluation.score(run, test_key, setup.test)["loss"],
+        "train_loss": run.curves.train_loss,
+        "validation_loss": run.curves.validation_loss,
+        "status": run.status,
+        "images": clean,
         "inputs": np.array(inputs),
-        "outputs": np.array(outputs),
+        "outputs": np.array([evaluation.reconstruct(run[i, 0], images) for i, images in enumerate(inputs)]),
     }
     rows = [
-        Row(f"{options.study} {what} MSE, {label}", figure if index == 0 else None, arrays[f"{what}_mse"][index])
-        for index, label in enumerate(settings)
-        for what, figure in zip(("validation", "test"), reported, strict=True)
+        Row(f"{protocol} {what} MSE, {variant}", figure if index == 0 else None, arrays[f"{what}_mse"][index])
+        for index, variant in enumerate(variants)
+        for what, figure in zip(("validation", "test"), figures, strict=True)
     ]
-    npz = running.save(name, setting, runs, arrays, rows, study=options.study, settings=settings, folds=folds)
-    return running.finish(setting, npz, draw(npz), name)
+    return Measured(arrays, rows, config={"settings": variants, "folds": folds})
 
 
-def draw(npz: Path) -> list[Path]:
-    """Learning curves and a sheet of noisy inputs and outputs, from the npz alone."""
-    arrays, meta = results.load(npz, STUDY)
-    stem, caption = npz.with_suffix("").name, meta["caption"]
+def draw(saved: Saved) -> list[Path]:
+    """Learning curves and a sheet of noisy inputs and outputs."""
+    arrays, caption = saved.arrays, saved.caption
     series = [
-        plotting.Series(str(label), 1 + np.arange(curves.shape[1]), curves, marker="")
-        for label, curves in zip(arrays["settings"], arrays["validation_loss"], strict=True)
+        plotting.Series(str(variant), 1 + np.arange(curves.shape[1]), curves, marker="")
+        for variant, curves in zip(arrays["settings"], arrays["validation_loss"], strict=True)
     ]
     paths = plotting.line_plot(
-        npz.with_name(f"{stem}_curves"), series, xlabel="epoch", ylabel="validation MSE per pixel, clean target",
+        saved.place("curves"), series, xlabel="epoch", ylabel="validation MSE per pixel, clean target",
         title="Denoising: learning curves", caption=caption,
     )  # fmt: skip
     rows, labels = [arrays["images"]], ["clean"]
-    for label, inputs, outputs in zip(arrays["settings"], arrays["inputs"], arrays["outputs"], strict=True):
+    for variant, inputs, outputs in zip(arrays["settings"], arrays["inputs"], arrays["outputs"], strict=True):
         rows += [inputs, outputs]
-        labels += [f"input, {label}", "output"]
+        labels += [f"input, {variant}", "output"]
     title = "Test images, with noise, and denoised"
-    return paths + plotting.image_sheet(npz.with_name(f"{stem}_sheet"), rows, labels, title=title, caption=caption)
+    return paths + plotting.image_sheet(saved.place("sheet"), rows, labels, title=title, caption=caption)
 
+
+STUDY = Study("denoising", Options, BUDGETS, plan, measure, draw)
 
 if __name__ == "__main__":
-    common.main(Options, study)
+    study.main(STUDY)

@@ -12,32 +12,33 @@ share a program. Runtime on two CPU cores: digits quick half a minute; MNIST ful
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ae_jax import data, engine, evaluation, pca, plotting, results, trials, widening
-from ae_jax.models import Autoencoder, conv_autoencoder, dense_autoencoder
+from ae_jax import data, evaluation, pca, plotting
+from ae_jax.lanes import Group, lane_grid, stack_splits
+from ae_jax.models import conv_autoencoder, dense_autoencoder
 from ae_jax.objectives import autoencoder
-from ae_jax.types import Plan, PyTree, UsageError, hparams
-from experiments import common, running
+from ae_jax.types import Plan, UsageError, hparams
+from experiments import common, reported, study
+from experiments.common import Budget, Setup
 from experiments.report import Row
+from experiments.running import Training
+from experiments.study import Measured, Runs, Saved, Study
 
-STUDY = "latent_sweep"
 LATENT = {"quick": (2, 8, 32), "full": (1, 2, 4, 8, 16, 32, 64, 128)}
 KINDS = {"dense": dense_autoencoder, "conv": conv_autoencoder}
-MEASURED_PCA = {2: 0.05567, 4: 0.04790, 8: 0.03744, 16: 0.02686, 32: 0.01683}  # of MNIST's 60,000, by others
 BAND = (10, 100)  # where report D looks for the best size
 
 BUDGETS = {
     "quick": {
-        "digits": common.Budget(epochs=40, batch_size=64),
-        "mnist": common.Budget(epochs=3, batch_size=128, limit=10_000),
+        "digits": Budget(epochs=40, batch_size=64),
+        "mnist": Budget(epochs=3, batch_size=128, limit=10_000),
     },
     "full": {
-        "digits": common.Budget(epochs=200, batch_size=64),
-        "mnist": common.Budget(epochs=20, batch_size=128),
+        "digits": Budget(epochs=200, batch_size=64),
+        "mnist": Budget(epochs=20, batch_size=128),
     },
 }
 
@@ -50,44 +51,42 @@ class Options(common.SeededOptions):
     """Latent dimensions; by default 1 to 128 in powers of two, or three of them with the quick budget."""
 
 
-def study(options: Options) -> Path | None:
-    """Train every kind at every size, fit PCA once, test, save, draw, compare."""
-    setting = common.prepare(options, BUDGETS)
-    _, budget, dataset, _ = setting
-    sizes = options.latent or LATENT[options.budget]
+def latent(options: Options) -> tuple[int, ...]:
+    """The latent dimensions, in the order asked for."""
+    return options.latent or LATENT[options.budget]
+
+
+def plan(setup: Setup) -> Training:
+    """A group for each kind and size, a lane for each seed. PCA is fitted first: it refuses sizes beyond the data's."""
+    sizes, budget = latent(setup.options), setup.budget
     if min(sizes) < 1:
         raise UsageError(f"--latent {min(sizes)} is not allowed: give whole numbers of at least 1")
-    train, test = (common.unit_images(part) for part in (dataset.train_images, dataset.test_images))
-    mean, axes = pca.fit(train, max(sizes))  # first: it refuses sizes beyond the data's
-    lanes = trials.make_lanes(hparams(epochs=budget.epochs), seed=common.seeds(setting))
-    models = {kind: [build(d) for d in sizes] for kind, build in KINDS.items()}
+    mean, axes = pca.fit(setup.train_images, max(sizes))
+    setup.earlier.update({f"PCA d={d}": pca.as_run(mean, axes[:d]) for d in sizes})
+    lanes = lane_grid(hparams(epochs=budget.epochs), seed=setup.seeds)
     groups = [
-        engine.Group(f"{kind} d={d}", autoencoder(model), Plan(budget.batch_size), lanes)
-        for kind, of_kind in models.items()
-        for d, model in zip(sizes, of_kind, strict=True)
+        Group(f"{kind} d={d}", autoencoder(network(d)), Plan(budget.batch_size), lanes)
+        for kind, network in KINDS.items()
+        for d in sizes
     ]
-    runs = running.train(STUDY, setting, groups, trials.stack_splits([data.no_holdout(len(train))]))
-    if not running.is_writer():
-        return None
+    return Training(groups, stack_splits([data.no_holdout(len(setup.train_images))]))
 
-    def errors(models: Sequence[Autoencoder], params: Sequence[PyTree]) -> np.ndarray:
-        """Of models of one kind: ``[sizes, seeds]``."""
-        return evaluation.reconstruction_error(*widening.as_one(models, params), test, test).reshape(len(sizes), -1)
 
-    trained = (run.params for run in runs)
-    networks = [errors(of_kind, [next(trained) for _ in sizes]) for of_kind in models.values()]
-    status = np.reshape([run.status for run in runs], np.shape(networks))
-    projections = [pca.as_autoencoder(mean, axes[:d]) for d in sizes]
+def measure(setup: Setup, runs: Runs) -> Measured:
+    """Test errors ``[kinds, sizes, seeds]``, those of PCA ``[sizes]``."""
+    sizes, test = latent(setup.options), setup.test_images
+    principal = [setup.earlier[f"PCA d={d}"] for d in sizes]
+    networks = [[runs[f"{kind} d={d}"] for d in sizes] for kind in KINDS]
     arrays = {
         "latent": np.array(sizes),
-        "seed": lanes.seed,
+        "seed": setup.seeds,
         "kind": np.array(list(KINDS)),
-        "pca_test_mse": errors(*zip(*projections, strict=True))[:, 0],
-        "test_mse": running.unless_diverged(networks, status),
-        "train_loss": np.reshape([run.train_loss for run in runs], (len(KINDS), len(sizes), -1, budget.epochs)),
+        "pca_test_mse": np.array(evaluation.reconstruction_error(principal, test, test)),
+        "test_mse": np.array([evaluation.reconstruction_error(of_kind, test, test) for of_kind in networks]),
+        "train_loss": np.array([[run.curves.train_loss for run in of_kind] for of_kind in networks]),
     }
     rows = [
-        Row(f"D5 PCA test MSE, d = {d}", MEASURED_PCA.get(d), [mse])
+        Row(f"D5 PCA test MSE, d = {d}", reported.PCA_MSE.get(d), [mse])
         for d, mse in zip(sizes, arrays["pca_test_mse"], strict=True)
     ]
     rows += [
@@ -95,26 +94,26 @@ def study(options: Options) -> Path | None:
         for kind, of_kind in zip(KINDS, arrays["test_mse"], strict=True)
         for d, errors in zip(sizes, of_kind, strict=True)
     ]
-    npz = running.save(STUDY, setting, runs, arrays, rows)
-    return running.finish(setting, npz, draw(npz), STUDY)
+    return Measured(arrays, rows)
 
 
-def draw(npz: Path) -> list[Path]:
-    """Error against latent dimension, report D's band marked, from the npz alone."""
-    arrays, meta = results.load(npz, STUDY)
-    order = np.argsort(arrays["latent"])
-    latent = arrays["latent"][order]
-    series = [plotting.Series("PCA", latent, arrays["pca_test_mse"][order], "s", dashed=True)]
+def draw(saved: Saved) -> list[Path]:
+    """Error against latent dimension, report D's band marked."""
+    arrays, order = saved.arrays, np.argsort(saved.arrays["latent"])
+    sizes = arrays["latent"][order]
+    series = [plotting.Series("PCA", sizes, arrays["pca_test_mse"][order], "s", dashed=True)]
     series += [
-        plotting.Series(kind, latent, errors[order].T)
+        plotting.Series(kind, sizes, errors[order].T)
         for kind, errors in zip(arrays["kind"].tolist(), arrays["test_mse"], strict=True)
     ]
     return plotting.line_plot(
-        npz.with_name(STUDY), series, log_x=True, x_ticks=latent, from_zero=True, band=BAND,
+        saved.npz.with_suffix(""), series, log_x=True, x_ticks=sizes, from_zero=True, band=BAND,
         xlabel="latent dimension d (shaded: the report's 10 to 100)", ylabel="test MSE per pixel",
-        title="Error against latent dimension", caption=meta["caption"],
+        title="Error against latent dimension", caption=saved.caption,
     )  # fmt: skip
 
 
+STUDY = Study("latent_sweep", Options, BUDGETS, plan, measure, draw)
+
 if __name__ == "__main__":
-    common.main(Options, study)
+    study.main(STUDY)

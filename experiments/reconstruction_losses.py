@@ -14,55 +14,46 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import NamedTuple
 
 import flax.linen as nn
 import numpy as np
 
-from ae_jax import data, engine, evaluation, plotting, results, trials
+from ae_jax import data, evaluation, plotting
+from ae_jax.lanes import Group, lane_grid, stack_splits
 from ae_jax.models import Autoencoder, dense_autoencoder
-from ae_jax.objectives import Objective, autoencoder, cross_entropy_autoencoder
+from ae_jax.objectives import autoencoder, cross_entropy_autoencoder
 from ae_jax.types import Plan, hparams
-from experiments import common, running
+from experiments import common, reported, study
+from experiments.common import Budget, Setup
 from experiments.report import Row
+from experiments.running import Training
+from experiments.study import Measured, Runs, Saved, Study
 
-STUDY = "reconstruction_losses"
-REPORTED_TRAIN_MSE = {"E1": 0.00900}  # from the authors' notebook, after 20 epochs
 SHOWN = 10  # images on the sheet
 
 BUDGETS = {
     "quick": {
-        "digits": common.Budget(epochs=60, batch_size=64),
-        "mnist": common.Budget(epochs=5, batch_size=64, limit=10_000),
+        "digits": Budget(epochs=60, batch_size=64),
+        "mnist": Budget(epochs=5, batch_size=64, limit=10_000),
     },
     "full": {
-        "digits": common.Budget(epochs=400, batch_size=64),
-        "mnist": common.Budget(epochs=20, batch_size=64, seeds=4),
+        "digits": Budget(epochs=400, batch_size=64),
+        "mnist": Budget(epochs=20, batch_size=64, seeds=4),
     },
 }
 
 
-class Variant(NamedTuple):
-    """A network of the report and what it is trained for."""
-
-    label: str
-    model: Autoencoder
-    objective: Objective
+def _network(widths: tuple[int, ...], latent: int, output=nn.sigmoid) -> Autoencoder:
+    return dense_autoencoder(latent, widths, nn.relu, nn.sigmoid, output)
 
 
-def variants() -> dict[str, Variant]:
-    """Report E's four networks, by protocol."""
-
-    def network(widths: tuple[int, ...], latent: int, output=nn.sigmoid) -> Autoencoder:
-        return dense_autoencoder(latent, widths, nn.relu, nn.sigmoid, output)
-
-    wide, rectified, narrow = network((128,), 64), network((128,), 64, nn.relu), network((8,), 4)
-    return {
-        "E1": Variant("sigmoid, MSE", wide, autoencoder(wide)),
-        "E2": Variant("ReLU, MSE", rectified, autoencoder(rectified)),
-        "E3": Variant("sigmoid, BCE", wide, cross_entropy_autoencoder(wide)),
-        "E4": Variant("sigmoid, BCE, 8 and 4 units", narrow, cross_entropy_autoencoder(narrow)),
-    }
+# Report E's four networks by protocol: what they are called, and what they are trained for.
+NETWORKS = {
+    "E1": ("sigmoid, MSE", autoencoder(_network((128,), 64))),
+    "E2": ("ReLU, MSE", autoencoder(_network((128,), 64, nn.relu))),
+    "E3": ("sigmoid, BCE", cross_entropy_autoencoder(_network((128,), 64))),
+    "E4": ("sigmoid, BCE, 8 and 4 units", cross_entropy_autoencoder(_network((8,), 4))),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,76 +61,66 @@ class Options(common.SeededOptions):
     """Sigmoid or ReLU output, squared error or cross-entropy, wide or narrow."""
 
 
-def study(options: Options) -> Path | None:
-    """Train, test, save, draw, compare."""
-    setting = common.prepare(options, BUDGETS)
-    _, budget, dataset, _ = setting
-    chosen = variants()
-    lanes = trials.make_lanes(hparams(epochs=budget.epochs), seed=common.seeds(setting))
-    plan = Plan(budget.batch_size)
-    groups = [engine.Group(f"{name} {v.label}", v.objective, plan, lanes) for name, v in chosen.items()]
-    splits = trials.stack_splits([data.no_holdout(len(dataset.train_images))])
-    runs = running.train(STUDY, setting, groups, splits)
-    if not running.is_writer():
-        return None
+def plan(setup: Setup) -> Training:
+    """A group for each network, a lane for each seed, on all training images."""
+    lanes = lane_grid(hparams(epochs=setup.budget.epochs), seed=setup.seeds)
+    protocol = Plan(setup.budget.batch_size)
+    groups = [Group(name, objective, protocol, lanes) for name, (_, objective) in NETWORKS.items()]
+    return Training(groups, stack_splits([data.no_holdout(len(setup.dataset.train_images))]))
 
-    train, test = (common.unit_images(part) for part in (dataset.train_images, dataset.test_images))
 
-    networks = {name: (v.model, run.params) for (name, v), run in zip(chosen.items(), runs, strict=True)}
-    status = np.array([run.status for run in runs])
-
-    def errors(images) -> np.ndarray:
-        of_networks = [evaluation.reconstruction_error(*network, images, images) for network in networks.values()]
-        return running.unless_diverged(of_networks, status)
-
-    train_mse = errors(train)
-    best = np.nan_to_num(train_mse, nan=np.inf).argmin(1)  # of the seeds: it is shown on the sheet
+def measure(setup: Setup, runs: Runs) -> Measured:
+    """Errors ``[networks, seeds]`` on training and test images, and E2's dead pixels."""
+    train, test, trained = setup.train_images, setup.test_images, list(runs.values())
+    train_mse = np.array(evaluation.reconstruction_error(trained, train, train))
+    best = np.where(np.isnan(train_mse), np.inf, train_mse).argmin(1)  # of the seeds: it is shown on the sheet
+    shown = [run[lane] for run, lane in zip(trained, best, strict=True)]
+    labels = {name: label for name, (label, _) in NETWORKS.items()}
     arrays = {
-        "protocol": np.array(list(chosen)),
-        "label": np.array([variant.label for variant in chosen.values()]),
-        "seed": lanes.seed,
-        "train_loss": np.array([run.train_loss for run in runs]),
+        "protocol": np.array(list(labels)),
+        "label": np.array(list(labels.values())),
+        "seed": setup.seeds,
+        "train_loss": np.array([run.curves.train_loss for run in trained]),
         "train_mse": train_mse,
-        "test_mse": errors(test),
+        "test_mse": np.array(evaluation.reconstruction_error(trained, test, test)),
         "images": test[:SHOWN],
-        "reconstructions": np.array(
-            [evaluation.reconstruct(*n, test[:SHOWN])[i] for n, i in zip(networks.values(), best, strict=True)]
-        ),
-        "lost_pixels": lost_pixels(evaluation.reconstruct(*networks["E2"], test), test),
+        "reconstructions": np.array(evaluation.reconstruct(shown, test[:SHOWN])),
+        "lost_pixels": lost_pixels(evaluation.reconstruct(runs["E2"], test), test),
     }
     rows = [
-        Row(f"{name} {part} MSE, {variant.label}", reported.get(name), of_lanes)
-        for part, reported in (("train", REPORTED_TRAIN_MSE), ("test", {}))
-        for (name, variant), of_lanes in zip(chosen.items(), arrays[f"{part}_mse"], strict=True)
+        Row(f"{name} {part} MSE, {label}", figures.get(name), errors)
+        for part, figures in (("train", {"E1": reported.E1_TRAIN_MSE}), ("test", {}))
+        for (name, label), errors in zip(labels.items(), arrays[f"{part}_mse"], strict=True)
     ]
-    rows.append(Row("E2 inked pixels that are always black", None, arrays["lost_pixels"]))
-    npz = running.save(STUDY, setting, runs, arrays, rows)
-    return running.finish(setting, npz, draw(npz), STUDY)
+    return Measured(arrays, [*rows, Row("E2 inked pixels that are always black", None, arrays["lost_pixels"])])
 
 
 def lost_pixels(outputs: np.ndarray, images: np.ndarray) -> np.ndarray:
     """The share of the pixels with ink on some image that an output leaves black on all: ``[lanes]``.
 
-    ``outputs [lanes, n, 28, 28, 1]`` are reconstructions of ``images [n, 28, 28, 1]``.
+    ``outputs [lanes, n, 28, 28, 1]`` are reconstructions of ``images [n, 28, 28, 1]``; NaN for NaN.
     """
     inked = np.asarray(images).any(0)
-    black = (np.asarray(outputs) == 0).all(1)
-    return (black & inked).sum((1, 2, 3)) / inked.sum()
+    black = (outputs == 0).all(1)
+    share = (black & inked).sum((1, 2, 3)) / inked.sum()
+    return np.where(np.isnan(outputs).any((1, 2, 3, 4)), np.nan, share)
 
 
-def draw(npz: Path) -> list[Path]:
-    """The report's Figs. 3 to 6 on one sheet, and the errors side by side, from the npz alone."""
-    arrays, meta = results.load(npz, STUDY)
+def draw(saved: Saved) -> list[Path]:
+    """The report's Figs. 3 to 6 on one sheet, and the errors side by side."""
+    arrays, caption = saved.arrays, saved.caption
     names = [f"{name} {label}" for name, label in zip(arrays["protocol"], arrays["label"], strict=True)]
     paths = plotting.image_sheet(
-        npz.with_name(f"{STUDY}_fig3_to_6"), [arrays["images"], *arrays["reconstructions"]], ["input", *names],
-        title="Figs. 3 to 6  Reconstructions by output and loss, each by its best seed", caption=meta["caption"],
+        saved.place("fig3_to_6"), [arrays["images"], *arrays["reconstructions"]], ["input", *names],
+        title="Figs. 3 to 6  Reconstructions by output and loss, each by its best seed", caption=caption,
     )  # fmt: skip
     panels = {f"{part} MSE per pixel": arrays[f"{part}_mse"] for part in ("train", "test")}
     return paths + plotting.bar_panels(
-        npz.with_name(f"{STUDY}_errors"), names, panels, title="Error by output and loss", caption=meta["caption"]
+        saved.place("errors"), names, panels, title="Error by output and loss", caption=caption
     )
 
 
+STUDY = Study("reconstruction_losses", Options, BUDGETS, plan, measure, draw)
+
 if __name__ == "__main__":
-    common.main(Options, study)
+    study.main(STUDY)

@@ -19,17 +19,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 import flax.linen as nn
-import jax
 import numpy as np
 from jax import Array
 
-from ae_jax import corruptions, data, engine, evaluation, latent, objectives, plotting, results, trials
-from ae_jax.models import Autoencoder, dense_autoencoder
-from ae_jax.types import Dataset, Plan, PyTree, hparams
-from experiments import common, running
+from ae_jax import corruptions, data, evaluation, latent, objectives, plotting
+from ae_jax.lanes import Group, lane_grid, stack_splits
+from ae_jax.models import dense_autoencoder
+from ae_jax.runs import Run
+from ae_jax.types import Plan, hparams
+from experiments import common, study
+from experiments.common import Budget, Setup
 from experiments.report import Row, print_table
+from experiments.running import Training
+from experiments.study import Measured, Runs, Saved, Study
 
-STUDY = "regularised"
 NETWORK = dense_autoencoder(64, (), code_activation=nn.sigmoid)
 OVERCOMPLETE = dense_autoencoder(1024, (), code_activation=nn.sigmoid)
 NOISE = 0.5  # standard deviation of the test of robustness
@@ -49,12 +52,12 @@ MEASURES = {
 }
 BUDGETS = {
     "quick": {
-        "digits": common.Budget(epochs=40, batch_size=64),
-        "mnist": common.Budget(epochs=2, batch_size=128, limit=5_000),
+        "digits": Budget(epochs=40, batch_size=64),
+        "mnist": Budget(epochs=2, batch_size=128, limit=5_000),
     },
     "full": {
-        "digits": common.Budget(epochs=200, batch_size=64),
-        "mnist": common.Budget(epochs=20, batch_size=128),
+        "digits": Budget(epochs=200, batch_size=64),
+        "mnist": Budget(epochs=20, batch_size=128),
     },
 }
 
@@ -62,20 +65,17 @@ BUDGETS = {
 class Family(NamedTuple):
     """Autoencoders that differ in one number, the field ``knob`` of their hyper-parameters."""
 
-    model: Autoencoder
     objective: objectives.Objective
     knob: str = "penalty"
     values: tuple[float, ...] = (1.0,)
 
 
 FAMILIES = {
-    "plain": Family(NETWORK, objectives.autoencoder(NETWORK)),
-    "sparse L1": Family(NETWORK, objectives.sparse_l1(NETWORK), values=(0.003, 0.03)),
-    "sparse KL": Family(NETWORK, objectives.sparse_kl(NETWORK), values=(0.0001, 0.001)),
-    "contractive": Family(NETWORK, objectives.contractive(NETWORK), values=(0.0003, 0.003)),
-    "overcomplete masked": Family(
-        OVERCOMPLETE, objectives.denoising(OVERCOMPLETE, corruptions.masking), "noise", (0.0, 0.5)
-    ),
+    "plain": Family(objectives.autoencoder(NETWORK)),
+    "sparse L1": Family(objectives.sparse_l1(NETWORK), values=(0.003, 0.03)),
+    "sparse KL": Family(objectives.sparse_kl(NETWORK), values=(0.0001, 0.001)),
+    "contractive": Family(objectives.contractive(NETWORK), values=(0.0003, 0.003)),
+    "overcomplete masked": Family(objectives.denoising(OVERCOMPLETE, corruptions.masking), "noise", (0.0, 0.5)),
 }
 
 
@@ -84,86 +84,82 @@ class Options(common.SeededOptions):
     """Sparse, contractive and overcomplete denoising autoencoders."""
 
 
-def study(options: Options) -> Path | None:
-    """Train, measure, save, draw, compare."""
-    setting = common.prepare(options, BUDGETS)
-    _, budget, dataset, _ = setting
-    seeds = common.seeds(setting)
-    groups = []
-    for name, (_, objective, knob, values) in FAMILIES.items():
-        numbers = hparams(**{knob: np.repeat(values, len(seeds))}, epochs=budget.epochs)
-        lanes = trials.make_lanes(numbers, seed=np.tile(seeds, len(values)))
-        groups.append(engine.Group(name, objective, Plan(budget.batch_size), lanes))
-    splits = trials.stack_splits([data.no_holdout(len(dataset.train_images))])
-    runs = running.train(STUDY, setting, groups, splits)
-    if not running.is_writer():
-        return None
-
-    clean = common.unit_images(dataset.test_images)
-    noisy = corruptions.gaussian(common.study_key(options), clean, NOISE)
-    measured = [
-        running.unless_diverged(measure(family.model, run.params, dataset, clean, noisy), run.status)
-        for family, run in zip(FAMILIES.values(), runs, strict=True)
+def plan(setup: Setup) -> Training:
+    """A group for each family, of lanes ``[values of its knob, seeds]``."""
+    epochs, protocol = hparams(epochs=setup.budget.epochs), Plan(setup.budget.batch_size)
+    groups = [
+        Group(name, objective, protocol, lane_grid(epochs, **{knob: values}, seed=setup.seeds))
+        for name, (objective, knob, values) in FAMILIES.items()
     ]
+    return Training(groups, stack_splits([data.no_holdout(len(setup.dataset.train_images))]))
+
+
+def measure(setup: Setup, runs: Runs) -> Measured:
+    """The quantities of ``MEASURES``: ``[models, seeds]``, a model for each family and value of its knob."""
+    clean = setup.test_images
+    noisy = corruptions.gaussian(setup.key, clean, NOISE)
     names = [
-        f"{name}, {value:g}" if len(family.values) > 1 else name
-        for name, family in FAMILIES.items()
-        for value in family.values
+        f"{name}, {value:g}" if len(values) > 1 else name
+        for name, (_, _, values) in FAMILIES.items()
+        for value in values
     ]
-    table = np.concatenate(measured, axis=1).reshape(len(MEASURES), len(names), len(seeds))
-    arrays = {"model": np.array(names), "seed": seeds, **dict(zip(MEASURES, table, strict=True))}
-    arrays["images"] = np.array([clean[:SHOWN], noisy[:SHOWN]])
-    arrays["reconstructions"] = np.concatenate(
-        [
-            evaluation.reconstruct(family.model, run.params, noisy[:SHOWN])[:: len(seeds)]
-            for family, run in zip(FAMILIES.values(), runs, strict=True)
-        ]
-    )
-    rows = [Row(f"{name}: test MSE", None, of_seeds) for name, of_seeds in zip(names, arrays["test_mse"], strict=True)]
-    npz = running.save(STUDY, setting, runs, arrays, rows, noise=NOISE, active=ACTIVE)
-    print_measures(npz)
-    return running.finish(setting, npz, draw(npz), STUDY)
+    measured = [_measures(setup, run, noisy) for run in runs.values()]
+    drawn = [evaluation.reconstruct(run[:, 0], noisy[:SHOWN]) for run in runs.values()]
+    arrays = {
+        "model": np.array(names),
+        "seed": setup.seeds,
+        **{name: np.concatenate([of_run[name] for of_run in measured]).astype(float) for name in MEASURES},
+        "images": np.array([clean[:SHOWN], noisy[:SHOWN]]),
+        "reconstructions": np.concatenate(drawn),
+    }
+    rows = [Row(f"{name}: test MSE", None, errors) for name, errors in zip(names, arrays["test_mse"], strict=True)]
+    return Measured(arrays, rows, config={"noise": NOISE, "active": ACTIVE})
 
 
-def measure(model: Autoencoder, params: PyTree, dataset: Dataset, clean: Array, noisy: Array) -> np.ndarray:
-    """The quantities of ``MEASURES`` for every lane: ``[measures, lanes]``; noisy is ``clean`` corrupted."""
-    train = common.unit_images(dataset.train_images[:PROBED])
-    reconstructing = [evaluation.reconstruction_error(model, params, inputs, clean) for inputs in (clean, noisy)]
-    contraction = np.asarray(evaluation.contraction(model, params, clean[:CONTRACTED]))
+def _measures(setup: Setup, run: Run, noisy: Array) -> dict[str, np.ndarray]:
+    """The quantities of ``MEASURES`` by name: ``[*run.shape]`` each; ``noisy`` are the test images, corrupted."""
+    clean, dataset = setup.test_images, setup.dataset
+    train_codes, codes = latent.encode(run, setup.train_images[:PROBED]), latent.encode(run, clean)
+    probe = [
+        evaluation.linear_probe(train_codes[lane], dataset.train_labels[:PROBED], codes[lane], dataset.test_labels)
+        for lane in np.ndindex(run.shape)
+    ]
+    active = (np.abs(codes) > ACTIVE).mean((-2, -1))
+    return {
+        "test_mse": evaluation.reconstruction_error(run, clean, clean),
+        "noisy_mse": evaluation.reconstruction_error(run, noisy, clean),
+        "activation": np.abs(codes).mean((-2, -1)),
+        "active": np.where(run.diverged, np.nan, active),
+        "contraction": evaluation.contraction(run, clean[:CONTRACTED]),
+        "probe": np.reshape(probe, run.shape),
+    }
 
-    def of_codes(lane: int) -> tuple[float, ...]:
-        one = jax.tree.map(lambda leaf: leaf[lane], params)
-        codes, train_codes = (latent.encode(model, one, images) for images in (clean, train))
-        probe = evaluation.linear_probe(train_codes, dataset.train_labels[:PROBED], codes, dataset.test_labels)
-        return np.abs(codes).mean(), (np.abs(codes) > ACTIVE).mean(), probe
 
-    activation, active, probe = zip(*(of_codes(lane) for lane in range(len(contraction))), strict=True)
-    return np.array([*reconstructing, activation, active, contraction, probe])
-
-
-def print_measures(npz: Path) -> None:
-    """The table of all quantities, means over the seeds, from the npz alone."""
-    arrays, meta = results.load(npz, STUDY)
+def show(saved: Saved) -> None:
+    """The table of all quantities, means over the seeds."""
+    arrays, config = saved.arrays, saved.meta["config"]
     means = (np.nanmean(arrays[name], axis=1) for name in MEASURES)
     cells = [[name, *(f"{v:.4f}" for v in values)] for name, *values in zip(arrays["model"], *means, strict=True)]
-    caption = f"noisy: Gaussian {meta['config']['noise']}; active: above {meta['config']['active']}"
+    caption = f"noisy: Gaussian {config['noise']}; active: above {config['active']}"
     print_table("Regularised autoencoders", ("model, weight or masked share", *MEASURES.values()), cells, caption)
 
 
-def draw(npz: Path) -> list[Path]:
-    """The quantities side by side and reconstructions of noisy images, from the npz alone."""
-    arrays, meta = results.load(npz, STUDY)
-    names, caption = arrays["model"].tolist(), meta["caption"]
+def draw(saved: Saved) -> list[Path]:
+    """The quantities side by side and reconstructions of noisy images."""
+    arrays, caption = saved.arrays, saved.caption
+    names = arrays["model"].tolist()
     paths = plotting.bar_panels(
-        npz.with_name(f"{STUDY}_measures"), names, {label: arrays[name] for name, label in MEASURES.items()},
+        saved.place("measures"), names, {label: arrays[name] for name, label in MEASURES.items()},
         title="Regularised autoencoders: weight of the penalty, or share masked", caption=caption,
     )  # fmt: skip
     return paths + plotting.image_sheet(
-        npz.with_name(f"{STUDY}_noisy"), [*arrays["images"].clip(0, 1), *arrays["reconstructions"]],
-        ["clean", "noisy input", *names], title=f"Reconstructions under Gaussian noise {meta['config']['noise']}",
+        saved.place("noisy"), [*arrays["images"].clip(0, 1), *arrays["reconstructions"]],
+        ["clean", "noisy input", *names], title=f"Reconstructions under Gaussian noise {saved.meta['config']['noise']}",
         caption=caption,
     )  # fmt: skip
 
 
+STUDY = Study("regularised", Options, BUDGETS, plan, measure, draw, show)
+
 if __name__ == "__main__":
-    common.main(Options, study)
+    study.main(STUDY)

@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple
+import traceback
+from typing import Any
 
 import jax
 
@@ -40,49 +39,44 @@ from experiments import (
     report,
     running,
     smoothness,
+    study,
     tables,
     transfer,
     variational,
 )
+from experiments.study import Study
 
 
-class Job(NamedTuple):
-    """A study with its own options, beside the shared ones."""
-
-    study: Callable[[Any], Path | None]
-    options: type[common.Options]
-    own: dict[str, Any] = {}
-    trains: str | None = None  # the study whose checkpoints it leaves behind, if not its own
+def _variants(of: Study, *names: str) -> dict[str, tuple[Study, dict[str, Any]]]:
+    """A study by the name of its npz, with its own options; one for each of its variants, if it has any."""
+    return {f"{of.name}_{name}": (of, {"study": name}) for name in names} or {of.name: (of, {})}
 
 
-JOBS = {
-    "compression": Job(compression.study, compression.Options),
-    "random_search_A1": Job(random_search.study, random_search.Options, {"study": "A1"}),
-    "cross_table": Job(cross_table.study, cross_table.Options),
-    "latent_space_A5": Job(latent_space.study, latent_space.Options, {"study": "A5"}),
-    "smoothness": Job(smoothness.study, smoothness.Options, trains="latent_space_A5"),
-    "baseline": Job(baseline.study, baseline.Options),
-    "random_search_B3": Job(random_search.study, random_search.Options, {"study": "B3"}),
-    "latent_space_B4": Job(latent_space.study, latent_space.Options, {"study": "B4"}),
-    "denoising_B5": Job(denoising.study, denoising.Options, {"study": "B5"}),
-    "transfer_B6": Job(transfer.study, transfer.Options, {"study": "B6"}),
-    "random_search_C1": Job(random_search.study, random_search.Options, {"study": "C1"}),
-    "latent_space_C2": Job(latent_space.study, latent_space.Options, {"study": "C2"}),
-    "transfer_C3": Job(transfer.study, transfer.Options, {"study": "C3"}),
-    "denoising_C4": Job(denoising.study, denoising.Options, {"study": "C4"}),
-    "linear_pca": Job(linear_pca.study, linear_pca.Options),
-    **{
-        f"variational_{study}": Job(variational.study, variational.Options, {"study": study})
-        for study in ("B7", "C5", "D3", "D4")
-    },
-    "latent_sweep": Job(latent_sweep.study, latent_sweep.Options),
-    "reconstruction_losses": Job(reconstruction_losses.study, reconstruction_losses.Options),
-    "gradients": Job(gradients.study, gradients.Options),
-    "regularised": Job(regularised.study, regularised.Options),
-    "anomaly": Job(anomaly.study, anomaly.Options),
-    "rate_distortion": Job(rate_distortion.study, rate_distortion.Options),
-    "importance_weighted": Job(importance_weighted.study, importance_weighted.Options),
-}  # the npz of a job is NAME.npz
+STUDIES = {
+    **_variants(compression.STUDY),
+    **_variants(random_search.STUDY, "A1"),
+    **_variants(cross_table.STUDY),
+    **_variants(latent_space.STUDY, "A5"),
+    **_variants(smoothness.STUDY),
+    **_variants(baseline.STUDY),
+    **_variants(random_search.STUDY, "B3"),
+    **_variants(latent_space.STUDY, "B4"),
+    **_variants(denoising.STUDY, "B5"),
+    **_variants(transfer.STUDY, "B6"),
+    **_variants(random_search.STUDY, "C1"),
+    **_variants(latent_space.STUDY, "C2"),
+    **_variants(transfer.STUDY, "C3"),
+    **_variants(denoising.STUDY, "C4"),
+    **_variants(linear_pca.STUDY),
+    **_variants(variational.STUDY, "B7", "C5", "D3", "D4"),
+    **_variants(latent_sweep.STUDY),
+    **_variants(reconstruction_losses.STUDY),
+    **_variants(gradients.STUDY),
+    **_variants(regularised.STUDY),
+    **_variants(anomaly.STUDY),
+    **_variants(rate_distortion.STUDY),
+    **_variants(importance_weighted.STUDY),
+}
 ONLY_IF_NAMED = {"importance_weighted"}  # its full budget, 3,280 epochs, takes days without an accelerator
 
 
@@ -96,49 +90,51 @@ class Options(common.SeededOptions):
     """Names of studies to leave out."""
 
 
-def study(options: Options) -> None:
-    """Run what is missing, then print and write the table."""
+def run(options: Options) -> None:
+    """Run what is missing, then print and write the table. A study that fails is named and stops no other."""
     for name in (*options.only, *options.skip):
-        if name not in JOBS:
-            raise UsageError(f"no study {name!r}: choose among {', '.join(JOBS)}")
-    everything = [name for name in JOBS if name not in ONLY_IF_NAMED]
+        if name not in STUDIES:
+            raise UsageError(f"no study {name!r}: choose among {', '.join(STUDIES)}")
+    everything = [name for name in STUDIES if name not in ONLY_IF_NAMED]
     chosen = [name for name in options.only or everything if name not in options.skip]
-    failures = {}
+    failed = []
     for number, name in enumerate(chosen, start=1):
-        settings = _options(options, name)
-        if _is_done(settings, name):
-            print(f"[{number}/{len(chosen)}] {name}: already there", flush=True)
-            continue
-        print(f"\n[{number}/{len(chosen)}] {name}", flush=True)
+        print(f"\n[{number}/{len(chosen)}] {name}", end="", flush=True)
         try:
-            JOBS[name].study(settings)
-        except UsageError as error:
-            failures[name] = error
+            _run(options, name)
+        except Exception as error:
+            failed.append(name)
+            if not isinstance(error, UsageError):  # a fault of ours: say where
+                traceback.print_exc()
             print(f"{name} failed: {error}", file=sys.stderr)
         jax.clear_caches()  # the programs of one study are of no use to the next
     if running.is_writer():
-        print_summary(options.out, [name for name in chosen if name not in failures])
-    if failures:
-        raise UsageError(f"{len(failures)} of {len(chosen)} studies failed: {', '.join(failures)}; see above")
+        print_summary(options, [name for name in chosen if name not in failed])
+    if failed:
+        raise UsageError(f"{len(failed)} of {len(chosen)} studies failed: {', '.join(failed)}; see above")
 
 
-def _options(options: Options, name: str) -> common.Options:
-    """The shared options as those of one study; an unfinished run of it is resumed."""
-    job = JOBS[name]
-    names = {field.name for field in dataclasses.fields(job.options)} & {
+def _run(options: Options, name: str) -> None:
+    """A study, unless its npz is there; an unfinished one goes on from its checkpoints."""
+    of, own = STUDIES[name]
+    names = {field.name for field in dataclasses.fields(of.options)} & {
         field.name for field in dataclasses.fields(common.SeededOptions)
     }
     shared = {field: getattr(options, field) for field in names}
-    unfinished = any(options.out.glob(f"{job.trains or name}*.checkpoints"))
-    return job.options(**shared | job.own | {"resume": unfinished})
+    chosen = of.options(**shared | own | {"resume": True})
+    if not options.redraw and _is_done(of, chosen):
+        print(": already there", flush=True)
+        return
+    print(flush=True)
+    study.run(of, chosen)
 
 
-def _is_done(settings: common.Options, name: str) -> bool:
+def _is_done(of: Study, options: common.Options) -> bool:
     """Whether the study's npz lies there; a UsageError if it does but is of other options."""
-    path = settings.out / f"{name}.npz"
+    path = of.npz(options)
     if not path.exists():
         return False
-    saved, wanted = results.load(path)[1]["config"]["options"], common.plain(settings)
+    saved, wanted = results.load(path, of.name)[1]["config"]["options"], common.plain(options)
     differences = [
         f"{option} was {saved.get(option)!r} and is now {value!r}"
         for option, value in wanted.items()
@@ -149,18 +145,20 @@ def _is_done(settings: common.Options, name: str) -> bool:
     return True
 
 
-def print_summary(folder: Path, names: list[str]) -> None:
+def print_summary(options: Options, names: list[str]) -> None:
     """Report against ours over all studies, from their npz alone; also as CSV."""
-    rows = []
+    lines = []
     for name in names:
-        _, meta = results.load(folder / f"{name}.npz")
+        _, meta = results.load(options.out / f"{name}.npz")
         wall = f"{meta['wall_seconds']:.0f}"
-        rows += [(name, *report.cells(row, meta["comparable"]), wall) for row in report.read(meta)]
+        lines += [(name, *report.cells(row, meta["comparable"]), wall) for row in report.read(meta)]
     header = ("study", *report.HEADER, "seconds")
-    report.print_table("Reproduction: report against ours", header, rows, left=2)
-    path = tables.write_csv(folder / "reproduction.csv", [dict(zip(header, row, strict=True)) for row in rows])
+    report.print_table("Reproduction: report against ours", header, lines, left=2)
+    path = tables.write_csv(
+        options.out / "reproduction.csv", [dict(zip(header, line, strict=True)) for line in lines], header
+    )
     print(f"\nWrote {path}")
 
 
 if __name__ == "__main__":
-    common.main(Options, study)
+    common.main(Options, run)

@@ -34,12 +34,14 @@ class Measured(NamedTuple):
     rows: of its table.
     caption: of every figure; :func:`~experiments.common.describe` by default.
     config: what options and budget do not say, as plain JSON values.
+    comparable: whether the protocol was a report's, as far as the study itself decides it.
     """
 
     arrays: dict[str, Any]
     rows: Sequence[Row]
     caption: str | None = None
     config: dict[str, Any] = {}
+    comparable: bool = True
 
 
 class Saved(NamedTuple):
@@ -94,7 +96,13 @@ class Study:
 
 def main(study: Study) -> None:
     """The command line of a study."""
-    common.main(study.options, lambda options: run(study, options))
+
+    def start(options: Options) -> None:
+        if options.resume and not any(options.out.glob(f"{study.label(options)}*.checkpoints")):
+            print(f"nothing to resume in {options.out}: starting anew", file=sys.stderr)
+        run(study, options)
+
+    common.main(study.options, start)
 
 
 def run(study: Study, options: Options) -> Path | None:
@@ -144,7 +152,7 @@ def save(study: Study, setup: Setup, runs: Runs, measured: Measured) -> Path:
     costs = [run.cost for run in [*setup.earlier.values(), *runs.values()]]
     meta = results.provenance(study.name, setup.dataset, config) | {
         "caption": measured.caption or default,
-        "comparable": common.comparable(setup, *study.deviations),
+        "comparable": measured.comparable and common.comparable(setup, *study.deviations),
         "rows": report.plain(measured.rows),
         "status_names": STATUS_NAMES,
         "compile_seconds": float(sum(cost.compile_seconds for cost in costs)),

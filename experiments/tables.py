@@ -55,12 +55,12 @@ def text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
-    """``rows`` as CSV, floats in full precision."""
+def write_csv(path: Path, lines: Sequence[dict[str, Any]], header: Sequence[str] | None = None) -> Path:
+    """``lines`` as CSV, floats in full precision; ``header`` is that of the first by default."""
     file = io.StringIO(newline="")
-    writer = csv.DictWriter(file, rows[0])
+    writer = csv.DictWriter(file, header or list(lines[0]))
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(lines)
     results.write_atomically(path, file.getvalue().encode())
     return path
 

@@ -1,0 +1,109 @@
+"""Recipes: the same arguments give the same object, JSON and back, and a trained lane inside an npz."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from ae_jax import corruptions, distributions, objectives, recipes, storage, variational
+from ae_jax.models import ACTIVATIONS, Autoencoder, Classifier, ConvEncoder, conv_autoencoder, dense_autoencoder, linear
+from ae_jax.objectives import Objective
+from ae_jax.runs import of_params
+from ae_jax.types import UsageError
+from ae_jax.vae import conv_vae, conv_vqvae, dense_vae
+
+BERNOULLI = distributions.bernoulli(distributions.binarize_static)
+DENSE = dense_autoencoder(3, (8,), ACTIVATIONS["elu"], nn.sigmoid, linear)
+EVERYTHING = {
+    "plain": objectives.autoencoder(conv_autoencoder(3, (2, 3), None)),
+    "dense": objectives.autoencoder(DENSE),
+    "denoising": objectives.denoising(DENSE, corruptions.occlusion_up_to),
+    "cross-entropy": objectives.cross_entropy_autoencoder(DENSE),
+    "sparse L1": objectives.sparse_l1(DENSE),
+    "sparse KL": objectives.sparse_kl(DENSE, rho=0.1),
+    "contractive": objectives.contractive(DENSE),
+    "classifier": objectives.classifier(Classifier(ConvEncoder(2, (2,)))),
+    "encoder as classifier": objectives.classifier(ConvEncoder(10, (2,))),
+    "ELBO": variational.elbo(conv_vae(2, (2,)), BERNOULLI),
+    "free bits": variational.free_bits(dense_vae(2, (4,)), distributions.gaussian(2.0), 0.5),
+    "WAE": variational.wae_mmd(dense_vae(2, (4,)), distributions.gaussian_learned(linear)),
+    "IWAE": variational.iwae(dense_vae(2, (4,)), BERNOULLI, 5),
+    "IWAE, doubly": variational.iwae_doubly_reparameterised(dense_vae(2, (4,)), BERNOULLI, samples=5),
+    "VQ-VAE": variational.vector_quantised(conv_vqvae(8, 2, 3, (2,)), BERNOULLI),
+}
+
+
+def test_every_objective_of_the_package_is_here():
+    def built(module):
+        return {name for name in recipes.PARTS if name.startswith(f"{module}.")}
+
+    assert built("objectives") | built("variational") == {objective.recipe.builder for objective in EVERYTHING.values()}
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_an_objective_is_built_again_from_json(name):
+    described = json.loads(json.dumps(recipes.describe(EVERYTHING[name])))
+    assert recipes.build(described) is EVERYTHING[name]
+    assert "foreign" not in json.dumps(described) and "0x" not in json.dumps(described)
+
+
+def test_arguments_count_not_how_they_are_passed():
+    model = dense_autoencoder(2, (4,))
+    assert objectives.sparse_kl(model) is objectives.sparse_kl(model=model, rho=0.05)
+    assert objectives.sparse_kl(model) is not objectives.sparse_kl(model, 0.1)
+    assert recipes.describe(objectives.sparse_kl(model)) != recipes.describe(objectives.sparse_kl(model, 0.1))
+    assert objectives.denoising(model, corruptions.gaussian).recipe.corrupt is corruptions.gaussian
+    with pytest.raises(AttributeError, match="no argument 'rho'"):
+        _ = objectives.autoencoder(model).recipe.rho
+
+
+def test_what_is_not_of_the_package_is_named_but_not_built():
+    def corrupt(key, images, level):
+        return images
+
+    described = recipes.describe(objectives.denoising(DENSE, corrupt))
+    assert described["corrupt"]["foreign"].endswith("corrupt")
+    with pytest.raises(UsageError, match="is not part of ae_jax"):
+        recipes.build(described)
+    for bad in ({"build": "os.system", "command": "true"}, {"part": "nobody"}, {}):
+        with pytest.raises(UsageError, match=r"unknown part|is not part of ae_jax"):
+            recipes.build(bad)
+    with pytest.raises(UsageError, match="cannot be built"):
+        recipes.build({"build": "models.Autoencoder", "nonsense": 1})
+    assert Objective(None, None, True).recipe is None
+    with pytest.raises(UsageError, match="without a recipe"):
+        _ = Objective(None, None, True).model
+    assert isinstance(EVERYTHING["plain"].model, Autoencoder)
+
+
+def test_a_name_belongs_to_one_part():
+    with pytest.raises(ValueError, match="two parts of recipes are called 'relu'"):
+        recipes.part(lambda x: x, "relu")
+
+
+@pytest.mark.parametrize("name", ["plain", "WAE", "VQ-VAE", "classifier"])
+def test_a_lane_comes_back_from_an_npz(name, tmp_path):
+    objective = EVERYTHING[name]
+    run = of_params("one", objective, objective.init(jax.random.key(0), np.zeros((1, 28, 28, 1), np.float32)))
+    np.savez(tmp_path / "model.npz", **storage.to_arrays(run))
+    back = storage.from_arrays(np.load(tmp_path / "model.npz"), "model.npz")
+    assert back.objective is objective and back.shape == ()
+    jax.tree.map(np.testing.assert_array_equal, back.params, run.params)
+
+
+def test_arrays_that_are_no_model_are_refused():
+    objective = EVERYTHING["plain"]
+    params = objective.init(jax.random.key(0), np.zeros((1, 28, 28, 1), np.float32))
+    arrays = storage.to_arrays(of_params("one", objective, params))
+    with pytest.raises(UsageError, match=r"x\.npz: no model in it"):
+        storage.from_arrays({}, "x.npz")
+    for recipe in ("nonsense", "[1]", '{"part": "relu"}', '{"build": "unheard.of"}'):
+        with pytest.raises(UsageError, match=r"x\.npz: its model cannot be built"):
+            storage.from_arrays(arrays | {"recipe": np.array(recipe)}, "x.npz")
+    name = "params/encoder/Conv_0/bias"
+    with pytest.raises(UsageError, match=r"Conv_0/bias has shape \(3,\), its model expects \(2,\)"):
+        storage.from_arrays(arrays | {name: np.zeros(3)}, "x.npz")
+    with pytest.raises(UsageError, match=r"params/extra has shape \(1,\), its model expects None"):
+        storage.from_arrays(arrays | {"params/extra": np.zeros(1)}, "x.npz")
