@@ -57,18 +57,10 @@ def save_figure(figure: Figure, path: Path) -> list[Path]:
 
 
 def line_plot(
-    path: Path,
-    series: Sequence[Series],
-    *,
-    xlabel: str,
-    ylabel: str,
-    title: str,
-    caption: str = "",
-    log_x: bool = False,
-    x_ticks: Sequence[float] | None = None,
-    from_zero: bool = False,
+    path: Path, series: Sequence[Series], *, xlabel: str, ylabel: str, title: str, caption: str = "",
+    log_x: bool = False, x_ticks: Sequence[float] | None = None, from_zero: bool = False,
     band: tuple[float, float] | None = None,
-) -> list[Path]:
+) -> list[Path]:  # fmt: skip
     """Lines over a common axis, one colour each; dashed series (a report's figures) take the grey.
 
     A ``band`` of x is shaded.
@@ -129,13 +121,9 @@ def _mean_and_deviation(runs: np.ndarray, axis: int) -> tuple[np.ndarray, np.nda
 
 
 def digit_scatter(
-    path: Path,
-    panels: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    *,
-    title: str,
-    caption: str = "",
+    path: Path, panels: Mapping[str, tuple[np.ndarray, np.ndarray]], *, title: str, caption: str = "",
     stars: np.ndarray | None = None,
-) -> list[Path]:
+) -> list[Path]:  # fmt: skip
     """Points of a plane coloured by digit: panels ``name -> (points [n, 2], labels [n])``, side by side.
 
     ``stars [10, 2]`` marks a place for each digit, such as the centroids, in every panel.
@@ -178,14 +166,9 @@ def _mark_stars(axes: Axes, stars: np.ndarray) -> None:
 
 
 def plane_maps(
-    path: Path,
-    panels: Mapping[str, np.ndarray],
-    extent: Sequence[float],
-    stars: np.ndarray,
-    *,
-    title: str,
+    path: Path, panels: Mapping[str, np.ndarray], extent: Sequence[float], stars: np.ndarray, *, title: str,
     caption: str = "",
-) -> list[Path]:
+) -> list[Path]:  # fmt: skip
     """Maps of a latent plane: numbers ``[rows, columns]`` in shades, or integer digits in their colours.
 
     Args:
@@ -226,15 +209,9 @@ def confusion_matrices(path: Path, panels: Mapping[str, np.ndarray], *, title: s
 
 
 def scatter_grid(
-    path: Path,
-    columns: Mapping[str, np.ndarray],
-    y: np.ndarray,
-    *,
-    log_x: Collection[str],
-    ylabel: str,
-    title: str,
+    path: Path, columns: Mapping[str, np.ndarray], y: np.ndarray, *, log_x: Collection[str], ylabel: str, title: str,
     caption: str = "",
-) -> list[Path]:
+) -> list[Path]:  # fmt: skip
     """``y [points]`` against each column ``[points]``, a panel each; those in ``log_x`` on a logarithmic axis."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(

@@ -10,14 +10,15 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "ae_jax"
 FLOORS = (
     {"types"},
-    {"data", "losses", "corruptions", "convolutions", "results", "rows"},
-    {"layers"},
-    {"models", "optimizers", "checkpoints", "distributions"},
+    {"data", "losses", "convolutions", "results", "host", "recipes"},
+    {"layers", "corruptions", "checkpoints", "calls"},
+    {"models", "optimizers", "distributions"},
     {"objectives", "vae"},
     {"training", "variational", "widening"},
-    {"devices", "evaluation", "lanes", "latent", "pca", "posterior"},
-    {"engine", "generation"},
-    {"trials"},
+    {"sharing", "lanes"},
+    {"segments", "runs"},
+    {"engine", "evaluation", "latent", "pca", "posterior", "storage"},
+    {"trials", "generation"},
     {"search"},
 )
 SIDE = {"plotting": {"types"}, "interactive": {"types"}, "__init__": set()}
