@@ -45,7 +45,8 @@ def stream_key(key: Array, stream: int, index: Array) -> Array:
 
 def take(data: Data, indices: Array) -> Batch:
     """The batch at ``indices [batch]``: float32 images in [0, 1]. A padding index gives some example."""
-    return Batch(data.images[indices].astype(jnp.float32) / 255.0, data.labels[indices])
+    white = 1.0 if jnp.issubdtype(data.images.dtype, jnp.floating) else 255.0
+    return Batch(data.images[indices].astype(jnp.float32) / white, data.labels[indices])
 
 
 def lane_map(function: Callable, *lanes: PyTree) -> PyTree:
