@@ -35,8 +35,11 @@ def read(path: Path) -> tuple[Autoencoder, PyTree, dict[str, Any]]:
             f"{path}: results of the study {meta['study']!r}, which keep no encoder; "
             "give an npz of experiments.latent_space"
         )
-    model = conv_autoencoder(sizes["latent"], tuple(sizes["channels"]), sizes["hidden"])
-    expected = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, IMAGE_SIZE, IMAGE_SIZE, 1)))["params"]
+    try:
+        model = conv_autoencoder(sizes["latent"], tuple(sizes["channels"]), sizes["hidden"])
+        expected = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, IMAGE_SIZE, IMAGE_SIZE, 1)))["params"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{path}: no model is of the sizes {sizes!r}; run the study that wrote it again") from error
     wanted = {name: leaf.shape for name, leaf in flatten_dict(expected, sep="/").items()}
     found = {name: leaf.shape for name, leaf in leaves.items()}
     for name in sorted(wanted.keys() | found.keys()):
@@ -45,4 +48,7 @@ def read(path: Path) -> tuple[Autoencoder, PyTree, dict[str, Any]]:
                 f"{path}: parameter {name} has shape {found.get(name)}, its model expects {wanted.get(name)}; "
                 "run the study that wrote it again"
             )
+    data = meta.get("dataset")
+    if not isinstance(data, dict) or "sha256" not in data or "caption" not in meta:
+        raise UsageError(f"{path}: it does not say on which data it was trained; run the study that wrote it again")
     return model, {"params": unflatten_dict(leaves, sep="/")}, meta

@@ -138,7 +138,9 @@ def _is_done(settings: common.Options, name: str) -> bool:
     path = settings.out / f"{name}.npz"
     if not path.exists():
         return False
-    saved, wanted = results.load(path)[1]["config"]["options"], common.plain(settings)
+    saved, wanted = results.load(path)[1]["config"].get("options"), common.plain(settings)
+    if not isinstance(saved, dict):
+        raise UsageError(f"{path}: it does not say by which options it was made; delete it to run its study again")
     differences = [
         f"{option} was {saved.get(option)!r} and is now {value!r}"
         for option, value in wanted.items()
@@ -153,9 +155,13 @@ def print_summary(folder: Path, names: list[str]) -> None:
     """Report against ours over all studies, from their npz alone; also as CSV."""
     rows = []
     for name in names:
-        _, meta = results.load(folder / f"{name}.npz")
-        wall = f"{meta['wall_seconds']:.0f}"
-        rows += [(name, *report.cells(row, meta["comparable"]), wall) for row in report.read(meta)]
+        path = folder / f"{name}.npz"
+        _, meta = results.load(path)
+        try:
+            wall = f"{meta['wall_seconds']:.0f}"
+            rows += [(name, *report.cells(row, meta["comparable"]), wall) for row in report.read(meta)]
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(f"{path}: no table in its meta ({error!r}); delete it to run its study again") from error
     header = ("study", *report.HEADER, "seconds")
     report.print_table("Reproduction: report against ours", header, rows, left=2)
     path = tables.write_csv(folder / "reproduction.csv", [dict(zip(header, row, strict=True)) for row in rows])
