@@ -178,9 +178,7 @@ def _check(options: Options) -> None:
         "samples", "test_images", "tsne_sample",
     )  # fmt: skip
     for name, value in given(options, *counts).items():
-        if not 1 <= value <= LARGEST_COUNT:
-            option = name.replace("_", "-")
-            raise UsageError(f"--{option} {value} is not allowed: give a whole number from 1 to {LARGEST_COUNT}")
+        require_count(f"--{name.replace('_', '-')}", value)
     if not 0 <= options.seed <= LARGEST_SEED:
         raise UsageError(f"--seed {options.seed} is not allowed: give a whole number from 0 to {LARGEST_SEED}")
     try:
@@ -190,6 +188,12 @@ def _check(options: Options) -> None:
         raise UsageError(
             f"--out {options.out}: cannot write there ({error.strerror}); name a folder that can be written to"
         ) from error
+
+
+def require_count(name: str, value: float) -> None:
+    """Raises UsageError, which calls it ``name``, unless ``value`` is in the range of a count."""
+    if not 1 <= value <= LARGEST_COUNT:
+        raise UsageError(f"{name} {value} is not allowed: give a whole number from 1 to {LARGEST_COUNT}")
 
 
 def prepare(options: Options, budgets: dict[str, dict[str, Budget]]) -> Setting:

@@ -183,19 +183,25 @@ def study(options: Options) -> Path | None:
     best = int(outcome.ranking[0])
     if not np.isfinite(outcome.score[best]):
         raise UsageError("every trial diverged: narrow the priors towards smaller learning rates")
-    arrays = {f"{tables.PREFIX}{name}": values for name, values in drawn.items()} | outcome._asdict()
+    arrays = tables.plain(drawn) | outcome._asdict()
     arrays |= _test_best(searched, runs, best, common.test_data(dataset), options)
     numbers = ", ".join(f"{name.replace('_', ' ')} {_range(drawn[name])}" for name in ("epochs", "batch_size"))
     npz = running.save(
         name, setting, runs, arrays, _rows(chosen, options.study, arrays),
         caption=f"{options.study}, {searched}. {common.describe(setting, numbers)}",
-        deviations=("trials_from", "halving"), study=options.study, folds=chosen.folds, patience=chosen.patience,
+        deviations=deviations(options), study=options.study, folds=chosen.folds, patience=chosen.patience,
     )  # fmt: skip
     paths = draw(npz)
     if options.export:
         paths.append(tables.write_csv(npz.with_suffix(".csv"), tables.trial_rows(arrays)))
     print_ranking(npz, options.top)
     return running.finish(setting, npz, paths, name)
+
+
+def deviations(options: Options) -> tuple[str, ...]:
+    """The options that part a run from the report's protocol, if given: among them fewer trials, but not more."""
+    fewer = options.trials is not None and options.trials < FULL_TRIALS[options.study]
+    return ("trials_from", "halving", *(["trials"] if fewer else []))
 
 
 def _trials(options: Options, space: Mapping[str, Any]) -> search.Trials:
