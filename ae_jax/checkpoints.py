@@ -14,6 +14,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
 from flax import serialization
 
 from ae_jax.results import write_atomically
@@ -43,7 +45,9 @@ def open_folder(folder: Path, identity: dict[str, Any], resume: bool) -> None:
         )
     try:
         found = json.loads(path.read_text())
-    except ValueError as error:
+        if not isinstance(found, dict):
+            raise ValueError(f"a {type(found).__name__} instead of an object")
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: unreadable ({error}); delete {folder} and start anew") from error
     differences = [
         f"{name} was {found.get(name)!r} and is now {identity.get(name)!r}"
@@ -68,16 +72,15 @@ def save(path: Path, tree: PyTree) -> None:
 def load(path: Path, like: PyTree) -> PyTree | None:
     """The newest intact checkpoint at ``path`` with the structure of ``like``; None if there is none.
 
-    A damaged file is deleted with a warning.
+    A file that is damaged, or of another structure, is deleted with a warning.
     """
     for candidate in (path, _previous(path)):
         try:
             content = candidate.read_bytes()
         except FileNotFoundError:
             continue
-        digest, payload = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
-        if hashlib.sha256(payload).digest() == digest:
-            return serialization.from_bytes(like, payload)
+        if (tree := _parse(content, like)) is not None:
+            return tree
         warnings.warn(f"{candidate} is damaged: going on from the checkpoint before it", stacklevel=2)
         candidate.unlink()
     return None
@@ -89,6 +92,24 @@ def remove_folder(folder: Path) -> None:
         doomed = folder.with_name(f".{folder.name}.{os.getpid()}")
         folder.replace(doomed)
         shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _parse(content: bytes, like: PyTree) -> PyTree | None:
+    """The pytree in a checkpoint; None unless it is intact and in structure, shapes and dtypes like ``like``."""
+    digest, payload = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+    if hashlib.sha256(payload).digest() != digest:
+        return None
+    try:
+        state = serialization.msgpack_restore(payload)
+        fits = _form(state) == _form(serialization.to_state_dict(like))
+        return serialization.from_state_dict(like, state) if fits else None
+    except Exception:  # msgpack, Flax and NumPy: foreign content raises errors of any kind
+        return None
+
+
+def _form(tree: PyTree) -> tuple:
+    leaves, structure = jax.tree.flatten(tree)
+    return structure, [(np.shape(leaf), np.asarray(leaf).dtype) for leaf in leaves]
 
 
 def _previous(path: Path) -> Path:

@@ -15,6 +15,7 @@ import tempfile
 import threading
 import zlib
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -207,8 +208,22 @@ def _download(names: list[str], folder: Path) -> None:
         tfds.download.DownloadError,
         tfds.download.download_manager.NonMatchingChecksumError,
     ) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"cannot download MNIST to {folder}: {type(error).__name__}: {reason}. {WAYS_OUT}") from error
+        raise UsageError(f"cannot download MNIST to {folder}: {_reason(error)}. {WAYS_OUT}") from error
+
+
+def _reason(error: Exception) -> str:
+    """What failed, in a few words where the library's message holds the errors of all its layers."""
+    import requests
+
+    host = urlsplit(getattr(getattr(error, "request", None), "url", None) or "").hostname or "the server"
+    kinds = {
+        requests.exceptions.ProxyError: f"the proxy does not lead to {host}",
+        requests.exceptions.SSLError: f"no secure connection to {host}",
+        requests.Timeout: f"{host} does not answer",
+        requests.ConnectionError: f"no connection to {host}",
+    }
+    message = " ".join(str(error).split())
+    return next((words for kind, words in kinds.items() if isinstance(error, kind)), message)
 
 
 def _probe(url: str) -> None:

@@ -41,16 +41,26 @@ for _name, _activation in ACTIVATIONS.items():
 _STAGES = ((1, 1), (1, 1), (0, 0))
 
 
-def _feature_size(stages: int) -> int:
+def _stages(channels: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """The stages of a network with ``channels``. Raises UsageError unless there are one to three."""
+    if not 1 <= len(channels) <= len(_STAGES):
+        raise UsageError(f"channels {channels} are not allowed: give one to {len(_STAGES)} numbers")
+    return _STAGES[: len(channels)]
+
+
+def _feature_size(channels: tuple[int, ...]) -> int:
     size = IMAGE_SIZE
-    for padding, _ in _STAGES[:stages]:
+    for padding, _ in _stages(channels):
         size = output_size(size, 3, 2, padding)
     return size
 
 
 @part
 class ConvEncoder(nn.Module):
-    """Up to three stride-2 convolutions, a hidden dense layer unless None, a linear code (reports A, B, C)."""
+    """One to three stride-2 convolutions, a hidden dense layer unless None, a linear code (reports A, B, C).
+
+    Raises UsageError for another number of channels.
+    """
 
     latent: int
     channels: tuple[int, ...] = (8, 16, 32)
@@ -58,11 +68,15 @@ class ConvEncoder(nn.Module):
     activation: Activation = nn.relu
     implementation: Implementation = "auto"
 
+    def __post_init__(self):
+        _stages(self.channels)
+        super().__post_init__()
+
     @nn.compact
     def __call__(self, images: Array, dropout: Array | None = None, train: bool = False) -> Array:
         """``[batch, 28, 28, 1] -> [batch, latent]``."""
         x = layers.batch_last(images)
-        for features, (padding, _) in zip(self.channels, _STAGES, strict=False):
+        for features, (padding, _) in zip(self.channels, _stages(self.channels), strict=True):
             x = self.activation(layers.Conv(features, padding=padding, implementation=self.implementation)(x))
             x = layers.Dropout()(x, dropout, train)
         x = x.reshape(-1, images.shape[0])
@@ -80,18 +94,22 @@ class ConvDecoder(nn.Module):
     activation: Activation = nn.relu
     implementation: Implementation = "auto"
 
+    def __post_init__(self):
+        _stages(self.channels)
+        super().__post_init__()
+
     @nn.compact
     def __call__(self, codes: Array, dropout: Array | None = None, train: bool = False) -> Array:
         """``[batch, latent] -> [batch, 28, 28, 1]``, before the output activation."""
-        size = _feature_size(len(self.channels))
+        size = _feature_size(self.channels)
         x = codes.T
         for features in (*([] if self.hidden is None else [self.hidden]), self.channels[-1] * size * size):
             x = self.activation(layers.Dense(features)(x))
             x = layers.Dropout()(x, dropout, train)
         x = x.reshape(self.channels[-1], size, size, codes.shape[0])
-        stages = _STAGES[: len(self.channels)][::-1]
+        stages = _stages(self.channels)[::-1]
         transposed = functools.partial(layers.ConvTranspose, implementation=self.implementation)
-        for features, (padding, output_padding) in zip(self.channels[-2::-1], stages, strict=False):
+        for features, (padding, output_padding) in zip(self.channels[-2::-1], stages[:-1], strict=True):
             x = transposed(features, padding=padding, output_padding=output_padding)(x)
             x = layers.Dropout()(self.activation(x), dropout, train)
         padding, output_padding = stages[-1]
@@ -185,8 +203,6 @@ def conv_autoencoder(
 
     Raises UsageError for another number of channels.
     """
-    if not 1 <= len(channels) <= len(_STAGES):
-        raise UsageError(f"channels {channels} are not allowed: give one to {len(_STAGES)} numbers")
     encoder = ConvEncoder(latent, channels, hidden, implementation=implementation)
     return Autoencoder(encoder, ConvDecoder(channels, hidden, implementation=implementation))
 

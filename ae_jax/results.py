@@ -9,7 +9,6 @@ import os
 import platform
 import subprocess
 import time
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import ae_jax
 from ae_jax.types import Dataset, UsageError
 
 SCHEMA = 1
+_META = {"study": str, "config": dict}  # what readers of any study's meta rely on
 
 
 def provenance(study: str, dataset: Dataset, config: dict[str, Any]) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def load(path: Path, study: str | None = None) -> tuple[dict[str, np.ndarray], d
     """``(arrays, meta)`` of an npz written by :func:`save`.
 
     Raises:
-        UsageError: no such file, not an npz of this project, truncated, or of another ``study``.
+        UsageError: no such file, not an npz of this project, damaged, or of another ``study``.
     """
     path = Path(path)
     if not path.is_file():
@@ -80,13 +80,18 @@ def load(path: Path, study: str | None = None) -> tuple[dict[str, np.ndarray], d
     try:
         with np.load(path, allow_pickle=False) as npz:
             arrays = {name: npz[name] for name in npz.files}
+        if foreign := [name for name, values in arrays.items() if not isinstance(values, np.ndarray)]:
+            raise ValueError(f"{', '.join(foreign)} is not an array")
         meta = json.loads(str(arrays.pop("meta")))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        if not isinstance(meta, dict) or not all(isinstance(meta.get(key), kind) for key, kind in _META.items()):
+            raise ValueError(f"its meta lacks {' or '.join(_META)}")
+    except Exception as error:  # zipfile, zlib, struct, tokenize and NumPy: damage raises errors of any kind
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise UsageError(
-            f"{path}: not a complete results file of this project ({error}); run its study again"
+            f"{path}: not a complete results file of this project ({reason}); run its study again"
         ) from error
-    if study is not None and meta.get("study") != study:
-        raise UsageError(f"{path}: results of the study {meta.get('study')!r}, expected those of {study!r}")
+    if study is not None and meta["study"] != study:
+        raise UsageError(f"{path}: results of the study {meta['study']!r}, expected those of {study!r}")
     return arrays, meta
 
 

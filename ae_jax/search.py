@@ -52,15 +52,26 @@ def choice(values: Sequence[Any], p: Sequence[float] | None = None) -> Prior:
     weights = np.full(len(values), 1 / len(values)) if p is None else np.asarray(p, np.float64)
     proper = weights.shape == (len(values),) and (weights >= 0).all() and np.isclose(weights.sum(), 1)
     _require(proper, name, "a probability for each value, none negative, with sum 1")
-    table = np.asarray(values)
-    if table.ndim != 1:  # such as tuples of channels
-        table = np.fromiter(values, object)
+    table = column(values)
     return lambda key, n: table[np.asarray(jax.random.choice(key, len(values), (n,), p=weights))]
 
 
 def constant(value: Any) -> Prior:
     """Always ``value``."""
-    return lambda key, n: np.full(n, value)
+    return lambda key, n: np.repeat(column([value]), n)
+
+
+def column(values: Sequence[Any]) -> np.ndarray:
+    """``values`` as ``[len(values)]``: numbers or strings as NumPy keeps them, all else as the objects they are.
+
+    Objects are tuples, whose lengths may differ, and what NumPy would turn into a string beside one.
+    """
+    try:
+        table = np.asarray(values)
+    except ValueError:  # tuples of several lengths
+        return np.fromiter(values, object)
+    spelled = table.dtype.kind in "US" and not all(isinstance(value, str) for value in values)
+    return np.fromiter(values, object) if table.ndim != 1 or spelled else table
 
 
 def sample(key: Array, space: Mapping[str, Prior | Any], n: int) -> Trials:

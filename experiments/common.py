@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -224,9 +224,7 @@ def _check(options: Options) -> None:
         "samples", "test_images", "tsne_sample",
     )  # fmt: skip
     for name, value in given(options, *counts).items():
-        if not 1 <= value <= LARGEST_COUNT:
-            option = name.replace("_", "-")
-            raise UsageError(f"--{option} {value} is not allowed: give a whole number from 1 to {LARGEST_COUNT}")
+        require_count(f"--{name.replace('_', '-')}", value)
     if not 0 <= options.seed <= LARGEST_SEED:
         raise UsageError(f"--seed {options.seed} is not allowed: give a whole number from 0 to {LARGEST_SEED}")
     try:
@@ -238,14 +236,16 @@ def _check(options: Options) -> None:
         ) from error
 
 
-def prepare(options: Options, label: str, budgets: Any) -> Setup:
-    """The budget of the chosen dataset with the overrides of the command line in place, and the data cut to it.
+def require_count(name: str, value: float) -> None:
+    """Raises UsageError, which calls it ``name``, unless ``value`` is in the range of a count."""
+    if not 1 <= value <= LARGEST_COUNT:
+        raise UsageError(f"{name} {value} is not allowed: give a whole number from 1 to {LARGEST_COUNT}")
 
-    ``budgets`` are those of a :class:`~experiments.study.Study`.
-    """
+
+def prepare(options: Options, label: str, budgets: Mapping[str, Mapping[str, Budget]]) -> Setup:
+    """The budget of the chosen dataset with the overrides of the command line in place, and the data cut to it."""
     started = time.perf_counter()
     overrides = given(options, *(field.name for field in dataclasses.fields(Budget)))
-    budgets = budgets(options) if callable(budgets) else budgets
     budget = dataclasses.replace(budgets[options.budget][options.dataset], **overrides)
     dataset = data.load(options.dataset, options.data_dir)
     if budget.limit is not None:

@@ -78,14 +78,19 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     options, chosen, searched = setup.options, SEARCHES[setup.options.study], planned(setup)
     outcome = search.collect(searched, list(runs.values()))
     best = search.trial_run(list(runs.values()), int(outcome.ranking[0]))
-    arrays = {f"{tables.PREFIX}{name}": values for name, values in searched.trials.items()} | outcome._asdict()
+    arrays = tables.plain(searched.trials) | outcome._asdict()
     arrays["best_test_mse"] = evaluation.score(best, setup.child(3), setup.test)["loss"]
     arrays |= {f"best_params/{path}": leaf for path, leaf in flatten_dict(best.params["params"], sep="/").items()}
     numbers = (f"{name.replace('_', ' ')} {_range(searched.trials[name])}" for name in ("epochs", "batch_size"))
     caption = f"{options.study}, {searched}. {common.describe(setup, ', '.join(numbers))}"
     config = {"folds": chosen.folds, "patience": chosen.patience}
-    complete = search.count(searched.trials) >= FULL_TRIALS[options.study]
-    return Measured(arrays, _rows(chosen, options.study, arrays), caption, config, complete)
+    return Measured(arrays, _rows(chosen, options.study, arrays), caption, config)
+
+
+def deviations(options: Options) -> tuple[str, ...]:
+    """The options that part a run from the report's protocol, if given: among them fewer trials, but not more."""
+    fewer = options.trials is not None and options.trials < FULL_TRIALS[options.study]
+    return ("trials_from", "halving", *(["trials"] if fewer else []))
 
 
 def _trials(setup: Setup, space: Mapping[str, Any]) -> search.Trials:
@@ -164,8 +169,7 @@ def show(saved: Saved) -> None:
 
 
 STUDY = Study(
-    "random_search", Options, lambda options: BUDGETS[options.study], plan, measure, draw, show, export,
-    deviations=("trials_from", "halving"),
+    "random_search", Options, lambda options: BUDGETS[options.study], plan, measure, draw, show, export, deviations,
 )  # fmt: skip
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the reports say and several studies need: their best hyper-parameters and their figures, each with its source."""
+"""What the reports say and several studies need: best hyper-parameters and figures, each with its source."""
 
 from __future__ import annotations
 

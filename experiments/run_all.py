@@ -134,7 +134,9 @@ def _is_done(of: Study, options: common.Options) -> bool:
     path = of.npz(options)
     if not path.exists():
         return False
-    saved, wanted = results.load(path, of.name)[1]["config"]["options"], common.plain(options)
+    saved, wanted = results.load(path, of.name)[1]["config"].get("options"), common.plain(options)
+    if not isinstance(saved, dict):
+        raise UsageError(f"{path}: it does not say by which options it was made; delete it to run its study again")
     differences = [
         f"{option} was {saved.get(option)!r} and is now {value!r}"
         for option, value in wanted.items()
@@ -149,9 +151,13 @@ def print_summary(options: Options, names: list[str]) -> None:
     """Report against ours over all studies, from their npz alone; also as CSV."""
     lines = []
     for name in names:
-        _, meta = results.load(options.out / f"{name}.npz")
-        wall = f"{meta['wall_seconds']:.0f}"
-        lines += [(name, *report.cells(row, meta["comparable"]), wall) for row in report.read(meta)]
+        path = options.out / f"{name}.npz"
+        _, meta = results.load(path)
+        try:
+            wall = f"{meta['wall_seconds']:.0f}"
+            lines += [(name, *report.cells(row, meta["comparable"]), wall) for row in report.read(meta)]
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(f"{path}: no table in its meta ({error!r}); delete it to run its study again") from error
     header = ("study", *report.HEADER, "seconds")
     report.print_table("Reproduction: report against ours", header, lines, left=2)
     path = tables.write_csv(

@@ -34,14 +34,12 @@ class Measured(NamedTuple):
     rows: of its table.
     caption: of every figure; :func:`~experiments.common.describe` by default.
     config: what options and budget do not say, as plain JSON values.
-    comparable: whether the protocol was a report's, as far as the study itself decides it.
     """
 
     arrays: dict[str, Any]
     rows: Sequence[Row]
     caption: str | None = None
     config: dict[str, Any] = {}
-    comparable: bool = True
 
 
 class Saved(NamedTuple):
@@ -72,7 +70,7 @@ class Study:
     draw: ``saved -> paths`` of the figures written.
     show: further tables on the terminal, from what was saved.
     export: ``(setup, saved) -> paths`` of further files.
-    deviations: options that must not be given if a report's figures are to stand beside ours.
+    deviations: options that must not be given if a report's figures are to stand beside ours, likewise.
     """
 
     name: str
@@ -83,7 +81,7 @@ class Study:
     draw: Callable[[Saved], list[Path]]
     show: Callable[[Saved], None] = lambda saved: None
     export: Callable[[Setup, Saved], list[Path]] = lambda setup, saved: []
-    deviations: tuple[str, ...] = ()
+    deviations: tuple[str, ...] | Callable[[Any], tuple[str, ...]] = ()
 
     def npz(self, options: Options) -> Path:
         """Where the results go."""
@@ -109,7 +107,7 @@ def run(study: Study, options: Options) -> Path | None:
     """The whole study; returns its npz, None in the processes that do not write and for a dry run."""
     if options.redraw:
         return redraw(study, options)
-    setup = common.prepare(options, study.label(options), study.budgets)
+    setup = common.prepare(options, study.label(options), _of(options, study.budgets))
     training = study.plan(setup)
     if getattr(options, "dry_run", False):
         running.dry_run(setup, training)
@@ -152,7 +150,7 @@ def save(study: Study, setup: Setup, runs: Runs, measured: Measured) -> Path:
     costs = [run.cost for run in [*setup.earlier.values(), *runs.values()]]
     meta = results.provenance(study.name, setup.dataset, config) | {
         "caption": measured.caption or default,
-        "comparable": measured.comparable and common.comparable(setup, *study.deviations),
+        "comparable": common.comparable(setup, *_of(options, study.deviations)),
         "rows": report.plain(measured.rows),
         "status_names": STATUS_NAMES,
         "compile_seconds": float(sum(cost.compile_seconds for cost in costs)),
@@ -162,6 +160,11 @@ def save(study: Study, setup: Setup, runs: Runs, measured: Measured) -> Path:
         "peak_host_bytes": running.peak_host_bytes(),
     }
     return results.save(study.npz(options), measured.arrays, meta)
+
+
+def _of(options: Options, value: Any) -> Any:
+    """``value``, or what it gives for ``options`` if it is a function of them."""
+    return value(options) if callable(value) else value
 
 
 def _read(study: Study, npz: Path) -> Saved:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import inspect
 import io
+import json
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import numpy as np
 from ae_jax import results, search
 from ae_jax.lanes import STATUS_NAMES
 from ae_jax.types import HParams, UsageError
+from experiments.common import require_count
 
 PREFIX = "trial_"
 RESULT_COLUMNS = {"rank", "trial", "status", "epochs_trained", "score"}  # and fold_0, fold_1, ...
@@ -22,6 +25,15 @@ RESULT_COLUMNS = {"rank", "trial", "status", "epochs_trained", "score"}  # and f
 def static_names(build: Callable) -> tuple[str, ...]:
     """The hyper-parameters that select a program rather than fill a lane: the parameters of ``build``."""
     return tuple(inspect.signature(build).parameters)
+
+
+def plain(trials: search.Trials) -> dict[str, np.ndarray]:
+    """The arrays of an npz that hold ``trials``, which :func:`hyper_parameters` finds: objects as JSON strings."""
+
+    def strings(values: np.ndarray) -> np.ndarray:
+        return np.array([json.dumps(value, default=str) for value in values.tolist()])
+
+    return {f"{PREFIX}{name}": strings(v) if v.dtype == object else v for name, v in trials.items()}
 
 
 def hyper_parameters(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -80,7 +92,8 @@ def read_trials(
         limit: take the first rows only.
 
     Raises:
-        UsageError: no such file; a column unknown, missing or given twice; an empty or non-numeric cell.
+        UsageError: no such file; a column unknown, missing or given twice; a row longer than the header; a cell that
+            is empty, no finite number, or a count out of range.
     """
     if path.suffix == ".npz":
         columns = hyper_parameters(results.load(path, "random_search")[0])
@@ -102,22 +115,36 @@ def read_trials(
 
 def _read_csv(path: Path, known: set[str]) -> search.Trials:
     try:
-        rows = list(csv.DictReader(path.read_text("utf-8-sig").splitlines()))
+        reader = csv.DictReader(path.read_text("utf-8-sig").splitlines(), strict=True)
+        names = reader.fieldnames or []
+        rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{path}: cannot be read as CSV ({error}); give a CSV with a header or an npz") from error
-
-    def number(name: str, line: int, cell: str | None) -> Any:
-        if name == "optimizer":
-            return cell
-        try:
-            return float(cell) if not cell.strip().isdigit() else int(cell)
-        except (ValueError, AttributeError) as error:
-            raise UsageError(f"{path}, line {line}: {name} is {cell!r}, expected a number") from error
-
-    names = [name for name in (rows[0] if rows else ()) if name not in RESULT_COLUMNS and not name.startswith("fold_")]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(f"{path}, line 1: more than one column {', '.join(twice)}; leave one of them")
+    for line, row in rows:
+        if None in row:  # DictReader's name for what has none
+            cells = len(names) + len(row[None])
+            raise UsageError(f"{path}, line {line}: {cells} cells under {len(names)} columns; give one for each")
+    names = [name for name in names if name not in RESULT_COLUMNS and not name.startswith("fold_")]
     if unknown := set(names) - known:
-        allowed = ", ".join(sorted(known))
         raise UsageError(
-            f"{path}: unknown column {', '.join(map(str, sorted(unknown)))}; hyper-parameters are {allowed}"
+            f"{path}: unknown column {', '.join(sorted(unknown))}; hyper-parameters are {', '.join(sorted(known))}"
         )
-    return {name: np.array([number(name, i, row[name]) for i, row in enumerate(rows, start=2)]) for name in names}
+    return {name: np.array([_value(f"{path}, line {i}: {name}", name, row[name]) for i, row in rows]) for name in names}
+
+
+def _value(where: str, name: str, cell: str | None) -> int | float | str | None:
+    """The hyper-parameter in a cell; all but the optimizer are numbers, and all but HParams' fields are counts."""
+    if name == "optimizer":
+        return cell
+    try:
+        value = float(cell)
+        if not math.isfinite(value):
+            raise ValueError(f"{value} is not finite")
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{where} is {cell!r:.50}, expected a number") from error
+    value = int(value) if cell.strip().isdigit() and value < 2**53 else value
+    if name == "epochs" or name not in HParams._fields:
+        require_count(where, value)
+    return value

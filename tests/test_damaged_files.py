@@ -1,0 +1,180 @@
+"""Files that were damaged or are something else: results give arrays or one line, checkpoints the one before."""
+
+import hashlib
+import json
+import pickle
+import random
+import warnings
+import zipfile
+
+import numpy as np
+import pytest
+from flax import serialization
+
+from ae_jax import checkpoints, results
+from ae_jax.types import UsageError
+from experiments import common, pretrained, run_all
+
+META = {"study": "mine", "config": {"epochs": 3}}
+TREE = {"weights": np.arange(6, dtype=np.float32).reshape(2, 3), "step": np.int32(4)}
+
+
+def damaged(content: bytes, flips: int = 300):
+    """``content`` with one bit flipped, many times, then cut off at several lengths; always the same."""
+    rng = random.Random(0)
+    for _ in range(flips):
+        at = rng.randrange(len(content))
+        yield content[:at] + bytes([content[at] ^ 1 << rng.randrange(8)]) + content[at + 1 :]
+    for _ in range(60):
+        yield content[: rng.randrange(len(content))]
+
+
+def assert_one_line(error: Exception, path) -> None:
+    assert str(path) in str(error) and "\n" not in str(error)
+
+
+def load_or_refuse(path) -> bool:
+    """Whether the results load: whole arrays, or a UsageError of one line and nothing else."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            arrays, meta = results.load(path, "mine")
+    except UsageError as error:
+        assert_one_line(error, path)
+        return False
+    assert meta["config"] == META["config"] and all(isinstance(values, np.ndarray) for values in arrays.values())
+    return True
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_damaged_results_are_refused_in_one_line(tmp_path, compressed):
+    path = results.save(tmp_path / "r.npz", {"x": np.arange(7), "names": np.array(["a", "bc"])}, META)
+    if not compressed:
+        np.savez(path, meta=json.dumps(META), x=np.arange(7), names=np.array(["a", "bc"]))
+    refused = 0
+    for content in damaged(path.read_bytes()):
+        path.write_bytes(content)
+        refused += not load_or_refuse(path)
+    assert refused > 100
+
+
+def test_damage_that_the_checksum_does_not_see_is_refused(tmp_path):
+    """A member stored with a checksum of its own: NumPy's header parser gets the damage."""
+    path = results.save(tmp_path / "r.npz", {"x": np.arange(7)}, META)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    for header in damaged(members["x.npy"][:128]):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("meta.npy", members["meta.npy"])
+            archive.writestr("x.npy", header + members["x.npy"][128:])
+        load_or_refuse(path)
+
+
+@pytest.mark.parametrize(
+    "meta", ["[]", "3", "null", '"text"', "{}", '{"study": "mine"}', '{"study": 1, "config": []}', "[" * 100_000]
+)
+def test_metadata_of_another_shape_are_refused(tmp_path, meta):
+    np.savez(tmp_path / "r.npz", meta=meta, x=np.arange(3))
+    for study in ("mine", None):
+        with pytest.raises(UsageError, match="run its study again") as error:
+            results.load(tmp_path / "r.npz", study)
+        assert_one_line(error.value, tmp_path / "r.npz")
+
+
+def test_other_formats_under_the_name_of_results_are_refused(tmp_path):
+    path = tmp_path / "r.npz"
+    with path.open("wb") as file:
+        np.save(file, np.arange(3))
+    assert not load_or_refuse(path)
+    path.write_bytes(pickle.dumps({"meta": META}))
+    assert not load_or_refuse(path)
+
+
+@pytest.mark.parametrize(
+    "damage", [{"config": {}}, {"rows": None}, {"rows": [3]}, {"rows": [{"what": "w"}]}, {"wall_seconds": "long"}]
+)
+def test_results_without_a_table_are_not_summed_up(tmp_path, damage):
+    options = run_all.Options(out=tmp_path)
+    settings = run_all._options(options, "baseline")
+    meta = {"study": "baseline", "config": {"options": common.plain(settings)}, "comparable": False}
+    meta |= {"rows": [], "wall_seconds": 1.0} | damage
+    path = results.save(tmp_path / "baseline.npz", {}, meta)
+    with pytest.raises(UsageError, match="delete it to run its study again") as error:
+        if run_all._is_done(settings, "baseline"):
+            run_all.print_summary(tmp_path, ["baseline"])
+    assert_one_line(error.value, path)
+
+
+@pytest.mark.parametrize("sizes", [{"latent": 2}, [2], {"latent": "two", "channels": [8], "hidden": 4}, 3])
+def test_a_model_of_impossible_sizes_is_refused(tmp_path, sizes):
+    meta = {"study": "latent_space", "config": {"model": sizes}}
+    path = results.save(tmp_path / "r.npz", {"params/encoder/Dense_0/bias": np.zeros(3)}, meta)
+    with pytest.raises(UsageError, match="no model is of the sizes") as error:
+        pretrained.read(path)
+    assert_one_line(error.value, path)
+
+
+@pytest.mark.parametrize("content", [b"[]", b"3", b"null", b'"seed"', b"", b"\xff\xfe", b"{", b"[" * 100_000])
+def test_an_identity_of_another_shape_is_refused(tmp_path, content):
+    checkpoints.open_folder(tmp_path / "c", {"seed": 0}, resume=False)
+    (tmp_path / "c" / checkpoints.IDENTITY).write_bytes(content)
+    with pytest.raises(UsageError, match="unreadable") as error:
+        checkpoints.open_folder(tmp_path / "c", {"seed": 0}, resume=True)
+    assert_one_line(error.value, tmp_path / "c" / checkpoints.IDENTITY)
+
+
+def test_a_damaged_identity_is_refused_or_the_same(tmp_path):
+    checkpoints.open_folder(tmp_path / "c", {"seed": 0, "rates": [1, 2]}, resume=False)
+    path = tmp_path / "c" / checkpoints.IDENTITY
+    for content in damaged(path.read_bytes()):
+        path.write_bytes(content)
+        with pytest.raises(UsageError) as error:
+            checkpoints.open_folder(tmp_path / "c", {"seed": 0, "rates": [1, 2]}, resume=True)
+        assert "\n" not in str(error.value)
+
+
+def signed(payload: bytes) -> bytes:
+    return hashlib.sha256(payload).digest() + payload
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        signed(b""),
+        signed(b"\xc1 no msgpack"),
+        signed(serialization.msgpack_serialize([1, 2])),
+        signed(serialization.msgpack_serialize(3)),
+        signed(serialization.to_bytes({"weights": TREE["weights"]})),
+        signed(serialization.to_bytes(TREE | {"more": TREE["weights"]})),
+        signed(serialization.to_bytes(TREE | {"weights": TREE["weights"].T})),
+        signed(serialization.to_bytes(TREE | {"weights": TREE["weights"].astype(np.float64)})),
+        signed(serialization.to_bytes(TREE | {"step": {"nested": TREE["weights"]}})),
+        signed(serialization.to_bytes(TREE | {"step": None})),
+    ],
+    ids=["empty", "garbage", "list", "number", "fewer", "more", "shape", "dtype", "nested", "none"],
+)
+def test_a_checkpoint_with_foreign_content_costs_only_its_own_epochs(tmp_path, content):
+    path = tmp_path / "lane.msgpack"
+    checkpoints.save(path, TREE | {"step": np.int32(3)})
+    checkpoints.save(path, TREE)
+    assert checkpoints.load(path, TREE)["step"] == 4
+    path.write_bytes(content)
+    with pytest.warns(UserWarning, match="is damaged: going on from the checkpoint before it"):
+        assert checkpoints.load(path, TREE)["step"] == 3
+    assert not path.exists()
+
+
+def test_damaged_bits_of_a_checkpoint_never_come_back(tmp_path):
+    """Flipped before the digest was taken, too: then arrays of the same form, or the fallback."""
+    path = tmp_path / "lane.msgpack"
+    checkpoints.save(path, TREE)
+    content, payload = path.read_bytes(), serialization.to_bytes(TREE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for damage in damaged(content):
+            path.write_bytes(damage)
+            assert checkpoints.load(path, TREE) is None
+        for damage in damaged(payload):
+            path.write_bytes(signed(damage))
+            tree = checkpoints.load(path, TREE)
+            assert tree is None or tree["weights"].shape == (2, 3)
