@@ -53,7 +53,7 @@ def test_reconstructions_are_each_lanes_own(images):
 
 
 def test_robustness_is_the_error_from_the_clean_image_at_each_level(images):
-    """Light added to the input, so that a gain w leaves ``(w - 1) x + w light``; the amount is the key's and level's."""
+    """Light is added to the input, level times a draw of the key: a gain w leaves ``(w - 1) x + w light``."""
     levels, key = np.array([0.0, 0.7, 0.2]), jax.random.key(3)
     curves = evaluation.robustness(
         Gain(), GAINS, lambda key, images, level: images + level * jax.random.uniform(key), key, images, levels
