@@ -318,12 +318,15 @@ def test_out_of_memory_halves_the_call(run, monkeypatch, where):
 
 
 def test_another_error_of_the_device_is_not_taken_for_too_little_memory(run, monkeypatch):
+    log = []
+
     def fail(*arguments, **options):
         raise jax.errors.JaxRuntimeError("INTERNAL: no luck")
 
     monkeypatch.setattr(jax.stages.Lowered, "compile", fail)
     with pytest.raises(jax.errors.JaxRuntimeError, match="no luck"):
-        run(mixed_lanes(), lanes_per_call=3)
+        run(mixed_lanes(), trials.Monitor(log=log.append), lanes_per_call=3)
+    assert set(calls(log)) == {3}
 
 
 @pytest.mark.parametrize("share,fitting", [(1.1, 3), (0.8, 2), (0.4, 1), (0.1, 1)])
