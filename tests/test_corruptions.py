@@ -1,86 +1,149 @@
-"""Corruptions: their statistics, their geometry, and that they take traced levels and fresh keys."""
+"""Corruptions: their distributions, their geometry, and that a traced level and a fresh key each change them."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from ae_jax import corruptions
 
-IMAGES = jnp.full((400, 28, 28, 1), 2.0)  # no grey value can be 2, so that a covered pixel is known by its value
+SHAPE = (400, 28, 28, 1)
+# Every pixel another number, none of them a grey value: a pixel that was changed, moved or spared is known by it.
+IMAGES = 2.0 + jnp.arange(np.prod(SHAPE), dtype=jnp.float32).reshape(SHAPE) / 2**19
+SMALLEST = corruptions.SMALLEST_AREA
 
 
-def test_gaussian_has_its_sigma_and_is_not_clipped():
-    noise = np.asarray(corruptions.gaussian(jax.random.key(0), jnp.zeros((400, 28, 28, 1)), 0.25))
-    np.testing.assert_allclose(noise.std(), 0.25, rtol=0.01)
-    np.testing.assert_allclose(noise.mean(), 0.0, atol=0.002)
-    assert noise.min() < -0.75
+def changed(images):
+    """Which pixels a corruption of ``IMAGES`` has set: bool ``[400, 28, 28]``."""
+    return np.asarray(images != IMAGES)[..., 0]
+
+
+def assert_independent(hits, probability):
+    """Pixels hit alone, not image by image or the same in every image: frequencies have the binomial's spread."""
+    hits = hits.reshape(len(hits), -1)
+    for axis, n in enumerate(hits.shape):
+        frequency = hits.mean(axis)
+        np.testing.assert_allclose(frequency.mean(), probability, atol=5 * np.sqrt(0.25 / hits.size))
+        np.testing.assert_allclose(frequency.std(), np.sqrt(probability * (1 - probability) / n), rtol=0.2)
+
+
+def starts_and_sides(covered):
+    """The corners and sides of the squares that ``covered [n, 28, 28]`` must consist of: ``[n, 2], [n]``."""
+    rows, columns = covered.any(2), covered.any(1)
+    start = np.stack([rows.argmax(1), columns.argmax(1)], axis=1)
+    sides = rows.sum(1)
+    at = np.arange(28)
+    inside = (at >= start[..., None]) & (at < start[..., None] + sides[:, None, None])
+    np.testing.assert_array_equal(covered, inside[:, 0, :, None] & inside[:, 1, None, :])
+    return start, sides
+
+
+def test_gaussian_is_normal_with_its_sigma_and_independent_in_every_pixel():
+    noise = np.asarray(corruptions.gaussian(jax.random.key(0), jnp.zeros(SHAPE), 0.25)).reshape(400, -1)
+    assert stats.kstest(noise[:, ::20].ravel(), stats.norm(0, 0.25).cdf).pvalue > 1e-3
+    assert_independent(noise > 0, 0.5)
+
+
+def test_gaussian_is_added_and_never_clipped():
+    """The draw of a key is the same for every image and level, so that it can be taken away again."""
+    images = jax.random.uniform(jax.random.key(1), SHAPE)
+    noise = corruptions.gaussian(jax.random.key(0), jnp.zeros(SHAPE), 1.0)
+    noisy = corruptions.gaussian(jax.random.key(0), images, 0.5)
+    np.testing.assert_allclose(noisy, images + 0.5 * noise, atol=1e-6)
+    assert noisy.min() < -1 and noisy.max() > 2
 
 
 @pytest.mark.parametrize("area", [0.01, 0.25, 0.5, 1.0])
-def test_occlusion_covers_one_square_of_the_area(area):
+def test_occlusion_covers_one_square_of_the_area_in_one_grey(area):
+    """The side is the rounded root of the area: 3, 14, 20, 28 pixels; all other pixels are as they were."""
     occluded = np.asarray(corruptions.occlusion(jax.random.key(1), IMAGES, area))[..., 0]
-    side = round(np.sqrt(area) * 28)
-    covered = occluded < 2
-    np.testing.assert_array_equal(covered.sum((1, 2)), side**2)
-    np.testing.assert_array_equal(covered.any(2).sum(1), side)
-    np.testing.assert_array_equal(covered.any(1).sum(1), side)
+    covered = changed(occluded[..., None])
+    _, sides = starts_and_sides(covered)
+    np.testing.assert_array_equal(sides, {0.01: 3, 0.25: 14, 0.5: 20, 1.0: 28}[area])
     greys = occluded.min((1, 2))
-    np.testing.assert_array_equal(
-        np.where(covered, occluded, greys[:, None, None]), np.broadcast_to(greys[:, None, None], occluded.shape)
-    )
-    np.testing.assert_allclose(greys.mean(), 0.5, atol=5 * np.sqrt(1 / 12 / 400))
+    np.testing.assert_array_equal(occluded[covered], np.repeat(greys, sides**2))
+    assert stats.kstest(greys, stats.uniform(0, 1).cdf).pvalue > 1e-3
 
 
-def test_occlusion_reaches_every_position():
-    covered = np.asarray(corruptions.occlusion(jax.random.key(2), jnp.full((4000, 28, 28, 1), 2.0), 0.25))[..., 0] < 2
-    starts = covered.any(2).argmax(1)
-    np.testing.assert_array_equal(np.unique(starts), np.arange(28 - 14 + 1))
+@pytest.mark.parametrize("corrupt", [corruptions.occlusion, corruptions.occlusion_shared_grey])
+def test_occlusion_is_everywhere_equally_often(corrupt):
+    """A square of 14 has 15 x 15 places, the borders among them; chi-square of all pairs at the 0.1 % level."""
+    draw = jax.jit(lambda key: corrupt(key, IMAGES, 0.25))
+    starts = np.concatenate([starts_and_sides(changed(draw(jax.random.key(seed))))[0] for seed in range(20)])
+    places = np.bincount(starts @ [15, 1], minlength=225)
+    assert places.shape == (225,)
+    assert stats.chisquare(places).pvalue > 1e-3
 
 
-def test_shared_grey_is_shared():
-    occluded = np.asarray(corruptions.occlusion_shared_grey(jax.random.key(3), IMAGES, 0.2))
-    assert len(np.unique(occluded)) == 2
-
-
-@pytest.mark.parametrize(
-    "corrupt",
-    [
-        corruptions.gaussian,
-        corruptions.occlusion,
-        corruptions.occlusion_shared_grey,
-        corruptions.occlusion_up_to,
-        corruptions.masking,
-        corruptions.salt_and_pepper,
-    ],
-)
-def test_levels_are_traced_and_keys_matter(corrupt, key_reuse_check):
-    jitted = jax.jit(lambda *arguments: corrupt(*arguments))  # a function of its own has a cache of its own
-    first = jitted(jax.random.key(0), IMAGES, jnp.float32(0.1))
-    again = jitted(jax.random.key(0), IMAGES, jnp.float32(0.1))
-    other = jitted(jax.random.key(1), IMAGES, jnp.float32(0.3))
-    np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first, other)
-    assert jitted._cache_size() == 1
-
-
-@pytest.mark.parametrize("fraction", [0.0, 0.3, 1.0])
-def test_masking_blackens_its_fraction_of_the_pixels(fraction):
-    masked = corruptions.masking(jax.random.key(0), jnp.full((64, 28, 28, 1), 0.5), jnp.float32(fraction))
-    assert set(np.unique(masked)) <= {0.0, 0.5}
-    np.testing.assert_allclose((masked == 0).mean(), fraction, atol=0.01)
-
-
-@pytest.mark.parametrize("fraction", [0.0, 0.4, 1.0])
-def test_salt_and_pepper_are_equally_frequent(fraction):
-    images = corruptions.salt_and_pepper(jax.random.key(0), jnp.full((64, 28, 28, 1), 0.5), jnp.float32(fraction))
-    for value in (0.0, 1.0):
-        np.testing.assert_allclose((images == value).mean(), fraction / 2, atol=0.01)
+def test_a_shared_grey_is_one_for_all_images_and_another_for_another_key():
+    draw = jax.jit(lambda key: corruptions.occlusion_shared_grey(key, IMAGES, 0.2))
+    greys = []
+    for seed in range(100):
+        occluded = draw(jax.random.key(seed))
+        (grey,) = np.unique(np.asarray(occluded)[changed(occluded)])
+        greys.append(grey)
+    assert stats.kstest(greys, stats.uniform(0, 1).cdf).pvalue > 1e-3
 
 
 def test_occlusion_up_to_draws_an_area_for_each_image():
-    """Sides of 28 sqrt(U(0.05, 0.35)) pixels, rounded: 6 to 17, in all sizes between."""
-    images = corruptions.occlusion_up_to(jax.random.key(0), jnp.full((2000, 28, 28, 1), -1.0), jnp.float32(0.35))
-    sides = np.sqrt((np.asarray(images) != -1.0).sum((1, 2, 3)))
-    assert sides.min() == 6 and sides.max() == 17
-    np.testing.assert_allclose((sides**2).mean() / 784, (0.05 + 0.35) / 2, rtol=0.03)
+    """Uniform areas give sides of 6 to 17 pixels, each as often as the areas that round to it."""
+    occluded = corruptions.occlusion_up_to(jax.random.key(0), jnp.tile(IMAGES, (10, 1, 1, 1)), jnp.float32(0.35))
+    covered = np.asarray(occluded)[..., 0] < 2
+    start, sides = starts_and_sides(covered)
+    edges = np.square((np.arange(6, 19) - 0.5) / 28).clip(SMALLEST, 0.35)
+    expected = 4000 * np.diff(edges) / (0.35 - SMALLEST)
+    assert set(np.unique(sides)) == set(range(6, 18))
+    assert stats.chisquare(np.bincount(sides)[6:], expected).pvalue > 1e-3
+    assert len(np.unique(np.asarray(occluded)[covered])) > 3900  # a grey for each, too
+    for side in (8, 16):  # and a place, up to the borders that it can reach
+        assert set(np.unique(start[sides == side])) == set(range(28 - side + 1))
+
+
+@pytest.mark.parametrize("fraction", [0.3, 1.0])
+def test_masking_blackens_its_fraction_of_the_pixels(fraction):
+    masked = corruptions.masking(jax.random.key(0), IMAGES, jnp.float32(fraction))
+    assert_independent(changed(masked), fraction)
+    assert (np.asarray(masked)[changed(masked)] == 0).all()
+
+
+@pytest.mark.parametrize("fraction", [0.4, 1.0])
+def test_salt_and_pepper_are_equally_frequent(fraction):
+    peppered = np.asarray(corruptions.salt_and_pepper(jax.random.key(0), IMAGES, jnp.float32(fraction)))
+    for value in (0.0, 1.0):
+        assert_independent(peppered == value, fraction / 2)
+    assert_independent(changed(peppered), fraction)
+    assert set(np.unique(peppered[changed(peppered)])) == {0.0, 1.0}
+
+
+ALL = [
+    corruptions.gaussian,
+    corruptions.occlusion,
+    corruptions.occlusion_shared_grey,
+    corruptions.occlusion_up_to,
+    corruptions.masking,
+    corruptions.salt_and_pepper,
+]
+
+
+@pytest.mark.parametrize("corrupt", ALL)
+def test_the_key_and_the_traced_level_each_change_the_draw(corrupt, key_reuse_check):
+    jitted = jax.jit(lambda *arguments: corrupt(*arguments))  # a function of its own has a cache of its own
+    first, again, other_key, other_level = (
+        jitted(jax.random.key(seed), IMAGES, jnp.float32(level))
+        for seed, level in [(0, 0.1), (0, 0.1), (1, 0.1), (0, 0.3)]
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other_key)
+    assert not np.array_equal(first, other_level)
+    assert jitted._cache_size() == 1
+
+
+@pytest.mark.parametrize("corrupt", ALL)
+def test_level_zero_changes_nothing(corrupt):
+    """The smallest level of ``occlusion_up_to`` is its smallest area: 39 pixels, a side of 6."""
+    if corrupt is corruptions.occlusion_up_to:
+        _, sides = starts_and_sides(changed(corrupt(jax.random.key(0), IMAGES, SMALLEST)))
+        np.testing.assert_array_equal(sides, 6)
+    else:
+        np.testing.assert_array_equal(corrupt(jax.random.key(0), IMAGES, 0.0), IMAGES)

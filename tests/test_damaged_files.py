@@ -13,7 +13,7 @@ from flax import serialization
 
 from ae_jax import checkpoints, results
 from ae_jax.types import UsageError
-from experiments import common, pretrained, run_all
+from experiments import baseline, common, run_all
 
 META = {"study": "mine", "config": {"epochs": 3}}
 TREE = {"weights": np.arange(6, dtype=np.float32).reshape(2, 3), "step": np.int32(4)}
@@ -94,23 +94,13 @@ def test_other_formats_under_the_name_of_results_are_refused(tmp_path):
     "damage", [{"config": {}}, {"rows": None}, {"rows": [3]}, {"rows": [{"what": "w"}]}, {"wall_seconds": "long"}]
 )
 def test_results_without_a_table_are_not_summed_up(tmp_path, damage):
-    options = run_all.Options(out=tmp_path)
-    settings = run_all._options(options, "baseline")
-    meta = {"study": "baseline", "config": {"options": common.plain(settings)}, "comparable": False}
+    options = baseline.Options(out=tmp_path)
+    meta = {"study": "baseline", "config": {"options": common.plain(options)}, "comparable": False}
     meta |= {"rows": [], "wall_seconds": 1.0} | damage
     path = results.save(tmp_path / "baseline.npz", {}, meta)
     with pytest.raises(UsageError, match="delete it to run its study again") as error:
-        if run_all._is_done(settings, "baseline"):
-            run_all.print_summary(tmp_path, ["baseline"])
-    assert_one_line(error.value, path)
-
-
-@pytest.mark.parametrize("sizes", [{"latent": 2}, [2], {"latent": "two", "channels": [8], "hidden": 4}, 3])
-def test_a_model_of_impossible_sizes_is_refused(tmp_path, sizes):
-    meta = {"study": "latent_space", "config": {"model": sizes}}
-    path = results.save(tmp_path / "r.npz", {"params/encoder/Dense_0/bias": np.zeros(3)}, meta)
-    with pytest.raises(UsageError, match="no model is of the sizes") as error:
-        pretrained.read(path)
+        if run_all._is_done(baseline.STUDY, options):
+            run_all.print_summary(options, ["baseline"])
     assert_one_line(error.value, path)
 
 

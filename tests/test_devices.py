@@ -48,70 +48,100 @@ def test_devices_of_no_use_are_left_out():
 
 
 PROGRAM = """
-import dataclasses, sys
+import sys
 import jax
 import numpy as np
 from ae_jax import corruptions, distributions, objectives, trials, variational
 from ae_jax.data import load
-from ae_jax.models import conv_autoencoder
+from ae_jax.models import conv_autoencoder, dense_autoencoder
 from ae_jax.training import Data
 from ae_jax.types import Plan, hparams
-from ae_jax.vae import conv_vae
+from ae_jax.vae import conv_vae, dense_vae
 
-size = {"channels": (2, 3, 4), "hidden": 5}
 data = Data(load("digits").train_images[:300], np.zeros(300, np.int32))
 splits = trials.stack_splits([(np.arange(200), np.arange(200, 290))])
-model = conv_autoencoder(2, **size)
-kinds = {
-    "plain": objectives.autoencoder(model),
-    "denoising": objectives.denoising(model, corruptions.gaussian),
-    "vae": variational.elbo(conv_vae(2, **size), distributions.bernoulli(distributions.binarize_dynamic)),
-}
+dense = dense_autoencoder(2, (8,)), dense_vae(2, (8,))
+conv = conv_autoencoder(2, (2,), 5), conv_vae(2, (2,), 5)
 numbers = hparams(learning_rate=[1e-3, np.inf, 3e-3], dropout=0.2, noise=0.3, epochs=[4, 6, 7])
 lanes = trials.make_lanes(numbers, seed=[0, 1, 2])
-count = int(sys.argv[2])
-rows = {}
-for name, objective in kinds.items():
+there = jax.local_devices()
+rows = {"devices": len(there)}
+for models, count, use in [(dense, 3, 1), (dense, 3, 2), (conv, 2, 1), (conv, 2, 4)]:
+    jax.local_devices = lambda: there[:use]
     chosen = jax.tree.map(lambda leaf: leaf[:count], lanes)
-    settings = trials.Settings(segment=2, patience=5)
-    run = trials.run_lanes(objective, Plan(64), chosen, data, splits, settings)
-    rows |= {f"{name}_{field}": getattr(run, field) for field in ("status", "epochs", "train_loss", "validation_loss")}
-np.savez(sys.argv[1], devices=jax.local_device_count(), **rows)
+    kinds = {
+        "denoising": objectives.denoising(models[0], corruptions.gaussian),
+        "vae": variational.elbo(models[1], distributions.bernoulli(distributions.binarize_dynamic)),
+    }
+    groups = [trials.Group(name, objective, Plan(64), chosen) for name, objective in kinds.items()]
+    runs = trials.run_groups(groups, data, splits, trials.Settings(segment=2, patience=5))
+    for name, run in zip(kinds, runs, strict=True):
+        for field in ("status", "epochs", "train_loss", "validation_loss"):
+            rows[f"{count} on {use} {name} {field}"] = getattr(run, field)
+np.savez(sys.argv[1], **rows)
 """
 
 
-@pytest.mark.parametrize("lanes,count", [(3, 2), (2, 4)])
-def test_any_number_of_devices_trains_the_same_lanes(tmp_path, lanes, count):
+def child(program, *arguments, **variables):
+    """The output of ``program`` in a process of its own, where nothing but ``variables`` says how many devices."""
+    environment = {name: v for name, v in os.environ.items() if name not in ("JAX_NUM_CPU_DEVICES", "XLA_FLAGS")}
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], cwd=ROOT, capture_output=True, text=True,
+        env=environment | variables,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Curves of two kinds of lanes by one, two and four of the four devices of one process."""
+    path = tmp_path_factory.mktemp("devices") / "rows.npz"
+    child(PROGRAM, str(path), JAX_NUM_CPU_DEVICES="4")
+    rows = dict(np.load(path))
+    assert rows["devices"] == 4
+    return rows
+
+
+@pytest.mark.parametrize("count,devices", [(3, 2), (2, 4)])
+@pytest.mark.parametrize("kind", ["denoising", "vae"])
+def test_any_number_of_devices_trains_the_same_lanes(trained, kind, count, devices):
     """With dropout, noise and codes drawn, one of the lanes diverging and all ending at epochs of their own.
 
-    Three lanes on two devices, and two lanes with two sharers each: curves to 1e-4.
+    Three lanes of dense networks on two devices, and two of convolutional ones with two sharers each: curves to 1e-4.
     """
-    runs = []
-    for cores in (1, count):
-        path = tmp_path / f"{cores}.npz"
-        done = subprocess.run(
-            [sys.executable, "-c", PROGRAM, str(path), str(lanes)], cwd=ROOT, capture_output=True, text=True,
-            env=os.environ | {"JAX_NUM_CPU_DEVICES": str(cores)},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        runs.append(dict(np.load(path)))
-    one, several = runs
-    assert (one.pop("devices"), several.pop("devices")) == (1, count)
-    for name in one:
-        np.testing.assert_allclose(several[name], one[name], rtol=1e-4, err_msg=name)
-
-
-@pytest.mark.parametrize("variable,cores", [("JAX_NUM_CPU_DEVICES", 3), ("LOKY_MAX_CPU_COUNT", 1)])
-def test_studies_use_all_cores_unless_told_otherwise(variable, cores):
-    """joblib counts them and heeds its own variable; in use, JAX keeps the devices it has."""
-    program = (
-        "import jax; from experiments import common; common.use_all_cores(); before = jax.local_device_count();"
-        "import os; os.environ.pop('JAX_NUM_CPU_DEVICES', 0); common.use_all_cores();"
-        "print(before, jax.local_device_count())"
+    one, several = (
+        {
+            field: trained[f"{count} on {n} {kind} {field}"]
+            for field in ("status", "epochs", "train_loss", "validation_loss")
+        }
+        for n in (1, devices)
     )
-    environment = {name: value for name, value in os.environ.items() if name != "JAX_NUM_CPU_DEVICES"}
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True,
-        env=environment | {variable: str(cores)},
-    )  # fmt: skip
-    assert done.stdout.split() == [str(cores)] * 2, done.stderr
+    assert one["epochs"].tolist() == [4, 1, 7][:count]
+    for field, expected in one.items():
+        np.testing.assert_allclose(several[field], expected, rtol=1e-4, err_msg=field)
+
+
+@pytest.mark.parametrize(
+    "variables,expected",
+    [
+        ({}, "5 5"),  # what joblib counts
+        ({"JAX_NUM_CPU_DEVICES": "3"}, "3 3"),
+        ({"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}, "2 2"),
+    ],
+)
+def test_studies_use_all_cores_unless_told_otherwise(variables, expected):
+    """One device for each physical core, however many this machine has; once in use, JAX keeps the devices it has."""
+    program = """
+import os, jax, joblib
+from experiments import common
+joblib.cpu_count = lambda only_physical_cores=False: 5 if only_physical_cores else 10
+common.use_all_cores()
+before = jax.local_device_count()
+for name in ("JAX_NUM_CPU_DEVICES", "XLA_FLAGS"):
+    os.environ.pop(name, None)
+joblib.cpu_count = lambda **kind: 7
+common.use_all_cores()
+print(before, jax.local_device_count())
+"""
+    assert child(program, **variables).strip() == expected

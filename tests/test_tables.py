@@ -1,111 +1,78 @@
-"""Tables of trials as users write them: what is wrong is named by line and column."""
+"""Tables of trials: what is written is what is read back, in order and digit by digit."""
+
+import csv
 
 import numpy as np
 import pytest
 
-from ae_jax import results, search
+from ae_jax import results
+from ae_jax.lanes import DIVERGED, DONE, HALVED
 from ae_jax.types import UsageError
-from experiments import common, random_search, tables
+from experiments import tables
 
-HEADER = "learning_rate,l2,dropout,epochs,latent"
-REQUIRED = ("learning_rate", "l2", "dropout", "epochs", "latent")
-
-
-def read(path):
-    return tables.read_trials(path, random_search.build, {}, REQUIRED)
-
-
-def refusal(path) -> str:
-    with pytest.raises(UsageError) as error:
-        read(path)
-    message = str(error.value)
-    assert message.startswith(str(path)) and "\n" not in message and len(message) < 500
-    return message.removeprefix(str(path))
+# Three trials of two folds; the ranking is not their order, and the rates have all digits of a float64.
+ARRAYS = {
+    "trial_learning_rate": np.array([1 / 3, 1e-4, 0.1]),
+    "trial_latent": np.array([8, 2, 4]),
+    "trial_optimizer": np.array(["adam", "sgd", "adam"]),
+    "trial_epochs": np.array([5, 5, 5]),
+    "ranking": np.array([2, 0, 1]),
+    "status": np.array([[DONE, HALVED], [DONE, DIVERGED], [DONE, DONE]]),
+    "epochs": np.array([[5, 2], [5, 1], [5, 5]]),
+    "fold_score": np.array([[0.3, 0.1], [0.2, np.inf], [0.1, 0.2]], np.float32),
+    "score": np.array([0.2, np.inf, 0.15], np.float32),
+}
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (f"{HEADER}\n0.01,0,0,1,2,7\n", ", line 2: 6 cells under 5 columns"),
-        (f"{HEADER}\n0.01,0,0,1,2\n\n0.01,0,0,1,2,\n", ", line 4: 6 cells under 5 columns"),
-        (f"{HEADER},l2\n0.01,0,0,1,2,5\n", ", line 1: more than one column l2"),
-        (f"{HEADER}\n0.01,0,0,99999999999,2\n", ", line 2: epochs 99999999999 is not allowed: give a whole"),
-        (f"{HEADER}\n0.01,0,0,1e30,2\n", ", line 2: epochs 1e+30 is not allowed: give a whole number from 1 to 100000"),
-        (f"{HEADER}\n0.01,0,0,-1,2\n", ", line 2: epochs -1.0 is not allowed: give a whole number from 1"),
-        (f"{HEADER}\n0.01,0,0,1,100001\n", ", line 2: latent 100001 is not allowed: give a whole number from 1"),
-        (f"{HEADER},batch_size\n0.01,0,0,1,2,0\n", ", line 2: batch_size 0 is not allowed: give a whole number"),
-        (f"{HEADER}\nnan,0,0,1,2\n", ", line 2: learning_rate is 'nan', expected a number"),
-        (f"{HEADER}\n0.01,-inf,0,1,2\n", ", line 2: l2 is '-inf', expected a number"),
-        (f"{HEADER}\n0.01,0,1e999,1,2\n", ", line 2: dropout is '1e999', expected a number"),
-        (f"{HEADER}\n0.01,0,0,inf,2\n", ", line 2: epochs is 'inf', expected a number"),
-        (f"{HEADER}\n\n0.01,0,0,1,two\n", ", line 3: latent is 'two', expected a number"),
-        (f'{HEADER}\n0.01,0,0,1,"2\n0.02,0,0,1,2\n', ": cannot be read as CSV (unexpected end of data)"),
-        (f'{HEADER}\n0.01,0,0,1,"2"3\n', ": cannot be read as CSV"),
-        (f"{HEADER}\n0.01,0,0,1,{'1' * 200_000}\n", ": cannot be read as CSV (field larger than field limit"),
-        (f"{HEADER}\n0.01,0,0,1,{'1' * 100_000}\n", ", line 2: latent is '111"),
-        (f"{HEADER}\n0.01,0,0,1,\0\n", ", line 2: latent is '\\x00', expected a number"),
-        (f"{HEADER}\n0.01,0,0,1,²\n", ", line 2: latent is '²', expected a number"),
-        ("", ": no trials in it"),
-        ("\n\n", ": no trials in it"),
-    ],
-)
-def test_wrong_tables_are_refused_by_line_and_column(tmp_path, content, message):
-    path = tmp_path / "trials.csv"
-    path.write_text(content)
-    assert refusal(path).startswith(message)
+def build(latent, optimizer):
+    """Names what selects a program."""
 
 
-def test_counts_are_refused_in_the_words_of_the_options(tmp_path):
-    path = tmp_path / "trials.csv"
-    path.write_text(f"{HEADER}\n0.01,0,0,100001,2\n")
-    with pytest.raises(UsageError) as error:
-        common._check(common.Options(out=tmp_path, epochs=100001))
-    assert refusal(path) == ", line 2: " + str(error.value).removeprefix("--")
+@pytest.fixture
+def table(tmp_path):
+    return tables.write_csv(tmp_path / "trials.csv", tables.trial_rows(ARRAYS))
 
 
-def test_what_is_no_csv_is_refused(tmp_path):
-    (tmp_path / "folder.csv").mkdir()
-    (tmp_path / "folder.npz").mkdir()
-    (tmp_path / "latin.csv").write_bytes(f"{HEADER}\n0.01,0,0,1,\xe9\n".encode("latin-1"))
-    npz = results.save(tmp_path / "search.npz", {"trial_latent": np.arange(300)}, {"study": "random_search"})
-    npz.rename(tmp_path / "search.csv")
-    for name in ("folder.csv", "latin.csv", "search.csv"):
-        assert refusal(tmp_path / name).startswith(": cannot be read as CSV")
-    assert "no such file" in refusal(tmp_path / "folder.npz")
+def read(path, **options):
+    return tables.read_trials(path, build, **{"fixed": {}, "required": ()} | options)
 
 
-def test_empty_lines_quotes_and_columns_of_results_are_read_past(tmp_path):
-    path = tmp_path / "trials.csv"
-    path.write_text(f'rank,{HEADER},score,fold_0\n1,"0.01",0,0,1,2,inf,nan\n\n2,1e-3,0,0.5, 3 ,4,0.1,0.2\n')
-    columns = read(path)
-    assert columns.keys() == set(REQUIRED)
-    assert columns["learning_rate"].tolist() == [0.01, 0.001]
-    assert columns["epochs"].tolist() == [1, 3] and columns["epochs"].dtype == np.int64
+def test_an_export_has_a_row_for_each_trial_the_best_first(table):
+    rows = list(csv.DictReader(table.open()))
+    assert [row["trial"] for row in rows] == ["2", "0", "1"]
+    assert [row["rank"] for row in rows] == ["1", "2", "3"]
+    assert [row["status"] for row in rows] == ["done", "halved", "diverged"]
+    assert [row["epochs_trained"] for row in rows] == ["5", "5", "5"]
+    assert rows[1] | {"learning_rate": "0.3333333333333333", "latent": "8", "optimizer": "adam"} == rows[1]
+    assert [float(row["score"]) for row in rows] == [np.float32(0.15), np.float32(0.2), np.inf]
+    assert [float(row["fold_1"]) for row in rows] == [np.float32(0.2), np.float32(0.1), np.inf]
 
 
-def test_huge_whole_numbers_stay_plain(tmp_path):
-    path = tmp_path / "trials.csv"
-    path.write_text(f"{HEADER}\n{10**30},0,0,1,2\n")
-    assert read(path)["learning_rate"].dtype == np.float64
+def test_an_export_is_read_back_to_the_last_digit(table):
+    """In the order of the file, results left out, whole numbers whole."""
+    trials = read(table)
+    assert trials.keys() == {"learning_rate", "latent", "optimizer", "epochs"}
+    for name, values in trials.items():
+        np.testing.assert_array_equal(values, ARRAYS[f"trial_{name}"][ARRAYS["ranking"]])
+        assert values.dtype.kind == ARRAYS[f"trial_{name}"].dtype.kind
 
 
-def test_a_search_over_tuples_can_be_saved_and_listed(tmp_path):
-    trials = {"channels": search.column([(8, 16), (8, 16, 32)]), "l2": np.array([0.0, 1.0])}
-    outcome = {"ranking": np.array([1, 0]), "status": np.zeros((2, 1), int), "epochs": np.ones((2, 1), int)}
-    arrays = tables.plain(trials) | outcome | {"score": np.array([2.0, 1.0])}
-    saved, _ = results.load(results.save(tmp_path / "r.npz", arrays, {"study": "random_search", "config": {}}))
-    rows = tables.trial_rows(saved)
-    assert [row["channels"] for row in rows] == ["[8, 16, 32]", "[8, 16]"]
-    assert tables.varying_numbers(saved).keys() == {"l2"}
-    assert "[8, 16, 32]" in tables.write_csv(tmp_path / "r.csv", rows).read_text()
+def test_a_saved_search_is_read_in_the_order_of_its_trials(tmp_path):
+    path = tmp_path / "search.npz"
+    results.save(path, ARRAYS, {"study": "random_search", "config": {}})
+    for name, values in read(path).items():
+        np.testing.assert_array_equal(values, ARRAYS[f"trial_{name}"])
 
 
-@pytest.mark.parametrize(
-    ("study", "trials", "comparable"),
-    [("A1", None, True), ("A1", 174, True), ("A1", 200, True), ("A1", 64, False), ("B3", 5, True), ("C1", 49, False)],
-)
-def test_fewer_trials_than_the_report_s_are_not_comparable(study, trials, comparable):
-    options = random_search.Options(dataset="mnist", budget="full", study=study, trials=trials)
-    mnist = random_search.data.Dataset("mnist", *[np.zeros(1)] * 4, "digest")
-    setting = common.Setting(options, random_search.BUDGETS[study]["full"]["mnist"], mnist, 0.0)
-    assert common.comparable(setting, *random_search.deviations(options)) is comparable
+def test_columns_that_a_file_leaves_out_are_filled_and_its_own_win(table):
+    trials = read(table, fixed={"l2": 0.5, "epochs": 99}, required={"l2", "epochs"}, limit=2)
+    assert trials["l2"].tolist() == [0.5, 0.5] and trials["epochs"].tolist() == [5, 5]
+    np.testing.assert_array_equal(trials["learning_rate"], [0.1, 1 / 3])
+    with pytest.raises(UsageError, match="no column dropout"):
+        read(table, required={"dropout"})
+    with pytest.raises(UsageError, match="has a column epochs: leave out"):
+        read(table, refuse={"epochs", "batch_size"})
+
+
+def test_numbers_that_are_the_same_in_all_trials_do_not_vary():
+    assert tables.varying_numbers(ARRAYS).keys() == {"learning_rate", "latent"}

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from ae_jax import training
 from ae_jax.models import conv_autoencoder
@@ -54,22 +55,32 @@ def test_shuffle_is_a_permutation_with_the_padding_last():
     np.testing.assert_array_equal(np.sort(first[:100]), np.arange(100))
     np.testing.assert_array_equal(first[100:], training.PADDING)
     assert not np.array_equal(first, second)
-    assert np.corrcoef(first[:100], np.arange(100))[0, 1] < 0.5
+
+
+def test_every_order_is_as_likely():
+    """Three examples have six orders; chi-square of 6,000 shuffles at the 0.1 % level."""
+    keys = jax.random.split(jax.random.key(0), 6000)
+    orders = np.asarray(jax.vmap(training.shuffle, (0, None))(keys, jnp.array([0, training.PADDING, 1, 2])))
+    assert (orders[:, 3] == training.PADDING).all()
+    _, counts = np.unique(orders[:, :3] @ [9, 3, 1], return_counts=True)
+    assert len(counts) == 6 and stats.chisquare(counts).pvalue > 1e-3
 
 
 def test_an_epoch_sees_full_batches_only_once_each(numbered):
-    """The mean of the step losses over 3 full batches of 16 lies within what 48 different labels can give."""
+    """Three full batches of 16 are 48 of the 50 examples, none of them twice; the loss is the mean of the steps'."""
     seen = []
 
     def loss(params, key, batch, hparams, train):
         jax.debug.callback(lambda labels: seen.append(np.asarray(labels)), batch.labels)
-        return jnp.zeros(16) + 0.0 * params["w"], {}
+        return batch.labels + 0.0 * params["w"], {}
 
     objective = Objective(lambda key, images: {"w": jnp.zeros(())}, loss, separable=True)
     state = training.init_state(objective, PLAN, jax.random.key(0), hparams())
-    state, _ = training.train_epoch(objective, PLAN, state, hparams(), numbered, jnp.arange(50), 3)
+    state, loss = training.train_epoch(objective, PLAN, state, hparams(), numbered, jnp.arange(50), 3)
     jax.effects_barrier()
+    assert [labels.shape for labels in seen] == [(16,)] * 3
     assert len(np.unique(np.concatenate(seen))) == 48
+    np.testing.assert_allclose(loss, np.mean(seen), rtol=1e-6)
     assert int(state.step) == 3
 
 
@@ -86,23 +97,57 @@ def test_a_run_is_replayed_bit_for_bit_and_keys_are_used_once(data, objective, k
     jax.tree.map(np.testing.assert_array_equal, runs[0][0], runs[1][0])
 
 
-def test_dropout_and_shuffling_differ_between_epochs(numbered):
-    losses = []
+def test_each_epoch_shuffles_anew(numbered):
     objective = recording_objective(lambda labels: labels)
     state = training.init_state(objective, PLAN, jax.random.key(0), hparams())
+    losses = []
     for _ in range(3):
         state, loss = training.train_epoch(objective, PLAN, state, hparams(), numbered, jnp.arange(50), 1)
         losses.append(float(loss))
     assert len(set(losses)) == 3
 
 
+def test_each_step_draws_from_a_key_of_its_own(numbered):
+    """Dropout masks, noise, codes: whatever a loss draws differs from step to step, of one epoch and of the next."""
+    drawn = []
+
+    def loss(params, key, batch, hparams, train):
+        jax.debug.callback(lambda bits: drawn.append(int(bits)), jax.random.bits(key))
+        return 0.0 * params["w"] + jnp.zeros(16), {}
+
+    objective = Objective(lambda key, images: {"w": jnp.zeros(())}, loss, separable=True)
+    state = training.init_state(objective, PLAN, jax.random.key(0), hparams())
+    for _ in range(2):
+        state, _ = training.train_epoch(objective, PLAN, state, hparams(), numbered, jnp.arange(50), 3)
+    jax.effects_barrier()
+    assert len(drawn) == len(set(drawn)) == 6
+
+
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_lanes_are_mapped_at_once_on_an_accelerator_only(monkeypatch, backend):
+    """One after another, a scan, on a CPU; the results are the same."""
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    lanes = jnp.arange(6.0).reshape(3, 2), jnp.array([1.0, 2.0, 3.0])
+    program = jax.make_jaxpr(lambda *lanes: training.lane_map(lambda row, w: w * row.sum(), *lanes))(*lanes)
+    assert ("scan" in str(program)) == (backend == "cpu")
+    np.testing.assert_array_equal(training.lane_map(lambda row, w: w * row.sum(), *lanes), [1.0, 10.0, 27.0])
+
+
 def test_hyper_parameters_are_traced(data, objective):
-    """Learning rate, L2, dropout, momentum and noise change without a second trace."""
+    """Each alone changes what is learned, and none needs a second trace."""
     epoch = jax.jit(functools.partial(training.train_epoch, objective, PLAN, steps=2))
-    for rate, l2, dropout, momentum in [(1e-3, 0, 0, 0), (0.1, 1e-4, 0.5, 0.9)]:
-        numbers = hparams(rate, l2, dropout, momentum)
-        state = training.init_state(objective, PLAN, jax.random.key(0), numbers)
-        epoch(state, numbers, data, jnp.arange(80))
+
+    def learned(**numbers):
+        numbers = hparams(**{"learning_rate": 0.1} | numbers)
+        state, _ = epoch(
+            training.init_state(objective, PLAN, jax.random.key(0), numbers), numbers, data, jnp.arange(80)
+        )
+        return np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(state.params)])
+
+    plain = learned()
+    np.testing.assert_array_equal(learned(), plain)
+    for change in [{"learning_rate": 0.2}, {"l2": 0.1}, {"dropout": 0.5}, {"momentum": 0.9}]:
+        assert not np.allclose(learned(**change), plain, atol=1e-6), change
     assert epoch._cache_size() == 1
 
 
@@ -156,8 +201,9 @@ def test_frozen_modules_stay_bit_identical(data):
     plan = Plan(16, "adam", trainable=("decoder",))
     numbers = hparams(learning_rate=0.01, l2=0.1)
     state = before = training.init_state(objective, plan, jax.random.key(0), numbers)
+    step = jax.jit(functools.partial(training.train_step, objective, plan))
     for _ in range(3):
-        state, _ = training.train_step(objective, plan, state, numbers, training.take(data, jnp.arange(16)))
+        state, _ = step(state, numbers, training.take(data, jnp.arange(16)))
     frozen, learned = (state.params["params"][name] for name in ("encoder", "decoder"))
     jax.tree.map(np.testing.assert_array_equal, frozen, before.params["params"]["encoder"])
     moved = jax.tree.map(lambda a, b: not np.array_equal(a, b), learned, before.params["params"]["decoder"])

@@ -1,17 +1,19 @@
 """The engine: lanes equal single runs, leave when they should, and never touch each other."""
 
 import functools
-from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
 
-from ae_jax import checkpoints, engine, lanes, layers, trials
-from ae_jax.engine import Group, Halving, ProgramRun, Settings
-from ae_jax.lanes import DIVERGED, DONE, HALVED, RUNNING, STOPPED
+from ae_jax import checkpoints, engine, layers, trials
+from ae_jax.engine import Group, Halving, Settings
+from ae_jax.lanes import DIVERGED, DONE, HALVED, STOPPED
+from ae_jax.models import conv_autoencoder
+from ae_jax.objectives import autoencoder
 from ae_jax.training import PADDING
-from ae_jax.types import Plan, UsageError, hparams
+from ae_jax.types import Plan, UsageError, hparams, tree_size
+from tests import scripted
 
 PLAN = Plan(batch_size=16, optimizer="adam")
 SPLITS = trials.stack_splits([(np.arange(0, 120), np.arange(120, 160)), (np.arange(40, 160), np.arange(0, 40))])
@@ -23,6 +25,18 @@ def run(objective, data):
 
     def call(chosen, monitor=trials.Monitor(), splits=SPLITS, **settings):
         return trials.run_lanes(objective, PLAN, chosen, data, splits, Settings(**settings), monitor)
+
+    return call
+
+
+@pytest.fixture
+def play(data):
+    """``play(table, **settings)`` trains lanes whose losses are the rows of ``table``, see :mod:`tests.scripted`."""
+
+    def call(table, trial=None, monitor=trials.Monitor(), **settings):
+        group = scripted.group(table, trial)
+        (results,) = trials.run_groups([group], data, scripted.SPLITS, Settings(**settings), monitor)
+        return results
 
     return call
 
@@ -63,11 +77,11 @@ def test_a_lane_equals_the_same_lane_alone(run):
         )
 
 
-@pytest.mark.parametrize("segment,lanes_per_call", [(1, 1), (7, 3), (3, 2)])
+@pytest.mark.parametrize("segment,lanes_per_call", [(1, 1), (5, 3), (5, 2)])
 def test_segments_and_calls_change_nothing(run, segment, lanes_per_call):
     """However the work is cut, the same numbers; another lane count is another program: 1e-5 of rounding."""
     reference, results = (
-        run(mixed_lanes(), segment=4),
+        run(mixed_lanes(), segment=2),
         run(mixed_lanes(), segment=segment, lanes_per_call=lanes_per_call),
     )
     jax.tree.map(
@@ -100,20 +114,81 @@ def test_patience_stops_and_keeps_the_best(run):
     assert results.epochs[0] == curve.argmin() + 1 + 3
 
 
-def test_halving_keeps_the_best_trials(run):
-    """Nine trials, factor 3: three go on at epoch 1, one at epoch 3; two folds of a trial leave together."""
-    rates = np.repeat(np.geomspace(1e-5, 1e-2, 9), 2)
-    lanes = trials.make_lanes(
-        hparams(rates, epochs=6), seed=0, split=np.tile([0, 1], 9), trial=np.repeat(np.arange(9), 2)
+@pytest.mark.parametrize("patience,epochs", [(1, 3), (2, 7), (3, 8), (None, 8)])
+def test_patience_counts_from_the_last_improvement(play, patience, epochs):
+    """A loss as low as the lowest is no improvement. The kept parameters, which count epochs, are the best's."""
+    curve = [5, 4, 4, 3, 2, 2, 3, 6]
+    results = play([curve], patience=patience, segment=3)
+    assert results.epochs == epochs
+    assert results.status == (DONE if epochs == 8 else STOPPED)
+    best = 8 if patience is None else np.argmin(curve[:epochs]) + 1
+    assert results.params["epochs"] == best
+    assert results.score == curve[best - 1]
+    np.testing.assert_array_equal(results.validation_loss[0, :epochs], curve[:epochs])
+    assert results.validation_loss.shape == (1, 8) and np.isnan(results.validation_loss[0, epochs:]).all()
+
+
+def test_halving_by_hand(play):
+    """Of five trials that reach epoch 2, three go on: by the lowest loss so far, equal ones by their number."""
+    results = play(
+        [
+            [1, 9, 9, 9],  # was best once
+            [3, 3, 3, 3],  # as good as the next, and before it
+            [3, 3, 3, 3],
+            [5, 2, 7, 7],
+            [0, np.nan, 0, 0],  # does not reach the rung
+            [4, 4, 0, 0],  # would have been the best
+        ],
+        halving=Halving(2, 2),
     )
-    results = run(lanes, halving=Halving(1, 3), segment=2)
-    epochs = results.epochs.reshape(9, 2)
-    np.testing.assert_array_equal(epochs[:, 0], epochs[:, 1])
-    assert sorted(epochs[:, 0].tolist()) == [1] * 6 + [3] * 2 + [6]
-    assert (results.status == HALVED).sum() == 16
-    full = run(lanes)
-    first = full.validation_loss[:, 0].reshape(9, 2).mean(1)
-    assert set(np.flatnonzero(epochs[:, 0] > 1)) == set(np.argsort(first)[:3])
+    assert results.status.tolist() == [DONE, DONE, HALVED, DONE, DIVERGED, HALVED]
+    assert results.epochs.tolist() == [4, 4, 2, 4, 2, 2]
+    assert results.score.tolist() == [9, 3, 3, 7, np.inf, 4]
+
+
+def halved(table, trial, halving):
+    """Epochs of each lane under ``halving``, from its full curves, one trial after another in plain Python."""
+    diverged = np.isnan(table)
+    ends = [int(row.argmax()) + 1 if row.any() else len(row) for row in diverged]
+    lanes = {t: np.flatnonzero(trial == t) for t in set(trial.tolist())}
+    rung = halving.first
+    while rung < table.shape[1]:
+        lowest = np.where(diverged[:, :rung].any(1), np.inf, table[:, :rung].min(1))
+        competing = [t for t in lanes if np.isfinite(lowest[lanes[t]]).any()]
+        ranked = sorted(competing, key=lambda t, lowest=lowest: (lowest[lanes[t]].mean(), t))
+        for t in ranked[-(-len(ranked) // halving.factor) :]:
+            for lane in lanes.pop(t):
+                ends[lane] = min(ends[lane], rung)
+        rung *= halving.factor
+    return ends
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("halving", [Halving(1, 3), Halving(2, 2)])
+def test_halving_keeps_whom_the_full_curves_rank_first(play, seed, halving):
+    """Twelve trials of two folds: losses of one digit, so that many are equal, and a lane in twelve diverges."""
+    rng = np.random.default_rng(seed)
+    table = rng.integers(0, 10, (24, 10)).astype(np.float32)
+    table[rng.integers(0, 24, 2), rng.integers(0, 10, 2)] = np.nan
+    trial = rng.permutation(np.repeat(np.arange(12), 2))
+    results = play(table, trial, halving=halving, segment=4)
+    np.testing.assert_array_equal(results.epochs, halved(table, trial, halving))
+
+
+def test_halving_keeps_the_best_trials(run):
+    """Nine trials of a network, factor 3: three go on at epoch 1, one at epoch 3; two folds of a trial leave together.
+
+    Which they are, the curves of a search without halving tell.
+    """
+    lanes = trials.make_lanes(
+        hparams(np.repeat(np.geomspace(1e-5, 1e-2, 9), 2), epochs=6),
+        split=np.tile([0, 1], 9), trial=np.repeat(np.arange(9), 2),
+    )  # fmt: skip
+    full, results = run(lanes), run(lanes, halving=Halving(1, 3))
+    np.testing.assert_array_equal(results.epochs, halved(full.validation_loss, lanes.trial, Halving(1, 3)))
+    assert sorted(results.epochs[::2].tolist()) == [1] * 6 + [3] * 2 + [6]
+    (winner,) = np.flatnonzero(results.epochs[::2] == 6)
+    np.testing.assert_array_equal(results.score[2 * winner :][:2], full.score[2 * winner :][:2])
 
 
 def test_a_padded_fold_sees_only_its_own_examples(run, objective, data):
@@ -144,7 +219,7 @@ def test_masks_are_drawn_only_where_a_lane_drops(run, monkeypatch, rates):
 
 def test_without_validation_the_training_loss_is_monitored(run):
     results = run(
-        trials.make_lanes(hparams(1e-2, epochs=2)), splits=trials.stack_splits([(np.arange(64), np.arange(0))])
+        trials.make_lanes(hparams(1e-2, epochs=2)), splits=trials.stack_splits([(np.arange(16), np.arange(0))])
     )
     assert np.isnan(results.validation_loss).all()
     np.testing.assert_array_equal(results.score, results.train_loss[:, -1])
@@ -183,16 +258,19 @@ def test_resuming_gives_the_same_bits(run, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, compared(resumed), compared(reference))
 
 
-def test_a_halving_is_resumed_as_it_was_judged(run, tmp_path):
-    """Nine trials stopped and resumed after every call: some lanes are past a rung while others wait at it."""
-    lanes = trials.make_lanes(hparams(np.geomspace(1e-5, 1e-2, 9), epochs=6), trial=np.arange(9))
+def test_a_halving_is_resumed_as_it_was_judged(play, tmp_path):
+    """Nine trials stopped and resumed after every call: some lanes are past a rung while others wait at it.
+
+    Those that go on get worse at once, so that whoever judges a rung again by later losses takes others.
+    """
+    table = np.tile(np.arange(9.0)[::-1, None], 6) + [0, 20, 20, 40, 40, 40]
     settings = {"halving": Halving(1, 3), "segment": 2}
-    reference = run(lanes, **settings)
-    assert sorted(reference.epochs.tolist()) == [1] * 6 + [3] * 2 + [6]
+    reference = play(table, **settings)
+    assert reference.epochs.tolist() == [1] * 6 + [3, 3, 6]
     for _ in range(9 + 3 + 2):  # nine lanes to epoch 1, three to 3, one to 6 in two segments
         with pytest.raises(trials.Interrupted):
-            run(lanes, stop_after(1), checkpoint_folder=tmp_path, **settings)
-    resumed = run(lanes, checkpoint_folder=tmp_path, **settings)
+            play(table, monitor=stop_after(1), checkpoint_folder=tmp_path, **settings)
+    resumed = play(table, checkpoint_folder=tmp_path, **settings)
     jax.tree.map(np.testing.assert_array_equal, compared(resumed), compared(reference))
 
 
@@ -205,66 +283,85 @@ def test_a_trial_with_a_diverged_fold_is_not_promoted(run):
     assert results.status.tolist() == [HALVED, DIVERGED, DONE, DONE, HALVED, HALVED]
 
 
-def test_a_fold_that_diverged_late_counts_against_its_trial():
+def test_a_fold_that_diverged_late_counts_against_its_trial(play):
     """At rung 3 trial 0 has the lower losses, but one of its folds diverged at epoch 2."""
-    run = SimpleNamespace(
-        store=SimpleNamespace(status=np.array([DIVERGED, RUNNING, RUNNING, RUNNING]), epoch=np.array([2, 3, 3, 3])),
-        monitored=np.array([[0.1, np.nan, np.nan], *[[0.1] * 3], *[[0.5] * 3] * 2]),
-        group=SimpleNamespace(lanes=SimpleNamespace(trial=np.array([0, 0, 1, 1]))),
-        save=lambda ids: None,
-    )
-    trials._halve([run], rung=3, factor=2, monitor=trials.Monitor())
-    assert run.store.status.tolist() == [DIVERGED, HALVED, RUNNING, RUNNING]
+    table = [[0.1, np.nan, 0.1, 0.1], [0.1] * 4, [0.5] * 4, [0.5] * 4]
+    results = play(table, trial=[0, 0, 1, 1], halving=Halving(3, 2))
+    assert results.status.tolist() == [DIVERGED, HALVED, DONE, DONE]
+    assert results.epochs.tolist() == [2, 3, 4, 4]
 
 
-def test_out_of_memory_halves_the_call(run, monkeypatch):
-    """A device that takes two lanes at a time: the search goes on with two, warns, and ends the same."""
-    program = ProgramRun._program
+def calls(log):
+    """The lanes of each program that was compiled, in order, from a run's log."""
+    return [int(line.split("compiling for ")[1].split()[0]) for line in log if "compiling for" in line]
 
-    def small_device(self, size, arguments):
-        if size > 2:
-            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 byte")
-        return program(self, size, arguments)
+
+@pytest.mark.parametrize("where", ["compiling", "running"])
+def test_out_of_memory_halves_the_call(run, monkeypatch, where):
+    """XLA refuses programs of more than two lanes: the search warns, goes on with one, and ends the same."""
+    compile_program, log = jax.stages.Lowered.compile, []
+
+    def refuse(*arguments, **options):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 byte")
+
+    def on_small_device(lowered, *arguments, **options):
+        if jax.tree.leaves(lowered.in_avals)[0].shape[0] <= 2:
+            return compile_program(lowered, *arguments, **options)
+        return refuse if where == "running" else refuse()
 
     reference = run(mixed_lanes())
-    monkeypatch.setattr(ProgramRun, "_program", small_device)
+    monkeypatch.setattr(jax.stages.Lowered, "compile", on_small_device)
     with pytest.warns(UserWarning, match="3 lanes do not fit the device: going on with 1"):
-        results = run(mixed_lanes(), lanes_per_call=3)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), compared(results), compared(reference)
-    )
-
-
-def test_a_call_takes_as_many_lanes_as_the_device_has_memory_for(run, monkeypatch):
-    """A program of three lanes that needs 150 bytes of a device with 100 usable ones: two lanes fit."""
-    reference, log = run(mixed_lanes()), []
-    monkeypatch.setattr(engine, "_device_bytes", lambda program: 150)
-    monkeypatch.setattr(engine, "USABLE_MEMORY", 1.0)
-    with_memory = SimpleNamespace(memory_stats=lambda: {"bytes_limit": 100})
-    fitting = ProgramRun._fitting
-
-    def on_small_device(self, size, program):
-        if size < 3:
-            return size
-        mesh = SimpleNamespace(devices=np.array([with_memory]))
-        return fitting(SimpleNamespace(mesh=mesh, rows=1), size, program)
-
-    monkeypatch.setattr(ProgramRun, "_fitting", on_small_device)
-    results = run(mixed_lanes(), trials.Monitor(log=log.append), lanes_per_call=3)
-    assert "adam: 3 lanes need more memory than there is, taking 2 at a time" in log
+        results = run(mixed_lanes(), trials.Monitor(log=log.append), lanes_per_call=3)
+    assert calls(log)[-1] == 1
     assert_close(results, reference)
 
 
-def test_lanes_trained_at_once_equal_lanes_one_after_another(run, monkeypatch):
-    """The accelerator's form, vmap over the lanes, on this CPU: the same numbers to float32 rounding."""
-    reference = run(mixed_lanes())
-    monkeypatch.setattr(lanes, "lane_map", lambda function, *arguments: jax.vmap(function)(*arguments))
-    jax.clear_caches()
-    results = run(mixed_lanes(), lanes_per_call=3)
-    jax.clear_caches()
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), compared(results), compared(reference)
-    )
+def test_another_error_of_the_device_is_not_taken_for_too_little_memory(run, monkeypatch):
+    log = []
+
+    def fail(*arguments, **options):
+        raise jax.errors.JaxRuntimeError("INTERNAL: no luck")
+
+    monkeypatch.setattr(jax.stages.Lowered, "compile", fail)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="no luck"):
+        run(mixed_lanes(), trials.Monitor(log=log.append), lanes_per_call=3)
+    assert set(calls(log)) == {3}
+
+
+@pytest.mark.parametrize("share,fitting", [(1.1, 3), (0.8, 2), (0.4, 1), (0.1, 1)])
+def test_a_call_takes_as_many_lanes_as_the_device_has_memory_for(run, objective, data, monkeypatch, share, fitting):
+    """A device that tells of memory for a share of a program of three lanes; the same numbers come out."""
+    (three,) = trials.start([Group("adam", objective, PLAN, mixed_lanes())], data, SPLITS, Settings(lanes_per_call=3))
+    need = three.memory() - tree_size((three.store, three.curves))
+    limit = share * need / engine.USABLE_MEMORY
+    device, log = type(jax.devices()[0]), []
+    monkeypatch.setattr(device, "memory_stats", lambda self: {"bytes_limit": limit})
+    results = run(mixed_lanes(), trials.Monitor(log=log.append), lanes_per_call=3)
+    assert calls(log)[:2] == [3, fitting if fitting < 3 else 1]  # the lane of seven epochs ends alone
+    warned = f"adam: 3 lanes need more memory than there is, taking {fitting} at a time"
+    assert (warned in log) == (fitting < 3)
+    assert_close(results, run(mixed_lanes()))
+
+
+@pytest.mark.parametrize("model", ["dense", "convolutional"])
+def test_the_accelerators_form_trains_the_same_lanes(objective, data, monkeypatch, model):
+    """All lanes at once by vmap, batches undivided: on this CPU the same numbers, to float32 rounding."""
+    if model == "convolutional":
+        objective = autoencoder(conv_autoencoder(2, channels=(2,), hidden=4))
+    log = []
+
+    def train(chosen):
+        own = chosen._replace(loss=lambda *arguments: chosen.loss(*arguments))  # traced anew, for this backend
+        lanes = mixed_lanes(epochs=2, dropout=[0.0, 0.2, 0.1] if model == "dense" else 0.0)
+        monitor = trials.Monitor(log=log.append)
+        return trials.run_lanes(own, PLAN, lanes, data, SPLITS, Settings(segment=2), monitor)
+
+    one_by_one = train(objective)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    at_once = train(objective)
+    assert calls(log) == [1, 3]
+    assert_close(at_once, one_by_one, 1e-4)
 
 
 @pytest.mark.filterwarnings("ignore:.*is damaged")
