@@ -1,6 +1,7 @@
 """The benchmarks: what they count, how they compare, that each of them runs; their speed is nobody's test."""
 
 import functools
+import gc
 import json
 import sys
 import time
@@ -49,6 +50,7 @@ def settings(monkeypatch):
     monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # in child processes, too
     monkeypatch.setattr(timing, "PAUSE", 0.0)
     monkeypatch.setattr(timing, "SETTLE", 0.0)
+    monkeypatch.setattr(timing.gc, "collect", lambda: 0)
     yield
     for name, value in (before | {"jax_disable_most_optimizations": False}).items():
         jax.config.update(name, value)
@@ -363,16 +365,21 @@ def test_unavailable_contestants_are_named_and_left_out(capsys):
 
 
 def test_short_calls_settle_before_they_are_timed(monkeypatch):
-    """By a clock that only calls move on: two untimed calls of 0.2 s fit, of 0.6 s none; two calls come before."""
-    now, pauses = [0.0], []
+    """By a clock that only calls move on: two untimed calls of 0.2 s fit, of 0.6 s none; two calls come before.
+
+    Before each timed call a pause and a collection of garbage, then none until it is over.
+    """
+    now, before = [0.0], []
     monkeypatch.setattr(timing, "PAUSE", 0.05)
     monkeypatch.setattr(timing, "SETTLE", 0.5)
     monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(timing.time, "sleep", pauses.append)
+    monkeypatch.setattr(timing.time, "sleep", before.append)
+    monkeypatch.setattr(timing.gc, "collect", lambda: before.append("collected"))
     calls = {0.2: 0, 0.6: 0}
 
     def start(seconds):
         def run():
+            assert not gc.isenabled()
             now[0] += seconds
             calls[seconds] += 1
             return 0.0
@@ -382,7 +389,7 @@ def test_short_calls_settle_before_they_are_timed(monkeypatch):
     timings = timing.measure({str(seconds): functools.partial(start, seconds) for seconds in calls}, 3)
     assert calls == {0.2: 2 + 3 * 3, 0.6: 2 + 3}
     np.testing.assert_allclose(timings["0.2"].samples, [0.2] * 3)
-    assert pauses == [0.05] * 2 * (2 + 3)
+    assert before == [0.05, "collected"] * 2 * (2 + 3) and gc.isenabled()
 
 
 def test_programs_of_a_study_are_counted(tmp_path):
