@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= results/demo
+# A worker for each core. Each takes a run of neighbours, which share fixtures and compiled programs, and helps when done.
+WORKERS := --numprocesses logical --maxprocesses 8 --dist worksteal
 
 .PHONY: demo reproduce test test-peers lint bench clean
 
@@ -13,10 +15,10 @@ reproduce: $(VENV)/.installed
 	$(BIN)/python -m experiments.run_all --dataset mnist --budget full
 
 test: $(VENV)/.installed-test lint
-	$(BIN)/python -m pytest -m "not peers" --numprocesses auto --maxprocesses 8
+	$(BIN)/python -m pytest -m "not peers" $(WORKERS)
 
 test-peers: $(VENV)/.installed-peers
-	$(BIN)/python -m pytest -m peers
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m peers $(WORKERS)  # PyTorch's threads wait for each other on busy cores
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -149,8 +149,8 @@ def main(options_type: type[O], study: Callable[[O], Any]) -> None:
     """Parse the command line, run ``study``; bad input ends in one line on stderr and exit code 2.
 
     On a CPU every core is a device, unless ``JAX_NUM_CPU_DEVICES`` says otherwise: lanes then train side by side.
-    Compiled programs are kept in the user's cache folder, or where ``JAX_COMPILATION_CACHE_DIR`` says; an empty
-    value keeps none.
+    Compiled programs that took a while are kept in the user's cache folder, or where ``JAX_COMPILATION_CACHE_DIR``
+    says; an empty value keeps none.
     """
     options = parse(options_type)
     use_all_cores()
@@ -158,7 +158,8 @@ def main(options_type: type[O], study: Callable[[O], Any]) -> None:
         options = dataclasses.replace(options, out=Path("results") / f"{options.dataset}-{options.budget}")
     programs = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(data.cache_dir() / "programs"))
     jax.config.update("jax_compilation_cache_dir", programs or None)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
     try:
         _check(options)
         _join(options)

@@ -1,7 +1,9 @@
-"""Shared fixtures: a small dataset on the device, a small objective."""
+"""What the tests share: the environment of a run, a small dataset on the device, a small objective."""
 
 import os
 import subprocess
+import tempfile
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,18 @@ from ae_jax.models import dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.training import Data
 from tests.commands import ROOT, TINY, command
+
+if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker inherits all this
+    # Compiled programs, small ones too, are kept once for all workers and child processes of a run: in a folder of its
+    # own, empty at first, or in that which AE_JAX_TEST_PROGRAMS names, for several runs. Never in the user's.
+    _programs = tempfile.TemporaryDirectory(prefix="ae_jax-programs-")
+    os.environ |= {
+        "JAX_COMPILATION_CACHE_DIR": os.environ.get("AE_JAX_TEST_PROGRAMS") or _programs.name,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "MATPLOTLIBRC": str(Path(__file__).parent / "matplotlibrc"),
+    }
+    jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 jax.devices()  # in use from here on, so that no command line run in this process changes the number of devices
 

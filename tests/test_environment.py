@@ -1,0 +1,39 @@
+"""The environment of the tests: their compiled programs are their own, and shared."""
+
+import os
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+from ae_jax import data
+from experiments import common
+
+
+def test_compiled_programs_are_kept_apart_from_the_users():
+    """Those of this process too, however quickly they were compiled."""
+    programs = Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
+    assert programs.resolve() != (data.cache_dir() / "programs").resolve()
+    assert jax.config.jax_compilation_cache_dir == str(programs)
+    jax.clear_caches()
+    before = set(programs.iterdir())
+    number = os.getpid()  # of no other process, so that the program is new
+    jax.jit(lambda x: x + number)(1).block_until_ready()
+    assert len(set(programs.iterdir()) - before) >= 1
+
+
+@pytest.mark.parametrize("given, seconds", [(None, 0.3), ("0", 0.0)])
+def test_a_study_keeps_the_programs_that_took_a_while_unless_told_otherwise(monkeypatch, tmp_path, given, seconds):
+    name = "jax_persistent_cache_min_compile_time_secs"
+    monkeypatch.delenv(name.upper())
+    if given is not None:
+        monkeypatch.setenv(name.upper(), given)
+    monkeypatch.setattr(sys, "argv", ["study", "--out", str(tmp_path)])
+    kept = []
+    before = jax.config.jax_persistent_cache_min_compile_time_secs
+    try:
+        common.main(common.Options, lambda options: kept.append(getattr(jax.config, name)))
+    finally:
+        jax.config.update(name, before)
+    assert kept == [seconds]
