@@ -37,7 +37,7 @@ def put(store: PyTree, ids: np.ndarray, lanes: PyTree) -> None:
 
 def reshape(tree: PyTree, old: int, shape: tuple[int, ...]) -> PyTree:
     """Leaves with their first ``old`` axes reshaped to ``shape``."""
-    return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[old:]), tree)
+    return jax.tree.map(lambda leaf: leaf.reshape((*shape, *leaf.shape[old:])), tree)
 
 
 def concatenate(trees: Iterable[PyTree]) -> PyTree:

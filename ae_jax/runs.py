@@ -84,7 +84,7 @@ class Run:
         ids = np.arange(self.status.size).reshape(self.shape)[index]
 
         def part(tree: PyTree) -> PyTree:
-            return host.take(host.reshape(tree, len(self.shape), (-1,)), ids)
+            return host.take(host.reshape(tree, len(self.shape), (self.status.size,)), ids)
 
         fields = ("lanes", "status", "epochs", "curves", "score", "params")
         return dataclasses.replace(self, **{name: part(getattr(self, name)) for name in fields})

@@ -165,9 +165,9 @@ def collect(search: Search, runs: Sequence[Run]) -> Outcome:
     def by_trial(values: Callable[[Run], np.ndarray], *tail: int) -> np.ndarray:
         first = values(runs[0])
         table = np.full((trials, search.folds, *tail), np.nan if first.dtype.kind == "f" else 0, first.dtype)
-        for run in runs:  # each of shape [members, folds]
+        for run in runs:
             of_run = values(run)
-            table[(run.lanes.trial, run.lanes.split, *(slice(n) for n in of_run.shape[2:]))] = of_run
+            table[(run.lanes.trial, run.lanes.split, *(slice(n) for n in of_run.shape[len(run.shape) :]))] = of_run
         return table
 
     fold_score, status = by_trial(lambda run: run.score), by_trial(lambda run: run.status)

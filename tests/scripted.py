@@ -6,13 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax import trials
-from ae_jax.engine import Group
+from ae_jax.lanes import OWN_TRIAL, Group, make_lanes, stack_splits
 from ae_jax.objectives import Objective
 from ae_jax.types import Plan, hparams
 
 PLAN = Plan(batch_size=16, optimizer="sgd")
-SPLITS = trials.stack_splits([(np.arange(16), np.arange(16, 32))])  # an epoch is one step
+SPLITS = stack_splits([(np.arange(16), np.arange(16, 32))])  # an epoch is one step
 
 
 @functools.cache
@@ -36,5 +35,5 @@ def group(table, trial=None) -> Group:
     table = np.asarray(table, np.float32)
     lanes, epochs = table.shape
     numbers = hparams(learning_rate=1.0, epochs=epochs)
-    lanes = trials.make_lanes(numbers, trial=np.arange(lanes) if trial is None else trial)
+    lanes = make_lanes(numbers, trial=np.full(lanes, OWN_TRIAL) if trial is None else trial)
     return Group("scripted", objective(epochs), PLAN, lanes, {"losses": table})

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from ae_jax import devices
+from ae_jax import sharing
 from ae_jax.models import conv_autoencoder, dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.types import Plan
@@ -35,16 +35,16 @@ DENSE = autoencoder(dense_autoencoder(2, widths=(16,)))
     ],
 )
 def test_a_batch_is_shared_where_it_pays(objective, batch_size, lanes, count, expected):
-    assert devices.sharers(objective, Plan(batch_size), lanes, count) == expected
+    assert sharing.sharers(objective, Plan(batch_size), lanes, count) == expected
 
 
 def test_devices_of_no_use_are_left_out():
     """One CPU device here, named three times: a mesh of lanes and sharers never takes more than it can use."""
     three = jax.local_devices()[:1] * 3
-    assert devices.mesh_for(DENSE, Plan(128), 1, three).devices.shape == (1, 1)
-    assert devices.mesh_for(DENSE, Plan(128), 2, three).devices.shape == (2, 1)
-    assert devices.mesh_for(SMALL, Plan(128), 1, three).devices.shape == (1, 2)
-    assert devices.mesh_for(SMALL, Plan(120), 5, three).devices.shape == (3, 1)
+    assert sharing.mesh_for(DENSE, Plan(128), 1, three).devices.shape == (1, 1)
+    assert sharing.mesh_for(DENSE, Plan(128), 2, three).devices.shape == (2, 1)
+    assert sharing.mesh_for(SMALL, Plan(128), 1, three).devices.shape == (1, 2)
+    assert sharing.mesh_for(SMALL, Plan(120), 5, three).devices.shape == (3, 1)
 
 
 PROGRAM = """
@@ -53,17 +53,19 @@ import jax
 import numpy as np
 from ae_jax import corruptions, distributions, objectives, trials, variational
 from ae_jax.data import load
+from ae_jax.engine import Settings
+from ae_jax.lanes import Group, make_lanes, stack_splits
 from ae_jax.models import conv_autoencoder, dense_autoencoder
 from ae_jax.training import Data
 from ae_jax.types import Plan, hparams
 from ae_jax.vae import conv_vae, dense_vae
 
 data = Data(load("digits").train_images[:300], np.zeros(300, np.int32))
-splits = trials.stack_splits([(np.arange(200), np.arange(200, 290))])
+splits = stack_splits([(np.arange(200), np.arange(200, 290))])
 dense = dense_autoencoder(2, (8,)), dense_vae(2, (8,))
 conv = conv_autoencoder(2, (2,), 5), conv_vae(2, (2,), 5)
 numbers = hparams(learning_rate=[1e-3, np.inf, 3e-3], dropout=0.2, noise=0.3, epochs=[4, 6, 7])
-lanes = trials.make_lanes(numbers, seed=[0, 1, 2])
+lanes = make_lanes(numbers, seed=[0, 1, 2])
 there = jax.local_devices()
 rows = {"devices": len(there)}
 for models, count, use in [(dense, 3, 1), (dense, 3, 2), (conv, 2, 1), (conv, 2, 4)]:
@@ -73,11 +75,11 @@ for models, count, use in [(dense, 3, 1), (dense, 3, 2), (conv, 2, 1), (conv, 2,
         "denoising": objectives.denoising(models[0], corruptions.gaussian),
         "vae": variational.elbo(models[1], distributions.bernoulli(distributions.binarize_dynamic)),
     }
-    groups = [trials.Group(name, objective, Plan(64), chosen) for name, objective in kinds.items()]
-    runs = trials.run_groups(groups, data, splits, trials.Settings(segment=2, patience=5))
+    groups = [Group(name, objective, Plan(64), chosen) for name, objective in kinds.items()]
+    runs = trials.run_groups(groups, data, splits, Settings(segment=2, patience=5))
     for name, run in zip(kinds, runs, strict=True):
-        for field in ("status", "epochs", "train_loss", "validation_loss"):
-            rows[f"{count} on {use} {name} {field}"] = getattr(run, field)
+        for field, values in {"status": run.status, "epochs": run.epochs, **run.curves._asdict()}.items():
+            rows[f"{count} on {use} {name} {field}"] = values
 np.savez(sys.argv[1], **rows)
 """
 

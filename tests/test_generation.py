@@ -7,10 +7,11 @@ import pytest
 import scipy.linalg
 from scipy import stats
 
-from ae_jax import generation
+from ae_jax import generation, latent
 from ae_jax.models import dense_autoencoder
 from ae_jax.types import UsageError
 from ae_jax.vae import dense_vae
+from tests.made import run_of
 
 
 @pytest.mark.parametrize("build", [dense_vae, dense_autoencoder])
@@ -18,15 +19,25 @@ def test_codes_are_decoded_lane_by_lane(build):
     """300 codes, more than a batch, by two lanes with their own parameters."""
     model = build(2, widths=(8,))
     params = jax.vmap(model.init, (0, None))(jax.random.split(jax.random.key(0)), jnp.zeros((1, 28, 28, 1)))
-    codes = generation.prior_codes(jax.random.key(1), 2, 300, 2)
+    codes = generation.prior_codes(jax.random.key(1), (2,), 300, 2)
     np.testing.assert_array_equal(codes[0], codes[1])
     assert stats.kstest(codes[0].ravel(), stats.norm.cdf).pvalue > 1e-3
-    decoded = generation.decode(model, params, codes)
+    decoded = latent.decode(run_of(model, params), codes)
     for lane in range(2):
         own = jax.tree.map(lambda leaf, lane=lane: leaf[lane], params)
         expected = model.apply(own, codes[lane], method="decode")
         np.testing.assert_allclose(decoded[lane], expected, rtol=1e-5)
     assert not np.allclose(decoded[0], decoded[1])
+
+
+def test_what_a_diverged_lane_made_is_judged_as_nan():
+    """And only that: the other lane's draws are as they would be alone."""
+    rng = np.random.default_rng(0)
+    codes = np.stack([np.full((50, 2), np.nan), rng.normal(size=(50, 2))])
+    drawn = generation.mixture_codes(jax.random.key(0), codes, 20, 2)
+    assert np.isnan(drawn[0]).all() and np.isfinite(drawn[1]).all()
+    assert np.isnan(generation.recognition(np.full((4, 10), np.nan)).share)
+    assert np.isnan(generation.frechet_distance(codes[0], codes[1]))
 
 
 def test_a_mixture_is_fitted_to_each_lane():

@@ -9,6 +9,7 @@ from scipy import stats
 from ae_jax import latent, training
 from ae_jax.models import dense_autoencoder
 from ae_jax.types import UsageError
+from tests.made import alone
 
 MODEL = dense_autoencoder(latent=2, widths=(8,))
 CENTRES = np.array([[0.0, 0.0], [4.0, 0.0], [np.nan, np.nan]])
@@ -19,12 +20,17 @@ def params():
     return MODEL.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
 
 
-def test_encoding_in_batches_is_encoding(params, data, monkeypatch):
+@pytest.fixture(scope="module")
+def run(params):
+    return alone(MODEL, params)
+
+
+def test_encoding_in_batches_is_encoding(run, params, data, monkeypatch):
     monkeypatch.setattr(training, "EVALUATION_BATCH", 14)
     images = training.take(data, jnp.arange(45)).images
-    codes = latent.encode(MODEL, params, images)
+    codes = latent.encode(run, images)
     np.testing.assert_allclose(codes, MODEL.apply(params, images, method="encode"), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(latent.decode(MODEL, params, codes), MODEL.apply(params, images), rtol=1e-5)
+    np.testing.assert_allclose(latent.decode(run, codes), MODEL.apply(params, images), rtol=1e-5)
 
 
 def test_centroids_by_hand():
@@ -66,20 +72,20 @@ def test_nearest_never_picks_a_missing_centre():
     np.testing.assert_array_equal(latent.nearest(codes, CENTRES), [0, 1, 1])
 
 
-def test_distance_map_is_zero_at_the_centres_and_sums_over_pixels(params):
+def test_distance_map_is_zero_at_the_centres_and_sums_over_pixels(run, params):
     points = np.array([[0.0, 0.0], [4.0, 0.0], [1.0, 1.0]])
-    distance, centre = latent.distance_map(MODEL, params, points, CENTRES)
+    distance, centre = latent.distance_map(run, points, CENTRES)
     np.testing.assert_array_equal(centre, [0, 1, 0])
     there, here = (np.asarray(MODEL.apply(params, jnp.array([z]), method="decode")) for z in ([1.0, 1.0], [0.0, 0.0]))
     np.testing.assert_allclose(distance, [0.0, 0.0, np.square(there - here).sum()], rtol=1e-4, atol=1e-9)
 
 
-def test_basins_go_by_the_decoded_images(params):
+def test_basins_go_by_the_decoded_images(run, params):
     """A decoder of one bend only: what is nearest in the images is found image by image."""
     points = latent.grid(np.array([-3.0, -3.0]), np.array([7.0, 3.0]), 6).reshape(-1, 2)
     images, centres = (np.asarray(MODEL.apply(params, jnp.asarray(z), method="decode")) for z in (points, CENTRES[:2]))
     expected = [int(np.argmin([np.square(image - centre).sum() for centre in centres])) for image in images]
-    np.testing.assert_array_equal(latent.basins(MODEL, params, points, CENTRES), expected)
+    np.testing.assert_array_equal(latent.basins(run, points, CENTRES), expected)
     assert len(set(expected)) == 2
 
 
@@ -95,6 +101,12 @@ def test_pca_keeps_the_variance_and_pads(params):
     padded = latent.pca(codes[:, :1])
     np.testing.assert_array_equal(padded[:, 1], 0)
     np.testing.assert_allclose(np.abs(padded[:, 0]), np.abs(codes[:, 0] - codes[:, 0].mean()), rtol=1e-6)
+
+
+def test_codes_of_a_diverged_lane_have_no_projection():
+    codes = np.full((6, 3), np.nan)
+    assert np.isnan(latent.pca(codes)).all() and latent.pca(codes).shape == (6, 2)
+    assert np.isnan(latent.tsne(codes, seed=0)).all()
 
 
 def test_tsne_keeps_far_clusters_apart():

@@ -11,6 +11,7 @@ import scipy.special
 from ae_jax import corruptions, evaluation, losses, objectives, training
 from ae_jax.models import Classifier, DenseEncoder, dense_autoencoder
 from ae_jax.types import Batch, hparams
+from tests.made import run_of
 
 MODEL = dense_autoencoder(latent=2, widths=(8,))
 
@@ -69,8 +70,8 @@ def test_duplicating_the_batch_changes_no_loss(params, batch, build):
 
 def test_scores_of_lanes_are_the_means_over_all_examples(params, data):
     lanes = jax.tree.map(lambda leaf: jnp.stack([leaf, 2 * leaf]), params)
-    numbers = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), hparams())
-    loss = evaluation.score(objectives.autoencoder(MODEL), lanes, numbers, jax.random.key(0), data)["loss"]
+    objective = objectives.autoencoder(MODEL)
+    loss = evaluation.score(run_of(MODEL, lanes), jax.random.key(0), data, objective)["loss"]
     images = training.take(data, jnp.arange(200)).images
     for lane, scale in enumerate((1, 2)):
         scaled = jax.tree.map(lambda leaf, s=scale: s * leaf, params)
@@ -83,7 +84,8 @@ def test_reconstruction_errors_are_those_of_the_images(params, data, monkeypatch
     images = training.take(data, jnp.arange(45)).images
     lanes = jax.tree.map(lambda leaf: leaf[None], params)
     expected = np.square(np.asarray(MODEL.apply(params, images) - images[::-1])).mean((1, 2, 3))
-    np.testing.assert_allclose(evaluation.reconstruction_errors(MODEL, lanes, images, images[::-1])[0], expected, 1e-5)
+    errors = evaluation.reconstruction_errors(run_of(MODEL, lanes), images, images[::-1])
+    np.testing.assert_allclose(errors[0], expected, 1e-5)
 
 
 def test_contraction_of_a_sigmoid_layer_is_rifais_formula(batch):
@@ -92,9 +94,8 @@ def test_contraction_of_a_sigmoid_layer_is_rifais_formula(batch):
     params = model.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
     lanes = jax.tree.map(lambda leaf: jnp.stack([leaf, 2 * leaf]), params)
     layer = lanes["params"]["encoder"]["Dense_0"]
-    for kernel, bias, found in zip(
-        layer["kernel"], layer["bias"], evaluation.contraction(model, lanes, batch.images), strict=True
-    ):
+    contractions = evaluation.contraction(run_of(model, lanes), batch.images)
+    for kernel, bias, found in zip(layer["kernel"], layer["bias"], contractions, strict=True):
         h = scipy.special.expit(np.asarray(batch.images, np.float64).reshape(6, -1) @ kernel + bias)
         expected = (np.square(h * (1 - h)) * np.square(kernel).sum(0)).sum(1).mean()
         np.testing.assert_allclose(found, expected, rtol=1e-4)
@@ -106,22 +107,23 @@ def test_reconstruction_error_counts_the_last_batch_exactly(params, data, monkey
     images = training.take(data, jnp.arange(45)).images
     lanes = jax.tree.map(lambda leaf: leaf[None], params)
     expected = losses.mean_squared_error(MODEL.apply(params, images), images).mean()
-    np.testing.assert_allclose(evaluation.reconstruction_error(MODEL, lanes, images, images)[0], expected, rtol=1e-5)
+    error = evaluation.reconstruction_error(run_of(MODEL, lanes), images, images)
+    np.testing.assert_allclose(error[0], expected, rtol=1e-5)
 
 
 def test_robustness_gives_every_lane_the_same_images(params, data):
     """The same network twice has the same curve; the curve is that of the corrupted images, level by level."""
     images = training.take(data, jnp.arange(50)).images
-    lanes = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), params)
+    run = run_of(MODEL, jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), params))
     levels = np.array([0.0, 0.5], np.float32)
     key = jax.random.key(3)
-    curves = evaluation.robustness(MODEL, lanes, corruptions.gaussian, key, images, levels)
+    curves = evaluation.robustness(run, corruptions.gaussian, key, images, levels)
     assert curves.shape == (2, 2)
     np.testing.assert_array_equal(curves[0], curves[1])
     noisy = corruptions.gaussian(jax.random.fold_in(key, 1), images, 0.5)
     expected = losses.mean_squared_error(MODEL.apply(params, noisy), images).mean()
     np.testing.assert_allclose(curves[0, 1], expected, rtol=1e-5)
-    np.testing.assert_allclose(curves[:, 0], evaluation.reconstruction_error(MODEL, lanes, images, images))
+    np.testing.assert_allclose(curves[:, 0], evaluation.reconstruction_error(run, images, images))
 
 
 def encode64(params, images):

@@ -125,7 +125,7 @@ def trajectory(optimizer: str):
 def test_fifty_steps_of_every_optimizer(name):
     config, oracle = load("trajectories")
     settings = config["runs"][name]
-    numbers = hparams(settings["lr"], settings["l2"], momentum=settings.get("momentum", 0.0))
+    numbers = hparams(learning_rate=settings["lr"], l2=settings["l2"], momentum=settings.get("momentum", 0.0))
     state, step_losses = trajectory(settings["optimizer"])(numbers, oracle["params"])
     assert state.step == len(step_losses)
     # PyTorch's run is in float64: these are 50 steps of our rounding, amplified most by Adam (measured 5e-6).

@@ -9,6 +9,7 @@ from scipy.linalg import subspace_angles
 from ae_jax import evaluation, pca
 from ae_jax.models import dense_autoencoder, linear
 from ae_jax.types import UsageError
+from tests.made import run_of
 
 
 @pytest.fixture(scope="module")
@@ -18,22 +19,21 @@ def images(blobs):
 
 def test_error_is_what_the_small_singular_values_leave(images):
     """Eckart and Young: the squared error of k components is the sum of the remaining squared singular values."""
-    rows = np.asarray(images, np.float64).reshape(60, -1)
-    squared = np.square(np.linalg.svd(rows - rows.mean(0), compute_uv=False))
+    vectors = np.asarray(images, np.float64).reshape(60, -1)
+    squared = np.square(np.linalg.svd(vectors - vectors.mean(0), compute_uv=False))
     mean, axes = pca.fit(images, 7)
     for components in (1, 7):
-        error = evaluation.reconstruction_error(*pca.as_autoencoder(mean, axes[:components]), images, images)
-        np.testing.assert_allclose(error, [squared[components:].sum() / rows.size], rtol=1e-5)
+        error = evaluation.reconstruction_error(pca.as_run(mean, axes[:components]), images, images)
+        np.testing.assert_allclose(error, squared[components:].sum() / vectors.size, rtol=1e-5)
 
 
 def test_decoder_span_is_the_principal_subspace(images):
     """However a code is mixed linearly, the span stays; another seed's decoder spans something else."""
     mean, axes = pca.fit(images, 3)
-    model, params = pca.as_autoencoder(mean, axes)
+    run = pca.as_run(mean, axes)
     mixing = np.random.default_rng(0).normal(size=(3, 3))
-    kernel = params["params"]["decoder"]["Dense_0"]["kernel"]
-    params["params"]["decoder"]["Dense_0"]["kernel"] = jnp.einsum("kl,nlp->nkp", mixing, kernel)
-    (span,) = pca.decoder_span(model, params)
+    run.params["params"]["decoder"]["Dense_0"]["kernel"] = np.float32(mixing @ axes)
+    span = pca.decoder_span(run)
     assert span.shape == (784, 3)
     assert subspace_angles(axes.T, span).max() < 1e-5
     assert subspace_angles(np.eye(784)[:, :3], span).max() > 0.5
@@ -43,7 +43,9 @@ def test_decoder_span_of_a_deep_linear_decoder_is_the_product_of_its_kernels():
     model = dense_autoencoder(2, (5,), linear, output=linear)
     params = jax.tree.map(lambda leaf: leaf[None], model.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1))))
     kernels = [params["params"]["decoder"][f"Dense_{i}"]["kernel"][0] for i in (0, 1)]
-    np.testing.assert_allclose(pca.decoder_span(model, params)[0], (kernels[0] @ kernels[1]).T, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        pca.decoder_span(run_of(model, params))[0], (kernels[0] @ kernels[1]).T, rtol=1e-4, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("components", [0, 61])

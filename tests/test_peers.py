@@ -150,7 +150,7 @@ def assert_same_trajectory(name: str, l2: float, examples: int, batch: int, step
     torch.manual_seed(5)
     network = make_oracles.BUILDERS["conv"](**NETWORKS["A_conv_4"][1]).double()
     before = torch_networks.flax_tree(network)
-    numbers = hparams(learning_rate, l2, momentum=momentum)
+    numbers = hparams(learning_rate=learning_rate, l2=l2, momentum=momentum)
     # HParams are float32: PyTorch gets the very same numbers.
     settings = {"lr": numbers.learning_rate.item(), "weight_decay": numbers.l2.item()}
     if momentum:

@@ -9,6 +9,7 @@ import pytest
 from ae_jax import distributions, posterior, training
 from ae_jax.types import UsageError
 from ae_jax.vae import VAE, VQVAE, VectorQuantiser
+from tests.made import run_of
 
 GREY = distributions.bernoulli(distributions.grey)
 
@@ -23,7 +24,7 @@ def test_importance_sampling_finds_the_exact_likelihood():
     The exact posterior, in the other lane, gives the likelihood with no error but rounding.
     """
     params = lanes(toy.params(0.3, 0.5), toy.params())
-    nll = posterior.importance_nll(toy.MODEL, toy.LIKELIHOOD, params, jax.random.key(0), toy.images(), 5000)
+    nll = posterior.importance_nll(run_of(toy.MODEL, params, toy.LIKELIHOOD), jax.random.key(0), toy.images(), 5000)
     assert nll.shape == (2, 6)
     np.testing.assert_allclose(nll[0], -toy.log_likelihood(), atol=0.08)
     np.testing.assert_allclose(nll[0].mean(), -toy.log_likelihood().mean(), atol=0.02)
@@ -35,7 +36,7 @@ def test_importance_sampling_finds_the_exact_likelihood():
 def test_samples_that_fill_no_chunk_count_exactly(samples):
     """With the exact posterior every weight is p(x), so that a wrong count of them shows as a shift."""
     params = lanes(toy.params())
-    nll = posterior.importance_nll(toy.MODEL, toy.LIKELIHOOD, params, jax.random.key(0), toy.images(), samples)
+    nll = posterior.importance_nll(run_of(toy.MODEL, params, toy.LIKELIHOOD), jax.random.key(0), toy.images(), samples)
     np.testing.assert_allclose(nll[0], -toy.log_likelihood(), rtol=1e-5)
 
 
@@ -44,7 +45,7 @@ def test_images_in_padded_batches_keep_their_places(monkeypatch):
     monkeypatch.setattr(training, "EVALUATION_BATCH", 4)
     images = jnp.concatenate([toy.images(), toy.images()[:1]])
     jax.clear_caches()
-    codes = posterior.encode(toy.MODEL, toy.LIKELIHOOD, lanes(toy.params()), jax.random.key(0), images)
+    codes = posterior.encode(run_of(toy.MODEL, lanes(toy.params()), toy.LIKELIHOOD), jax.random.key(0), images)
     mean, log_variance = toy.MODEL.apply(toy.params(), images, method="encode")
     np.testing.assert_allclose(codes.mean[0], mean, rtol=1e-5)
     np.testing.assert_allclose(codes.log_variance[0], log_variance, rtol=1e-5)
@@ -60,7 +61,7 @@ def test_likelihood_of_a_dynamically_binarised_image():
     params = jax.tree.map(jnp.zeros_like, model.init(jax.random.key(0), images))
     params["params"]["decoder"]["Dense_0"]["bias"] = jnp.full(784, np.log(3.0))
     likelihood = distributions.bernoulli(distributions.binarize_dynamic)
-    nll = posterior.importance_nll(model, likelihood, lanes(params), jax.random.key(0), images, 2)[0]
+    nll = posterior.importance_nll(run_of(model, lanes(params), likelihood), jax.random.key(0), images, 2)[0]
     on = (784 * np.log(4) - nll) / np.log(3)  # -m log 3/4 - (784 - m) log 1/4
     np.testing.assert_allclose(on, np.round(on), atol=1e-2)
     assert (np.abs(on - 392) < 5 * 14).all() and np.ptp(on) > 0
@@ -99,7 +100,7 @@ def test_code_counts_and_perplexity():
     params["params"]["encoder"]["Dense_0"] = {"kernel": jnp.eye(4), "bias": jnp.zeros(4)}
     params["params"]["quantiser"]["book"] = jnp.array([[0.0], [1.0], [9.0]])
     images = jnp.asarray(np.random.default_rng(0).integers(0, 2, (300, 4, 1, 1)), jnp.float32)
-    counts = posterior.code_counts(model, GREY, lanes(params), jax.random.key(0), images)
+    counts = posterior.code_counts(run_of(model, lanes(params), GREY), jax.random.key(0), images)
     ones = int(images.sum())
     np.testing.assert_array_equal(counts, [[1200 - ones, ones, 0]])
     np.testing.assert_allclose(posterior.perplexity([[5, 5, 0], [1, 1, 1], [7, 0, 0]]), [2.0, 3.0, 1.0])
@@ -107,4 +108,4 @@ def test_code_counts_and_perplexity():
 
 def test_at_least_one_sample():
     with pytest.raises(UsageError, match="0 samples are not allowed"):
-        posterior.importance_nll(toy.MODEL, toy.LIKELIHOOD, toy.params(), jax.random.key(0), toy.images(), 0)
+        posterior.importance_nll(run_of(toy.MODEL, toy.params(), toy.LIKELIHOOD), jax.random.key(0), toy.images(), 0)

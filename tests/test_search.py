@@ -7,7 +7,7 @@ from scipy import stats
 
 from ae_jax import search, trials
 from ae_jax.engine import Halving, Settings
-from ae_jax.lanes import DIVERGED, DONE, HALVED
+from ae_jax.lanes import DIVERGED, DONE, HALVED, stack_splits
 from ae_jax.models import dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.types import Plan, UsageError
@@ -110,14 +110,14 @@ def test_numbers_become_lanes_and_shapes_become_groups():
     assert str(plan) == "4 trials x 2 folds in 2 programs"  # the two of batch 16 share one
     sizes = {group.name: group.lanes.trial.tolist() for group in plan.groups}
     assert sizes == {
-        "latent=2, batch_size=16": [0, 0, 2, 2],
-        "latent=3, batch_size=16": [1, 1],
-        "latent=3, batch_size=32": [3, 3],
+        "latent=2, batch_size=16": [[0, 0], [2, 2]],
+        "latent=3, batch_size=16": [[1, 1]],
+        "latent=3, batch_size=32": [[3, 3]],
     }
     first = plan.groups[0]
-    np.testing.assert_allclose(first.lanes.hparams.learning_rate, [1e-3, 1e-3, 3e-3, 3e-3])
-    assert first.lanes.split.tolist() == [0, 1, 0, 1]
-    assert first.lanes.seed.tolist() == [100, 101, 104, 105]
+    np.testing.assert_allclose(first.lanes.hparams.learning_rate, [[1e-3, 1e-3], [3e-3, 3e-3]])
+    assert first.lanes.split.tolist() == [[0, 1], [0, 1]]
+    assert first.lanes.seed.tolist() == [[100, 101], [104, 105]]
     assert first.objective is build(2, 16)[0]
 
 
@@ -148,7 +148,7 @@ def test_results_come_back_by_trial_and_the_diverged_rank_last(data):
         "epochs": np.array([2, 4, 3, 4]),
     }
     plan = search.plan_search(drawn, build, folds=2)
-    splits = trials.stack_splits([(np.arange(0, 120), np.arange(120, 160)), (np.arange(40, 160), np.arange(0, 40))])
+    splits = stack_splits([(np.arange(0, 120), np.arange(120, 160)), (np.arange(40, 160), np.arange(0, 40))])
     runs = trials.run_groups(plan.groups, data, splits)
     outcome = search.collect(plan, runs)
     assert outcome.train_loss.shape == (4, 2, 4)
@@ -156,11 +156,11 @@ def test_results_come_back_by_trial_and_the_diverged_rank_last(data):
     assert outcome.ranking.tolist() == [1, 3, 0, 2]
     assert outcome.score[2] == np.inf
     np.testing.assert_allclose(outcome.score[1], outcome.validation_loss[1, :, 3].mean(), rtol=1e-6)
-    number, lanes = search.trial_lanes(plan, 3)
-    assert plan.groups[number].name == "latent=3"
-    assert lanes.tolist() == [2, 3]  # its two folds, behind those of trial 1
+    run = search.trial_run(runs, 3)
+    assert run.name == "latent=3" and run.shape == (2,)  # its two folds
+    np.testing.assert_array_equal(run.score, outcome.fold_score[3])
     with pytest.raises(UsageError, match="trial 9"):
-        search.trial_lanes(plan, 9)
+        search.trial_run(runs, 9)
 
 
 def test_halved_trials_rank_behind_those_that_went_on_and_before_the_diverged(data):

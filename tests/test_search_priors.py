@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from ae_jax import search, trials
+from ae_jax.lanes import stack_splits
 from ae_jax.models import conv_autoencoder, dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.types import Plan
@@ -52,7 +53,7 @@ def test_a_search_over_depth_is_planned():
     plan = search.plan_search(drawn, build)
     assert {group.name for group in plan.groups} == {"channels=(2,)", "channels=(2, 3)"}
     for group in plan.groups:
-        assert group.objective is build(drawn["channels"][group.lanes.trial[0]])[0]
+        assert group.objective is build(drawn["channels"][group.lanes.trial[0, 0]])[0]
     fixed = search.plan_search(search.sample(jax.random.key(0), {"channels": (2, 3)}, 2), build)
     assert str(fixed) == "2 trials in 1 program"
 
@@ -63,6 +64,6 @@ def test_a_search_over_depth_trains(data):
     drawn = search.sample(jax.random.key(0), space, 4)
     plan = search.plan_search(drawn, lambda widths: (autoencoder(dense_autoencoder(2, widths)), Plan(16)))
     assert len(plan.groups) == 2
-    splits = trials.stack_splits([(np.arange(0, 64), np.arange(64, 80))])
+    splits = stack_splits([(np.arange(0, 64), np.arange(64, 80))])
     outcome = search.collect(plan, trials.run_groups(plan.groups, data, splits))
     assert np.isfinite(outcome.score).all()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ae_jax import training
+from ae_jax import sharing, training
 from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import Objective, autoencoder
 from ae_jax.types import Plan, UsageError, hparams, static_dropout
@@ -85,7 +85,7 @@ def test_an_epoch_sees_full_batches_only_once_each(numbered):
 
 
 def test_a_run_is_replayed_bit_for_bit_and_keys_are_used_once(data, objective, key_reuse_check):
-    plan, numbers = Plan(16, "adam"), hparams(1e-3, dropout=0.2)
+    plan, numbers = Plan(16, "adam"), hparams(learning_rate=1e-3, dropout=0.2)
     epoch = jax.jit(functools.partial(training.train_epoch, objective, plan, steps=4))
     runs = []
     for seed in (0, 0, 1):
@@ -128,9 +128,9 @@ def test_lanes_are_mapped_at_once_on_an_accelerator_only(monkeypatch, backend):
     """One after another, a scan, on a CPU; the results are the same."""
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
     lanes = jnp.arange(6.0).reshape(3, 2), jnp.array([1.0, 2.0, 3.0])
-    program = jax.make_jaxpr(lambda *lanes: training.lane_map(lambda row, w: w * row.sum(), *lanes))(*lanes)
+    program = jax.make_jaxpr(lambda *lanes: sharing.lane_map(lambda row, w: w * row.sum(), *lanes))(*lanes)
     assert ("scan" in str(program)) == (backend == "cpu")
-    np.testing.assert_array_equal(training.lane_map(lambda row, w: w * row.sum(), *lanes), [1.0, 10.0, 27.0])
+    np.testing.assert_array_equal(sharing.lane_map(lambda row, w: w * row.sum(), *lanes), [1.0, 10.0, 27.0])
 
 
 def test_hyper_parameters_are_traced(data, objective):
@@ -152,7 +152,7 @@ def test_hyper_parameters_are_traced(data, objective):
 
 
 def test_lanes_that_drop_nothing_train_the_same_without_masks(data, objective):
-    numbers = hparams(0.1)
+    numbers = hparams(learning_rate=0.1)
     state = training.init_state(objective, PLAN, jax.random.key(0), numbers)
 
     def train(numbers):

@@ -6,9 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from ae_jax import checkpoints, engine, layers, trials
-from ae_jax.engine import Group, Halving, Settings
-from ae_jax.lanes import DIVERGED, DONE, HALVED, STOPPED
+from ae_jax import calls, checkpoints, layers, sharing, trials
+from ae_jax.engine import Halving, Settings
+from ae_jax.lanes import DIVERGED, DONE, HALVED, STOPPED, Group, make_lanes, stack_splits
 from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.training import PADDING
@@ -16,7 +16,7 @@ from ae_jax.types import Plan, UsageError, hparams, tree_size
 from tests import scripted
 
 PLAN = Plan(batch_size=16, optimizer="adam")
-SPLITS = trials.stack_splits([(np.arange(0, 120), np.arange(120, 160)), (np.arange(40, 160), np.arange(0, 40))])
+SPLITS = stack_splits([(np.arange(0, 120), np.arange(120, 160)), (np.arange(40, 160), np.arange(0, 40))])
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def play(data):
 
 def mixed_lanes(**overrides):
     numbers = {"learning_rate": [1e-3, 1e-2, 3e-3], "dropout": [0.0, 0.2, 0.1], "epochs": [3, 7, 5]} | overrides
-    return trials.make_lanes(hparams(**numbers), seed=[5, 6, 7], split=[0, 1, 0], trial=np.arange(3))
+    return make_lanes(hparams(**numbers), seed=[5, 6, 7], split=[0, 1, 0], trial=np.arange(3))
 
 
 def one_lane(lanes, index):
@@ -58,7 +58,7 @@ def assert_close(results, reference, tolerance=1e-5):
 
 def compared(results):
     """What a run must reproduce."""
-    return results.status, results.epochs, results.train_loss, results.validation_loss, results.score, results.params
+    return results.status, results.epochs, results.curves, results.score, results.params
 
 
 def test_a_lane_equals_the_same_lane_alone(run):
@@ -67,11 +67,11 @@ def test_a_lane_equals_the_same_lane_alone(run):
     together = run(chosen, segment=2)
     assert together.status.tolist() == [DONE] * 3
     assert together.epochs.tolist() == [3, 7, 5]
-    assert np.isnan(together.train_loss[0, 3:]).all()
+    assert np.isnan(together.curves.train_loss[0, 3:]).all()
     for index, epochs in enumerate(together.epochs):
         alone = run(one_lane(chosen, index), segment=2)
-        np.testing.assert_array_equal(together.train_loss[index, :epochs], alone.train_loss[0])
-        np.testing.assert_array_equal(together.validation_loss[index, :epochs], alone.validation_loss[0])
+        np.testing.assert_array_equal(together.curves.train_loss[index, :epochs], alone.curves.train_loss[0])
+        np.testing.assert_array_equal(together.curves.validation_loss[index, :epochs], alone.curves.validation_loss[0])
         jax.tree.map(
             lambda many, one, i=index: np.testing.assert_array_equal(many[i], one[0]), together.params, alone.params
         )
@@ -90,9 +90,10 @@ def test_segments_and_calls_change_nothing(run, segment, lanes_per_call):
 
 
 def test_training_lowers_the_loss(run):
-    results = run(trials.make_lanes(hparams(1e-2, epochs=12)))
-    assert results.validation_loss[0, -1] < 0.8 * results.validation_loss[0, 0]
-    np.testing.assert_array_equal(results.score, results.validation_loss[:, -1])
+    results = run(make_lanes(hparams(learning_rate=1e-2, epochs=12)))
+    assert results.shape == ()
+    assert results.curves.validation_loss[-1] < 0.8 * results.curves.validation_loss[0]
+    assert results.score == results.curves.validation_loss[-1]
 
 
 def test_a_poisoned_lane_is_frozen_and_alone(run):
@@ -107,9 +108,9 @@ def test_a_poisoned_lane_is_frozen_and_alone(run):
 
 def test_patience_stops_and_keeps_the_best(run):
     """A rate of 0.3 soon stops improving; the score is that of the kept parameters, the lowest of the curve."""
-    results = run(trials.make_lanes(hparams([0.3, 1e-3], epochs=30), seed=[0, 1]), patience=3)
+    results = run(make_lanes(hparams(learning_rate=[0.3, 1e-3], epochs=30), seed=[0, 1]), patience=3, keep_best=True)
     assert results.status[0] == STOPPED
-    curve = results.validation_loss[0, : results.epochs[0]]
+    curve = results.curves.validation_loss[0, : results.epochs[0]]
     assert results.score[0] == curve.min()
     assert results.epochs[0] == curve.argmin() + 1 + 3
 
@@ -118,14 +119,14 @@ def test_patience_stops_and_keeps_the_best(run):
 def test_patience_counts_from_the_last_improvement(play, patience, epochs):
     """A loss as low as the lowest is no improvement. The kept parameters, which count epochs, are the best's."""
     curve = [5, 4, 4, 3, 2, 2, 3, 6]
-    results = play([curve], patience=patience, segment=3)
+    results = play([curve], patience=patience, keep_best=patience is not None, segment=3)
     assert results.epochs == epochs
     assert results.status == (DONE if epochs == 8 else STOPPED)
     best = 8 if patience is None else np.argmin(curve[:epochs]) + 1
     assert results.params["epochs"] == best
     assert results.score == curve[best - 1]
-    np.testing.assert_array_equal(results.validation_loss[0, :epochs], curve[:epochs])
-    assert results.validation_loss.shape == (1, 8) and np.isnan(results.validation_loss[0, epochs:]).all()
+    np.testing.assert_array_equal(results.curves.validation_loss[0, :epochs], curve[:epochs])
+    assert results.curves.validation_loss.shape == (1, 8) and np.isnan(results.curves.validation_loss[0, epochs:]).all()
 
 
 def test_halving_by_hand(play):
@@ -180,12 +181,12 @@ def test_halving_keeps_the_best_trials(run):
 
     Which they are, the curves of a search without halving tell.
     """
-    lanes = trials.make_lanes(
-        hparams(np.repeat(np.geomspace(1e-5, 1e-2, 9), 2), epochs=6),
+    lanes = make_lanes(
+        hparams(learning_rate=np.repeat(np.geomspace(1e-5, 1e-2, 9), 2), epochs=6),
         split=np.tile([0, 1], 9), trial=np.repeat(np.arange(9), 2),
     )  # fmt: skip
     full, results = run(lanes), run(lanes, halving=Halving(1, 3))
-    np.testing.assert_array_equal(results.epochs, halved(full.validation_loss, lanes.trial, Halving(1, 3)))
+    np.testing.assert_array_equal(results.epochs, halved(full.curves.validation_loss, lanes.trial, Halving(1, 3)))
     assert sorted(results.epochs[::2].tolist()) == [1] * 6 + [3] * 2 + [6]
     (winner,) = np.flatnonzero(results.epochs[::2] == 6)
     np.testing.assert_array_equal(results.score[2 * winner :][:2], full.score[2 * winner :][:2])
@@ -193,9 +194,9 @@ def test_halving_keeps_the_best_trials(run):
 
 def test_a_padded_fold_sees_only_its_own_examples(run, objective, data):
     """Of two folds of 99 and 100 examples one is padded. Whatever lies outside it, its numbers stay the same."""
-    folds = trials.stack_splits([(np.arange(0, 100), np.arange(100, 133)), (np.arange(60, 159), np.arange(0, 34))])
+    folds = stack_splits([(np.arange(0, 100), np.arange(100, 133)), (np.arange(60, 159), np.arange(0, 34))])
     assert (folds.train == PADDING).sum() == (folds.validation == PADDING).sum() == 1
-    lanes = trials.make_lanes(hparams(1e-2, epochs=3), seed=3, split=[0, 1])
+    lanes = make_lanes(hparams(learning_rate=1e-2, epochs=3), seed=3, split=[0, 1])
     expected = run(lanes, splits=folds)
     images = np.array(data.images)
     images[34:60] = images[159:] = 77  # PADDING, -1, would take the last image
@@ -213,23 +214,23 @@ def test_masks_are_drawn_only_where_a_lane_drops(run, monkeypatch, rates):
         return jax.random.bits(key, shape)
 
     monkeypatch.setattr(layers, "dropout_bits", bits)
-    run(trials.make_lanes(hparams(dropout=rates), seed=[0, 1]), segment=11)  # of no other test: traced here
+    run(make_lanes(hparams(dropout=rates), seed=[0, 1]), segment=11)  # of no other test: traced here
     assert bool(drawn) == any(rates)
 
 
 def test_without_validation_the_training_loss_is_monitored(run):
     results = run(
-        trials.make_lanes(hparams(1e-2, epochs=2)), splits=trials.stack_splits([(np.arange(16), np.arange(0))])
+        make_lanes(hparams(learning_rate=1e-2, epochs=2)), splits=stack_splits([(np.arange(16), np.arange(0))])
     )
-    assert np.isnan(results.validation_loss).all()
-    np.testing.assert_array_equal(results.score, results.train_loss[:, -1])
+    assert np.isnan(results.curves.validation_loss).all()
+    assert results.score == results.curves.train_loss[-1]
 
 
 def test_parameters_lost_in_the_last_step_are_a_divergence(run):
     """One step an epoch: its loss, taken before the step, is finite, and no validation looks at what the step made."""
-    splits = trials.stack_splits([(np.arange(16), np.arange(0))])
-    results = run(trials.make_lanes(hparams([1e-3, np.inf], epochs=1)), splits=splits)
-    assert np.isfinite(results.train_loss).all()
+    splits = stack_splits([(np.arange(16), np.arange(0))])
+    results = run(make_lanes(hparams(learning_rate=[1e-3, np.inf], epochs=1)), splits=splits)
+    assert np.isfinite(results.curves.train_loss).all()
     assert results.status.tolist() == [DONE, DIVERGED]
 
 
@@ -254,7 +255,7 @@ def test_resuming_gives_the_same_bits(run, tmp_path):
         with pytest.raises(trials.Interrupted):
             run(mixed_lanes(), stop_after(1), segment=2, checkpoint_folder=tmp_path)
     resumed = run(mixed_lanes(), segment=2, checkpoint_folder=tmp_path)
-    assert resumed.train_seconds == 0
+    assert resumed.cost.train_seconds == 0
     jax.tree.map(np.testing.assert_array_equal, compared(resumed), compared(reference))
 
 
@@ -277,7 +278,7 @@ def test_a_halving_is_resumed_as_it_was_judged(play, tmp_path):
 def test_a_trial_with_a_diverged_fold_is_not_promoted(run):
     """Three trials of two folds; one fold of the best diverges at once."""
     rates = [1e-2, np.inf, 1e-4, 1e-4, 1e-5, 1e-5]
-    lanes = trials.make_lanes(hparams(rates, epochs=3), split=[0, 1] * 3, trial=np.repeat(np.arange(3), 2))
+    lanes = make_lanes(hparams(learning_rate=rates, epochs=3), split=[0, 1] * 3, trial=np.repeat(np.arange(3), 2))
     results = run(lanes, halving=Halving(1, 3))
     assert results.epochs.tolist() == [1, 1, 3, 3, 1, 1]
     assert results.status.tolist() == [HALVED, DIVERGED, DONE, DONE, HALVED, HALVED]
@@ -291,7 +292,7 @@ def test_a_fold_that_diverged_late_counts_against_its_trial(play):
     assert results.epochs.tolist() == [2, 3, 4, 4]
 
 
-def calls(log):
+def sizes(log):
     """The lanes of each program that was compiled, in order, from a run's log."""
     return [int(line.split("compiling for ")[1].split()[0]) for line in log if "compiling for" in line]
 
@@ -313,7 +314,7 @@ def test_out_of_memory_halves_the_call(run, monkeypatch, where):
     monkeypatch.setattr(jax.stages.Lowered, "compile", on_small_device)
     with pytest.warns(UserWarning, match="3 lanes do not fit the device: going on with 1"):
         results = run(mixed_lanes(), trials.Monitor(log=log.append), lanes_per_call=3)
-    assert calls(log)[-1] == 1
+    assert sizes(log)[-1] == 1
     assert_close(results, reference)
 
 
@@ -326,7 +327,7 @@ def test_another_error_of_the_device_is_not_taken_for_too_little_memory(run, mon
     monkeypatch.setattr(jax.stages.Lowered, "compile", fail)
     with pytest.raises(jax.errors.JaxRuntimeError, match="no luck"):
         run(mixed_lanes(), trials.Monitor(log=log.append), lanes_per_call=3)
-    assert set(calls(log)) == {3}
+    assert set(sizes(log)) == {3}
 
 
 @pytest.mark.parametrize("share,fitting", [(1.1, 3), (0.8, 2), (0.4, 1), (0.1, 1)])
@@ -334,11 +335,11 @@ def test_a_call_takes_as_many_lanes_as_the_device_has_memory_for(run, objective,
     """A device that tells of memory for a share of a program of three lanes; the same numbers come out."""
     (three,) = trials.start([Group("adam", objective, PLAN, mixed_lanes())], data, SPLITS, Settings(lanes_per_call=3))
     need = three.memory() - tree_size((three.store, three.curves))
-    limit = share * need / engine.USABLE_MEMORY
+    limit = share * need / calls.USABLE_MEMORY
     device, log = type(jax.devices()[0]), []
     monkeypatch.setattr(device, "memory_stats", lambda self: {"bytes_limit": limit})
     results = run(mixed_lanes(), trials.Monitor(log=log.append), lanes_per_call=3)
-    assert calls(log)[:2] == [3, fitting if fitting < 3 else 1]  # the lane of seven epochs ends alone
+    assert sizes(log)[:2] == [3, fitting if fitting < 3 else 1]  # the lane of seven epochs ends alone
     warned = f"adam: 3 lanes need more memory than there is, taking {fitting} at a time"
     assert (warned in log) == (fitting < 3)
     assert_close(results, run(mixed_lanes()))
@@ -346,21 +347,21 @@ def test_a_call_takes_as_many_lanes_as_the_device_has_memory_for(run, objective,
 
 @pytest.mark.parametrize("model", ["dense", "convolutional"])
 def test_the_accelerators_form_trains_the_same_lanes(objective, data, monkeypatch, model):
-    """All lanes at once by vmap, batches undivided: on this CPU the same numbers, to float32 rounding."""
+    """All lanes and microbatches at once by vmap: on this CPU the same numbers and masks, to float32 rounding."""
     if model == "convolutional":
         objective = autoencoder(conv_autoencoder(2, channels=(2,), hidden=4))
     log = []
 
     def train(chosen):
-        own = chosen._replace(loss=lambda *arguments: chosen.loss(*arguments))  # traced anew, for this backend
-        lanes = mixed_lanes(epochs=2, dropout=[0.0, 0.2, 0.1] if model == "dense" else 0.0)
+        own = chosen._replace(loss=lambda *arguments: chosen.loss(*arguments))  # traced anew, in this form
+        lanes = mixed_lanes(epochs=2)
         monitor = trials.Monitor(log=log.append)
         return trials.run_lanes(own, PLAN, lanes, data, SPLITS, Settings(segment=2), monitor)
 
     one_by_one = train(objective)
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(sharing, "one_by_one", lambda: False)
     at_once = train(objective)
-    assert calls(log) == [1, 3]
+    assert sizes(log) == [1, 3]
     assert_close(at_once, one_by_one, 1e-4)
 
 
@@ -396,8 +397,8 @@ def test_identity_of_a_checkpoint_folder(tmp_path):
 def test_lanes_without_an_identity_are_nobodys(run, tmp_path):
     """A kill while a finished search is cleaned up must not hand its lanes to the next one."""
     folder = tmp_path / "search"
-    checkpoints.open_folder(folder, {"seed": 0}, resume=False)
     run(mixed_lanes(), checkpoint_folder=folder)
+    assert len(list(folder.iterdir())) > 3
     (folder / checkpoints.IDENTITY).unlink()
     checkpoints.open_folder(folder, {"seed": 1}, resume=True)
     assert [path.name for path in folder.iterdir()] == [checkpoints.IDENTITY]
@@ -440,7 +441,7 @@ def test_two_groups_in_one_search(objective, data):
 )
 def test_impossible_numbers_are_refused(numbers, message):
     with pytest.raises(UsageError, match=message):
-        trials.make_lanes(hparams(**numbers))
+        hparams(**numbers)
 
 
 def test_a_batch_larger_than_the_data_is_refused(objective, data):

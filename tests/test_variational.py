@@ -12,6 +12,7 @@ from scipy import stats
 
 from ae_jax import distributions, evaluation, training, trials, variational
 from ae_jax.engine import Settings
+from ae_jax.lanes import make_lanes, stack_splits
 from ae_jax.models import dense_autoencoder
 from ae_jax.types import Batch, Plan, UsageError, hparams
 from ae_jax.vae import VAE, VQVAE, VectorQuantiser, conv_vae, conv_vqvae, dense_vae
@@ -333,11 +334,11 @@ def test_keys_are_used_once_and_every_key_draws_afresh(name, batch, key_reuse_ch
 def test_beta_differs_between_lanes_of_one_program(data):
     """A larger KL weight gives a lower rate and a higher distortion; the metrics are those of the bound itself."""
     objective = OBJECTIVES["elbo"]
-    lanes = trials.make_lanes(hparams(learning_rate=3e-3, penalty=[0.1, 1.0, 30.0], warmup=10, epochs=8))
-    splits = trials.stack_splits([(np.arange(160), np.arange(160, 200))])
+    lanes = make_lanes(hparams(learning_rate=3e-3, penalty=[0.1, 1.0, 30.0], warmup=10, epochs=8))
+    splits = stack_splits([(np.arange(160), np.arange(160, 200))])
     results = trials.run_lanes(objective, Plan(batch_size=16), lanes, data, splits, Settings(segment=8))
-    assert np.isfinite(results.train_loss).all()
-    scores = evaluation.score(objective, results.params, lanes.hparams, jax.random.key(0), data)
+    assert np.isfinite(results.curves.train_loss).all()
+    scores = evaluation.score(results, jax.random.key(0), data)
     rate, distortion = np.asarray(scores["rate"]), np.asarray(scores["distortion"])
     assert (np.diff(rate) < 0).all() and (np.diff(distortion) > 0).all()
     np.testing.assert_allclose(scores["loss"], distortion + lanes.hparams.penalty * rate, rtol=1e-4)
@@ -346,10 +347,10 @@ def test_beta_differs_between_lanes_of_one_program(data):
 
 def test_the_learned_variance_learns(data):
     objective = OBJECTIVES["gaussian"]
-    state = training.init_state(objective, Plan(16), jax.random.key(0), hparams(0.01))
+    state = training.init_state(objective, Plan(16), jax.random.key(0), hparams(learning_rate=0.01))
     step = jax.jit(functools.partial(training.train_step, objective, Plan(16)))
     for _ in range(30):
-        state, _ = step(state, hparams(0.01), training.take(data, jnp.arange(16)))
+        state, _ = step(state, hparams(learning_rate=0.01), training.take(data, jnp.arange(16)))
     assert state.params["params"]["likelihood"]["log_variance"] < -0.2
 
 

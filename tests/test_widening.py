@@ -1,21 +1,19 @@
 """Networks with narrow codes train inside the widest: one program, the same numbers, weights of zero stay zero."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ae_jax import corruptions, evaluation, trials, widening
-from ae_jax.engine import Group, Halving, Settings
-from ae_jax.lanes import HALVED
+from ae_jax import corruptions, trials, widening
+from ae_jax.engine import Halving, Settings
+from ae_jax.lanes import HALVED, Group, make_lanes, stack_splits
 from ae_jax.models import conv_autoencoder, dense_autoencoder, linear
 from ae_jax.objectives import autoencoder, cross_entropy_autoencoder, denoising, sparse_l1
 from ae_jax.optimizers import OPTIMIZERS
-from ae_jax.training import take
 from ae_jax.types import Plan, hparams
 
 SIZES = (3, 1, 2)  # the widest not last
-SPLITS = trials.stack_splits([(np.arange(0, 120), np.arange(120, 160))])
+SPLITS = stack_splits([(np.arange(0, 120), np.arange(120, 160))])
 PLAN = Plan(batch_size=40, optimizer="adam")
 
 
@@ -29,7 +27,7 @@ def conv(latent):
 
 def groups_of(objectives, plan=PLAN, **numbers):
     numbers = {"learning_rate": [1e-2, 3e-3], "l2": 1e-3, "dropout": [0.1, 0.2], "noise": 0.2, "epochs": 3} | numbers
-    lanes = [trials.make_lanes(hparams(**numbers), [10 * i, 10 * i + 1]) for i in range(len(objectives))]
+    lanes = [make_lanes(hparams(**numbers), [10 * i, 10 * i + 1]) for i in range(len(objectives))]
     return [Group(f"group {i}", objectives[i], plan, lanes[i]) for i in range(len(objectives))]
 
 
@@ -38,8 +36,8 @@ def assert_equal_alone(groups, data):
     for group, result in zip(groups, together, strict=True):
         (alone,) = trials.run_groups([group], data, SPLITS)
         np.testing.assert_array_equal(result.status, alone.status)
-        for curve in ("train_loss", "validation_loss", "score"):
-            np.testing.assert_allclose(getattr(result, curve), getattr(alone, curve), rtol=2e-5)
+        for curve, expected in zip((*result.curves, result.score), (*alone.curves, alone.score), strict=True):
+            np.testing.assert_allclose(curve, expected, rtol=2e-5)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-5), result.params, alone.params)
 
 
@@ -63,7 +61,7 @@ def test_weights_that_are_not_there_stay_zero(data):
     groups = groups_of([autoencoder(conv(d)) for d in SIZES])
     (run,) = trials.start(groups, data, SPLITS)
     while (ids := run.runnable(3)).size:
-        run.call(ids, patience=10, until=3)
+        run.call(ids, until=3)
     params = run.store.train.params["params"]
     code, first = params["encoder"]["Dense_1"], params["decoder"]["Dense_0"]
     for lane, size in enumerate(np.repeat(SIZES, 2)):
@@ -75,24 +73,21 @@ def test_results_are_each_groups_own(data):
     """In the order given, whatever shares a program: curves as long as the budget, weights as the model's."""
     objectives = [autoencoder(dense(1)), autoencoder(conv(2)), autoencoder(dense(4))]
     groups = groups_of(objectives)
-    short = trials.make_lanes(hparams(epochs=[1, 2]))
+    short = make_lanes(hparams(epochs=[1, 2]))
     groups[0] = groups[0]._replace(lanes=short)
     assert trials.programs(groups) == [[0, 2], [1]]
     results = trials.run_groups(groups, data, SPLITS)
-    assert [result.train_loss.shape for result in results] == [(2, 2), (2, 3), (2, 3)]
+    assert [result.curves.train_loss.shape for result in results] == [(2, 2), (2, 3), (2, 3)]
     assert [result.epochs.tolist() for result in results] == [[1, 2], [3, 3], [3, 3]]
     for objective, result in zip(objectives, results, strict=True):
         shapes = jax.tree.map(lambda leaf: leaf.shape, widening.parameter_shapes(objective))
         assert jax.tree.map(lambda leaf: leaf.shape[1:], result.params) == shapes
-    assert results[0].compile_seconds == pytest.approx(results[2].compile_seconds / 2)  # 3 epochs of 9, and 6
+    assert results[0].cost.compile_seconds == pytest.approx(results[2].cost.compile_seconds / 2)  # 3 epochs of 9, and 6
 
 
 def test_halving_and_checkpoints_know_no_groups(data, tmp_path):
     """A killed search goes on where it was, and ends as one that was left alone."""
-    groups = [
-        group._replace(lanes=group.lanes._replace(trial=np.array([2 * i, 2 * i + 1], np.int32)))
-        for i, group in enumerate(groups_of([autoencoder(dense(d)) for d in SIZES], epochs=6))
-    ]
+    groups = groups_of([autoencoder(dense(d)) for d in SIZES], epochs=6)
     settings = Settings(segment=1, halving=Halving(2, 2), checkpoint_folder=tmp_path)
     expected = trials.run_groups(groups, data, SPLITS, Settings(segment=1, halving=Halving(2, 2)))
     seen = []
@@ -103,7 +98,9 @@ def test_halving_and_checkpoints_know_no_groups(data, tmp_path):
     assert list(tmp_path.iterdir())
     resumed = trials.run_groups(groups, data, SPLITS, settings, trials.Monitor(seen.append))
     assert seen[4].epochs_done > seen[3].epochs_done > 3
-    jax.tree.map(np.testing.assert_array_equal, [result[:6] for result in resumed], [result[:6] for result in expected])
+    for result, other in zip(resumed, expected, strict=True):
+        for field in ("status", "epochs", "curves", "score", "params"):
+            jax.tree.map(np.testing.assert_array_equal, getattr(result, field), getattr(other, field))
     assert sum((result.status == HALVED).sum() for result in expected) == 4
 
 
@@ -134,16 +131,3 @@ def test_plans_and_pretrained_lanes_take_a_program_each():
     assert trials.programs([groups[0], groups[1]._replace(plan=Plan(20, "adam"))]) == [[0], [1]]
     assert trials.programs([groups[0], groups[1]._replace(pretrained={"params": {}})]) == [[0], [1]]
     assert trials.programs(groups) == [[0, 1]]
-
-
-def test_models_as_lanes_of_the_widest_compute_the_same(data):
-    models = [conv(d) for d in SIZES]
-    images = take(data, jnp.arange(12)).images
-    rng = np.random.default_rng(0)
-    shapes = [widening.parameter_shapes(autoencoder(model)) for model in models]
-    params = [jax.tree.map(lambda leaf: rng.normal(0, 0.2, (2, *leaf.shape)).astype(np.float32), s) for s in shapes]
-    widest, lanes = widening.as_one(models, params)
-    assert widest == models[0]
-    expected = [evaluation.reconstruct(model, own, images) for model, own in zip(models, params, strict=True)]
-    found = evaluation.reconstruct(widest, lanes, images)
-    np.testing.assert_allclose(found, np.concatenate(expected), rtol=1e-5, atol=1e-6)

@@ -1,0 +1,27 @@
+"""Runs made by hand: models with given parameters as lanes, nothing trained."""
+
+import dataclasses
+
+import jax
+import numpy as np
+
+from ae_jax.lanes import DONE, lane_grid
+from ae_jax.objectives import Objective
+from ae_jax.recipes import Recipe
+from ae_jax.runs import Curves, Run, of_params
+
+
+def run_of(model, params, likelihood=None, status=DONE) -> Run:
+    """Lanes of ``model``, one for each entry of the leaves of ``params [lanes, ...]``."""
+    recipe = Recipe("made", (("model", model), ("likelihood", likelihood)))
+    run = of_params("made", Objective(model.init, None, separable=True, recipe=recipe), params)
+    lanes = lane_grid(seed=np.arange(len(jax.tree.leaves(run.params)[0])))
+    zeros, none = np.zeros(lanes.shape), np.empty((*lanes.shape, 0))
+    statuses = np.broadcast_to(status, lanes.shape).copy()
+    fields = {"lanes": lanes, "status": statuses, "epochs": zeros, "score": zeros, "curves": Curves(none, none)}
+    return dataclasses.replace(run, **fields)
+
+
+def alone(model, params, likelihood=None) -> Run:
+    """``model`` with the parameters of one lane."""
+    return run_of(model, jax.tree.map(lambda leaf: np.asarray(leaf)[None], params), likelihood)[0]
