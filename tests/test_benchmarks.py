@@ -284,12 +284,20 @@ def test_epoch(tiny, tmp_path):
     assert len(rows["ours, one scan"]["samples"]) == 2
 
 
-def test_compile(tiny, tmp_path):
-    """Three programs, each found once in the cache: when it is compiled again."""
-    found = []
-    jax.monitoring.register_event_listener(lambda event, **_: found.append(event))
+def test_compile(tiny, tmp_path, monkeypatch):
+    """Each of three programs is found in the cache when it is compiled again, and not before."""
+    events, hits, phases = [], [], compiling.phases
+    jax.monitoring.register_event_listener(lambda event, **_: events.append(event))
+
+    def watched(trace):
+        events.clear()
+        seconds = phases(trace)
+        hits.append("/jax/compilation_cache/cache_hits" in events)
+        return seconds
+
+    monkeypatch.setattr(compiling, "phases", watched)
     meta, rows = measured(compiling, tmp_path, networks=(tiny,))
-    assert found.count("/jax/compilation_cache/cache_hits") == 3
+    assert hits == [False, True] * 3
     assert list(rows) == [
         f"{phase}, {cache}" for cache in ("cold", "cached") for phase in ("trace", "lower", "compile")
     ]

@@ -11,6 +11,8 @@ from ae_jax import convolutions, layers
 from ae_jax.models import conv_autoencoder
 from ae_jax.types import UsageError
 
+# For parameters, which only serve a test: random numbers compile for long.
+QUICKLY = {"xla_backend_optimization_level": 0}
 WINDOWS = [(3, 2, 1, 1), (3, 2, 0, 0), (3, 1, 1, 0), (4, 2, 1, 0), (5, 3, 2, 1), (2, 2, 0, 1), (1, 1, 0, 0)]
 
 
@@ -64,6 +66,7 @@ def gradients(call, weights, params, images):
         for name in ("patches", "banded", "lax")
         if name == "patches" or window[0] % 2
     ],
+    ids=lambda value: value if isinstance(value, str) else "-".join(map(str, value)),
 )
 def test_convolutions_agree_with_lax(window, implementation):
     """Values and gradients, for odd and even windows; float32 sums of a hundred terms agree to 1e-5."""
@@ -83,7 +86,7 @@ def test_implementations_are_one_network():
     """Whichever computes it: the same parameters, the same output; ``auto`` is one of them, another name an error."""
     images = jax.random.uniform(jax.random.key(0), (2, 28, 28, 1))
     networks = [conv_autoencoder(2, (2, 3, 4), 5, name) for name in ("auto", *convolutions.IMPLEMENTATIONS)]
-    params = jax.jit(networks[0].init)(jax.random.key(1), images)
+    params = jax.jit(networks[0].init, compiler_options=QUICKLY)(jax.random.key(1), images)
     for model in networks[1:]:
         shapes = jax.eval_shape(model.init, jax.random.key(1), images)
         jax.tree.map(lambda leaf, other: np.testing.assert_equal(leaf.shape, other.shape), params, shapes)
@@ -102,7 +105,7 @@ def test_forward_mode_agrees_with_reverse_mode():
     """The layers differentiate in both modes: <w, J v> computed forwards equals <J^T w, v> computed backwards."""
     model = conv_autoencoder(2, channels=(2, 3, 4), hidden=5)
     images = jax.random.uniform(jax.random.key(0), (2, 28, 28, 1))
-    params = jax.jit(model.init)(jax.random.key(1), images)
+    params = jax.jit(model.init, compiler_options=QUICKLY)(jax.random.key(1), images)
     v, w = jax.random.normal(jax.random.key(2), (2, *images.shape))
 
     @jax.jit
@@ -166,7 +169,8 @@ def test_dropout_bits_are_uniform_and_independent():
 
 def test_initialisation_is_pytorchs():
     """Uniform within 1/sqrt(fan_in); a transposed convolution counts its outputs. Torch itself is in test_peers."""
-    params = jax.jit(conv_autoencoder(4).init)(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))["params"]
+    init = jax.jit(conv_autoencoder(4).init, compiler_options=QUICKLY)
+    params = init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))["params"]
     fan_in = {"encoder": {"Conv_1": 72, "Dense_0": 288, "Dense_1": 64}, "decoder": {"ConvTranspose_0": 144}}
     for half, names in fan_in.items():
         for name, fan in names.items():
