@@ -23,14 +23,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ae_jax import losses, plotting, results
-from experiments import common, running
+from ae_jax import losses, plotting
+from experiments import common, study
+from experiments.common import Budget, Setup
 from experiments.report import Row, print_table
+from experiments.running import Training
+from experiments.study import Measured, Runs, Saved, Study
 
-STUDY = "gradients"
 DIRECTIONS = 8  # random ones, along which central differences are taken
 STEP = 1e-5
-BUDGETS = dict.fromkeys(("quick", "full"), dict.fromkeys(("digits", "mnist"), common.Budget(epochs=1, batch_size=64)))
+BUDGETS = dict.fromkeys(("quick", "full"), dict.fromkeys(("digits", "mnist"), Budget(epochs=1, batch_size=64)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,20 +134,21 @@ def check(case: Case, key: Array, images: np.ndarray) -> Check:
         )
 
 
-def study(options: Options) -> Path | None:
-    """Check every case, save, draw, print."""
-    setting = common.prepare(options, BUDGETS)
-    _, budget, dataset, _ = setting
-    if not running.is_writer():
-        return None
-    images = dataset.train_images[: budget.batch_size] / 255.0
-    keys = jax.random.split(common.study_key(options), len(CASES))
+def plan(setup: Setup) -> Training:
+    """Nothing is trained."""
+    return Training([])
+
+
+def measure(setup: Setup, runs: Runs) -> Measured:
+    """Every case against its oracles, and the slopes of both losses behind a sigmoid."""
+    images = setup.dataset.train_images[: setup.budget.batch_size] / 255.0
+    keys = jax.random.split(setup.key, len(CASES))
     checks = [check(case, key, images) for key, case in zip(keys, CASES.values(), strict=True)]
     logits = np.linspace(-8, 8, 161)[:, None]
     ink = np.ones_like(logits)
     arrays = {
         "case": np.array(list(CASES)),
-        **{name: np.array(values) for name, values in zip(Check._fields, zip(*checks, strict=True), strict=True)},
+        **{name: np.array([getattr(found, name) for found in checks]) for name in Check._fields},
         "logit": logits[:, 0],
         "squared_error_slope": squared_error_slope(ink, logits)[:, 0] * len(ink),
         "cross_entropy_slope": cross_entropy_slope(ink, logits)[:, 0] * len(ink),
@@ -155,32 +158,31 @@ def study(options: Options) -> Path | None:
         for oracle, differences in (("jax.grad", arrays["autodiff"]), ("central differences", arrays["numeric"]))
         for case, difference in zip(CASES, differences, strict=True)
     ]
-    caption = common.describe(setting, f"no training, one batch of {len(images)} in float64")
-    npz = running.save(STUDY, setting, [], arrays, rows, caption=caption)
-    print_checks(npz)
-    return running.finish(setting, npz, draw(npz), STUDY)
+    return Measured(arrays, rows, common.describe(setup, f"no training, one batch of {len(images)} in float64"))
 
 
-def print_checks(npz: Path) -> None:
-    """The table of differences, from the npz alone."""
-    arrays, _ = results.load(npz, STUDY)
+def show(saved: Saved) -> None:
+    """The table of differences."""
     header = ("gradient by hand", "from jax.grad", "central diff.", "at y = x", "least curvature")
-    columns = (arrays[name] for name in Check._fields)
-    cells = [[case, *(f"{v:.1e}" for v in values)] for case, *values in zip(arrays["case"], *columns, strict=True)]
+    columns = (saved.arrays[name] for name in Check._fields)
+    cells = [
+        [case, *(f"{v:.1e}" for v in values)] for case, *values in zip(saved.arrays["case"], *columns, strict=True)
+    ]
     print_table("Largest differences, relative to the largest gradient", header, cells)
 
 
-def draw(npz: Path) -> list[Path]:
-    """The slopes of both losses behind a sigmoid, for a pixel of ink, from the npz alone."""
-    arrays, meta = results.load(npz, STUDY)
+def draw(saved: Saved) -> list[Path]:
+    """The slopes of both losses behind a sigmoid, for a pixel of ink."""
     slopes = {"squared error": "squared_error_slope", "cross-entropy": "cross_entropy_slope"}
-    series = [plotting.Series(label, arrays["logit"], arrays[name], "") for label, name in slopes.items()]
+    series = [plotting.Series(label, saved.arrays["logit"], saved.arrays[name], "") for label, name in slopes.items()]
     return plotting.line_plot(
-        npz.with_name(f"{STUDY}_sigmoid"), series, xlabel="logit of the output pixel",
+        saved.place("sigmoid"), series, xlabel="logit of the output pixel",
         ylabel="derivative of the pixel's loss by its logit", title="Slopes behind a sigmoid, target 1",
-        caption=meta["caption"],
+        caption=saved.caption,
     )  # fmt: skip
 
 
+STUDY = Study("gradients", Options, BUDGETS, plan, measure, draw, show)
+
 if __name__ == "__main__":
-    common.main(Options, study)
+    study.main(STUDY)

@@ -20,15 +20,18 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from ae_jax import distributions, engine, evaluation, plotting, posterior, results, trials, variational
+from ae_jax import distributions, evaluation, plotting, posterior, variational
 from ae_jax.data import no_holdout
+from ae_jax.lanes import Group, lane_grid, stack_splits
 from ae_jax.objectives import Objective
 from ae_jax.types import Plan, UsageError, hparams
 from ae_jax.vae import dense_vae
-from experiments import common, running
+from experiments import common, study
+from experiments.common import Budget, Setup
 from experiments.report import Row
+from experiments.running import Training
+from experiments.study import Measured, Runs, Saved, Study
 
-STUDY = "importance_weighted"
 MODEL = dense_vae(50, (200, 200), nn.tanh)
 LIKELIHOOD = distributions.bernoulli(distributions.binarize_dynamic)
 OBJECTIVES: dict[str, tuple[Objective, float | None]] = {  # and the published -log p(x)
@@ -40,10 +43,10 @@ OBJECTIVES: dict[str, tuple[Objective, float | None]] = {  # and the published -
 
 BUDGETS = {
     "quick": {
-        "digits": common.Budget(epochs=20, batch_size=100),
-        "mnist": common.Budget(epochs=2, batch_size=100, limit=5_000),
+        "digits": Budget(epochs=20, batch_size=100),
+        "mnist": Budget(epochs=2, batch_size=100, limit=5_000),
     },
-    "full": dict.fromkeys(("digits", "mnist"), common.Budget(epochs=3280, batch_size=100)),
+    "full": dict.fromkeys(("digits", "mnist"), Budget(epochs=3280, batch_size=100)),
 }
 MEASURES = {"quick": (100, 200), "full": (5000, 10_000)}  # importance samples and test images
 
@@ -60,62 +63,58 @@ class Options(common.SeededOptions):
     """Which of them to train."""
 
 
-def study(options: Options) -> Path | None:
-    """Train, measure the likelihood, save, draw, compare."""
-    setting = common.prepare(options, BUDGETS)
-    _, budget, dataset, _ = setting
-    for name in options.objectives:
+def plan(setup: Setup) -> Training:
+    """A group for each objective, a lane for each seed; all images train."""
+    chosen = setup.options.objectives
+    for name in chosen:
         if name not in OBJECTIVES:
             raise UsageError(f"no objective {name!r}: choose among {', '.join(OBJECTIVES)}")
-    lanes = trials.make_lanes(hparams(learning_rate=1e-3, epochs=budget.epochs), seed=common.seeds(setting))
-    plan = Plan(budget.batch_size)
-    groups = [engine.Group(name, OBJECTIVES[name][0], plan, lanes) for name in options.objectives]
-    splits = trials.stack_splits([no_holdout(len(dataset.train_images))])
-    runs = running.train(STUDY, setting, groups, splits)
-    if not running.is_writer():
-        return None
+    lanes = lane_grid(hparams(learning_rate=1e-3, epochs=setup.budget.epochs), seed=setup.seeds)
+    groups = [Group(name, OBJECTIVES[name][0], Plan(setup.budget.batch_size), lanes) for name in chosen]
+    return Training(groups, stack_splits([no_holdout(len(setup.dataset.train_images))]))
 
-    samples, images = MEASURES[options.budget]
-    samples, images = options.samples or samples, options.test_images or images
-    unseen = common.unit_images(dataset.test_images[:images])
-    bound_key, nll_key = jax.random.split(common.study_key(options))
-    elbo = OBJECTIVES["VAE"][0]
-    arrays = {"objectives": np.array(options.objectives)}
-    rows = []
-    for name, run in zip(options.objectives, runs, strict=True):
+
+def measure(setup: Setup, runs: Runs) -> Measured:
+    """Likelihood, ELBO and latents in use on the test set, of each objective: ``[seeds]``."""
+    samples, images = MEASURES[setup.options.budget]
+    samples, images = setup.options.samples or samples, setup.options.test_images or images
+    unseen = setup.test_images[:images]
+    # The objectives share a measure's key on purpose: all are judged on the same binarised images.
+    bound_key, nll_key, codes_key = jax.random.split(setup.key, 3)
+    elbo, _ = OBJECTIVES["VAE"]
+    arrays, rows = {"objectives": np.array(list(runs))}, []
+    for name, run in runs.items():
         print(f"{name}: -log p(x) of {len(unseen):,} images by {samples:,} samples ...", flush=True)
-        nll = posterior.importance_nll(MODEL, LIKELIHOOD, run.params, nll_key, unseen, samples).mean(1)
-        codes = posterior.encode(MODEL, LIKELIHOOD, run.params, nll_key, unseen)
-        active = posterior.active_units(codes).sum(1)
-        score = evaluation.score(elbo, run.params, lanes.hparams, bound_key, common.test_data(dataset))
-        nll, elbo_score = (running.unless_diverged(values, run.status) for values in (nll, score["elbo"]))
-        slug = name.replace(" ", "_")
-        arrays[f"{slug}_train_loss"] = run.train_loss
-        arrays |= {f"{slug}_nll": nll, f"{slug}_active": active, f"{slug}_elbo": elbo_score}
+        nll = posterior.importance_nll(run, nll_key, unseen, samples).mean(-1)
+        active = posterior.active_units(posterior.encode(run, codes_key, unseen)).sum(-1)
+        bound = evaluation.score(run, bound_key, setup.test, elbo)["elbo"]
+        found = {"train_loss": run.curves.train_loss, "nll": nll, "active": active, "elbo": bound}
+        arrays |= {f"{_slug(name)}_{measure}": values for measure, values in found.items()}
         rows += [
             Row(f"{name}: test -log p(x), nats", OBJECTIVES[name][1], nll),
-            Row(f"{name}: test -ELBO, nats", None, -elbo_score),
-            Row(f"{name}: active units of 50", None, active),
+            Row(f"{name}: test -ELBO, nats", None, -bound),
+            Row(f"{name}: active units of 50", None, np.where(run.diverged, np.nan, active)),
         ]
+    budget = setup.budget
     numbers = f"{budget.epochs} epochs, batch {budget.batch_size}, {samples:,} samples on {len(unseen):,} test images"
-    caption = common.describe(setting, numbers)
-    deviations = ("samples", "test_images")
-    npz = running.save(STUDY, setting, runs, arrays, rows, caption=caption, deviations=deviations, samples=samples)
-    return running.finish(setting, npz, draw(npz), STUDY)
+    return Measured(arrays, rows, common.describe(setup, numbers), {"samples": samples})
 
 
-def draw(npz: Path) -> list[Path]:
-    """Each objective's own bound on the training images, epoch by epoch; from the npz alone."""
-    arrays, meta = results.load(npz, STUDY)
-    series = []
-    for name in map(str, arrays["objectives"]):
-        curves = arrays[f"{name.replace(' ', '_')}_train_loss"]
-        series.append(plotting.Series(name, 1 + np.arange(curves.shape[1]), curves, marker=""))
+def _slug(objective: str) -> str:
+    return objective.replace(" ", "_")
+
+
+def draw(saved: Saved) -> list[Path]:
+    """Each objective's own bound on the training images, epoch by epoch."""
+    curves = {str(name): saved.arrays[f"{_slug(name)}_train_loss"] for name in saved.arrays["objectives"]}
+    series = [plotting.Series(name, 1 + np.arange(of.shape[1]), of, marker="") for name, of in curves.items()]
     return plotting.line_plot(
-        npz.with_name(f"{STUDY}_curves"), series, xlabel="epoch", ylabel="bound on -log p(x), training, nats",
-        title="Importance-weighted bounds", caption=meta["caption"],
+        saved.place("curves"), series, xlabel="epoch", ylabel="bound on -log p(x), training, nats",
+        title="Importance-weighted bounds", caption=saved.caption,
     )  # fmt: skip
 
 
+STUDY = Study("importance_weighted", Options, BUDGETS, plan, measure, draw, deviations=("samples", "test_images"))
+
 if __name__ == "__main__":
-    common.main(Options, study)
+    study.main(STUDY)

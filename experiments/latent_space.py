@@ -14,52 +14,54 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import numpy as np
 
-from ae_jax import engine, evaluation, interactive, latent, plotting, results, trials
-from ae_jax.lanes import DIVERGED
-from ae_jax.models import Autoencoder, conv_autoencoder
+from ae_jax import evaluation, interactive, latent, plotting, storage
+from ae_jax.lanes import Group, make_lanes
+from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import autoencoder
-from ae_jax.types import Plan, PyTree, UsageError, hparams
-from experiments import common, pretrained, running
+from ae_jax.runs import Run
+from ae_jax.types import Plan, hparams
+from experiments import common, reported, study
+from experiments.common import Budget, Setup
 from experiments.report import Row
+from experiments.running import Training
+from experiments.study import Measured, Runs, Saved, Study
 
-STUDY = "latent_space"
 SAMPLES = 400  # of the box and of the normal distribution; the first SHOWN are decoded
 SHOWN = 60
 PLANE_STEPS = 15
 WALKS = ((0, 1), (3, 8), (4, 9), (7, 2))  # pairs of digits
 
 
-class Study(NamedTuple):
+class Protocol(NamedTuple):
     """A model with a latent plane and, for B4, a larger code beside it."""
 
-    optimizer: str
-    batch_size: int
-    epochs: int
-    numbers: dict[str, float]
+    best: dict[str, float]
+    optimizer: str = "adam"
+    batch_size: int = 128
+    epochs: int = 40
     channels: tuple[int, ...] = (8, 16, 32)
     larger: int | None = None
 
 
-STUDIES = {
-    "A5": Study("adamax", 512, 40, {"learning_rate": 0.0136, "l2": 1.08e-4, "dropout": 0.0216}),
-    "B4": Study("adam", 128, 40, {"learning_rate": 0.006, "l2": 5e-5, "dropout": 0.0775}, larger=48),
-    "C2": Study("adam", 128, 50, {"learning_rate": 1e-3, "l2": 1e-5, "dropout": 0.1}, channels=(8, 16, 64)),
+PROTOCOLS = {
+    "A5": Protocol(reported.A_BEST, reported.A_OPTIMIZER, batch_size=512),
+    "B4": Protocol(reported.B_BEST, larger=48),
+    "C2": Protocol(reported.C_BEST, epochs=50, channels=reported.C_CHANNELS),
 }
-DIGITS_NUMBERS = {"learning_rate": 0.005, "l2": 1e-5, "dropout": 0.0}  # ours: see compression.BEST
 BUDGETS = {
     name: {
         "quick": {
-            "digits": common.Budget(epochs=120, batch_size=64),
-            "mnist": common.Budget(epochs=5, batch_size=128, limit=10_000),
+            "digits": Budget(epochs=120, batch_size=64),
+            "mnist": Budget(epochs=5, batch_size=128, limit=10_000),
         },
-        "full": dict.fromkeys(("digits", "mnist"), common.Budget(chosen.epochs, chosen.batch_size)),
+        "full": dict.fromkeys(("digits", "mnist"), Budget(protocol.epochs, protocol.batch_size)),
     }
-    for name, chosen in STUDIES.items()
+    for name, protocol in PROTOCOLS.items()
 }
 
 
@@ -73,73 +75,62 @@ class Options(common.Options):
     """Test images that t-SNE arranges, at most; 2,000 take about 15 s."""
 
 
-def study(options: Options) -> Path | None:
-    """Train, encode, sample, decode, save, draw."""
-    chosen = STUDIES[options.study]
-    setting = common.prepare(options, BUDGETS[options.study])
-    _, budget, dataset, _ = setting
-    numbers = chosen.numbers if options.dataset == "mnist" else DIGITS_NUMBERS
-    lanes = trials.make_lanes(hparams(**numbers, epochs=budget.epochs), seed=options.seed)
-    models = [conv_autoencoder(d, chosen.channels) for d in (2, chosen.larger) if d]
-    plan = Plan(budget.batch_size, chosen.optimizer)
-    groups = [engine.Group(f"d={model.encoder.latent}", autoencoder(model), plan, lanes) for model in models]
-    name = f"{STUDY}/{options.study}"
-    runs = running.train(name, setting, groups)
-    if not running.is_writer():
-        return None
-    if any((run.status == DIVERGED).any() for run in runs):
-        raise UsageError("the autoencoder diverged: try another --seed")
+def numbers(options: Options) -> dict[str, float]:
+    """The hyper-parameters."""
+    return reported.best(PROTOCOLS[options.study].best, options.dataset)
 
-    clean = common.unit_images(dataset.test_images)
-    params = [jax.tree.map(lambda leaf: leaf[0], run.params) for run in runs]
-    codes = [latent.encode(m, p, clean) for m, p in zip(models, params, strict=True)]
-    arrays = describe_plane(models[0], params[0], codes[0], dataset.test_labels, common.study_key(options))
+
+def plan(setup: Setup) -> Training:
+    """A lane alone for each code size."""
+    options, budget, protocol = setup.options, setup.budget, PROTOCOLS[setup.options.study]
+    lanes = make_lanes(hparams(**numbers(options), epochs=budget.epochs), seed=options.seed)
+    models = {d: conv_autoencoder(d, protocol.channels) for d in (2, protocol.larger) if d}
+    how = Plan(budget.batch_size, protocol.optimizer)
+    return Training([Group(f"d={d}", autoencoder(model), how, lanes) for d, model in models.items()])
+
+
+def measure(setup: Setup, runs: Runs) -> Measured:
+    """Codes of all runs, and what is in the plane."""
+    options, labels = setup.options, setup.dataset.test_labels
+    clean, plane = setup.test_images, runs["d=2"]
     sample = np.sort(np.random.default_rng(options.seed).permutation(len(clean))[: options.tsne_sample])
-    arrays |= {"labels": dataset.test_labels, "sample": sample, "sample_images": dataset.test_images[sample]}
-    for model, of_model in zip(models, codes, strict=True):
-        d = model.encoder.latent
-        print(f"arranging {len(sample):,} codes of d = {d} by t-SNE ...", flush=True)
-        arrays |= {
-            f"codes_{d}": of_model,
-            f"pca_{d}": latent.pca(of_model),
-            f"tsne_{d}": latent.tsne(of_model[sample], options.seed),
-        }
-    arrays |= pretrained.arrays(params[0])
+    arrays = {"labels": labels, "sample": sample, "sample_images": setup.dataset.test_images[sample]}
     rows = []
-    for model, run in zip(models, runs, strict=True):
-        error = evaluation.reconstruction_error(model, run.params, clean, clean)
-        rows.append(Row(f"{options.study} test MSE, d = {model.encoder.latent}", None, error))
-    rows += [Row(f"{options.study} accuracy of the nearest centroid, d = 2", None, [_nearest_accuracy(arrays)], True)]
-    sizes = {"latent": 2, "channels": chosen.channels, "hidden": models[0].encoder.hidden}
-    npz = running.save(name, setting, runs, arrays, rows, study=options.study, model=sizes, **numbers)
-    return running.finish(setting, npz, draw(npz), name)
+    for run in runs.values():
+        d, codes = run.model.encoder.latent, latent.encode(run, clean)
+        print(f"arranging {len(sample):,} codes of d = {d} by t-SNE ...", flush=True)
+        arrays[f"codes_{d}"] = codes
+        arrays[f"pca_{d}"] = latent.pca(codes)
+        arrays[f"tsne_{d}"] = latent.tsne(codes[sample], options.seed)
+        rows.append(
+            Row(f"{options.study} test MSE, d = {d}", None, [evaluation.reconstruction_error(run, clean, clean)])
+        )
+    arrays |= describe_plane(plane, arrays["codes_2"], labels, setup.key)
+    arrays |= {} if plane.diverged else storage.to_arrays(plane)
+    right = latent.nearest(arrays["codes_2"], arrays["centroids"]) == labels
+    accuracy = np.nan if plane.diverged else right.mean()
+    rows.append(Row(f"{options.study} accuracy of the nearest centroid, d = 2", None, [accuracy], True))
+    return Measured(arrays, rows, config=numbers(options))
 
 
-def describe_plane(
-    model: Autoencoder, params: PyTree, codes: np.ndarray, labels: np.ndarray, key: jax.Array
-) -> dict[str, np.ndarray]:
+def describe_plane(run: Run, codes: np.ndarray, labels: np.ndarray, key: jax.Array) -> dict[str, np.ndarray]:
     """Centroids, samples and their images, the decoded plane, walks between digits; consumes ``key``."""
     box_key, normal_key = jax.random.split(key)
     centroids = latent.centroids(codes, labels)
-    low, high = latent.bounding_box(centroids)
-    in_box = latent.sample_box(box_key, low, high, SAMPLES)
+    in_box = latent.sample_box(box_key, *latent.bounding_box(centroids), SAMPLES)
     normal = latent.sample_normal(normal_key, codes, SAMPLES)
     plane = latent.grid(*np.percentile(codes, (5, 95), axis=0), PLANE_STEPS)[::-1]  # as seen: z2 grows upwards
     ends = {digit: codes[_most_typical(codes, labels, centroids, digit)] for pair in WALKS for digit in pair}
     walks = np.concatenate([latent.interpolate(ends[a], ends[b], 10) for a, b in WALKS])
-
-    def decode(points: np.ndarray) -> np.ndarray:
-        return latent.decode(model, params, points)
-
     return {
         "centroids": centroids,
         "box_samples": in_box,
-        "box_images": decode(in_box[:SHOWN]),
+        "box_images": latent.decode(run, in_box[:SHOWN]),
         "normal_samples": normal,
-        "normal_images": decode(normal[:SHOWN]),
+        "normal_images": latent.decode(run, normal[:SHOWN]),
         "plane": plane,
-        "plane_images": decode(plane.reshape(-1, 2)).reshape(*plane.shape[:2], 28, 28, 1),
-        "walk_images": decode(walks).reshape(len(WALKS), 10, 28, 28, 1),
+        "plane_images": latent.decode(run, plane.reshape(-1, 2)).reshape(*plane.shape[:2], 28, 28, 1),
+        "walk_images": latent.decode(run, walks).reshape(len(WALKS), 10, 28, 28, 1),
     }
 
 
@@ -149,19 +140,10 @@ def _most_typical(codes: np.ndarray, labels: np.ndarray, centroids: np.ndarray, 
     return int(np.argmin(np.where(labels == digit, distance, np.inf)))
 
 
-def _nearest_accuracy(arrays: dict[str, Any]) -> float:
-    return float((latent.nearest(arrays["codes_2"], arrays["centroids"]) == arrays["labels"]).mean())
-
-
-def draw(npz: Path) -> list[Path]:
-    """Every figure of the latent space, from the npz alone."""
-    arrays, meta = results.load(npz, STUDY)
-    stem, caption = npz.with_suffix("").name, f"{meta['config']['study']}. {meta['caption']}"
+def draw(saved: Saved) -> list[Path]:
+    """Every figure of the latent space."""
+    arrays, caption, place = saved.arrays, saved.caption, saved.place
     labels, sample, stars = arrays["labels"], arrays["sample"], arrays["centroids"]
-
-    def place(name: str) -> Path:
-        return npz.with_name(f"{stem}_{name}")
-
     paths = plotting.digit_scatter(
         place("codes"), {"": (arrays["codes_2"], labels)}, stars=stars, caption=caption,
         title="Codes of the test set in the latent plane, and the centroids",
@@ -203,5 +185,7 @@ def draw(npz: Path) -> list[Path]:
     return paths + plotting.image_sheet(place("walks"), arrays["walk_images"], walks, title=title, caption=caption)
 
 
+STUDY = Study("latent_space", Options, lambda options: BUDGETS[options.study], plan, measure, draw)
+
 if __name__ == "__main__":
-    common.main(Options, study)
+    study.main(STUDY)

@@ -17,12 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ae_jax import interactive, latent, plotting, results
+from ae_jax import interactive, latent, plotting, results, storage
 from ae_jax.types import UsageError
-from experiments import common, latent_space, pretrained, running
+from experiments import common, latent_space, study
+from experiments.common import Setup
 from experiments.report import Row
+from experiments.running import Training
+from experiments.study import Measured, Runs, Saved, Study
 
-STUDY = "smoothness"
 STEPS = 100
 
 
@@ -34,42 +36,43 @@ class Options(common.Options):
     """An npz of experiments.latent_space; by default that of its study A5 under --out, trained if it is not there."""
 
 
-def study(options: Options) -> Path | None:
-    """Find or train the model, map the plane, save, draw."""
-    setting = common.prepare(options, latent_space.BUDGETS["A5"])
-    path = options.model or options.out / f"{latent_space.STUDY}_A5.npz"
-    if options.model is None and not path.exists():
-        shared = {field.name: getattr(options, field.name) for field in dataclasses.fields(common.Options)}
-        latent_space.study(latent_space.Options(**shared, study="A5"))
-    if not running.is_writer():
-        return None
-    model, params, meta = pretrained.read(path)
-    if model.encoder.latent != 2:
-        raise UsageError(f"{path}: a code of {model.encoder.latent} dimensions; the map needs a model with 2")
-    if meta["dataset"]["sha256"] != setting.dataset.digest:
+def source(options: Options) -> latent_space.Options:
+    """The study that trains the model where none is given."""
+    shared = {field.name: getattr(options, field.name) for field in dataclasses.fields(common.Options)}
+    return latent_space.Options(**shared, study="A5")
+
+
+def plan(setup: Setup) -> Training:
+    """Nothing, once there is a model; that study is run whole, its figures and all."""
+    trained = source(setup.options)
+    if setup.options.model is None and not latent_space.STUDY.npz(trained).exists():
+        study.run(latent_space.STUDY, trained)
+    return Training([])
+
+
+def measure(setup: Setup, runs: Runs) -> Measured:
+    """D and the basins on the grid: ``[steps, steps]``, the first axis along the second coordinate."""
+    path = setup.options.model or latent_space.STUDY.npz(source(setup.options))
+    saved, meta = results.load(path)
+    model = storage.from_arrays(saved, str(path))
+    if (d := model.model.encoder.latent) != 2:
+        raise UsageError(f"{path}: a code of {d} dimensions; the map needs a model with 2")
+    if meta["dataset"]["sha256"] != setup.dataset.digest:
         raise UsageError(f"{path}: trained on other data ({meta['caption']}); give the same --dataset and --limit")
 
-    codes = latent.encode(model, params, common.unit_images(setting.dataset.test_images))
-    centroids = latent.centroids(codes, setting.dataset.test_labels)
+    centroids = latent.centroids(latent.encode(model, setup.test_images), setup.dataset.test_labels)
     points = latent.grid(*latent.bounding_box(centroids), STEPS)
     flat = points.reshape(-1, 2)
-    distance, nearest = latent.distance_map(model, params, flat, centroids)
-    basin = latent.basins(model, params, flat, centroids)
-    arrays = {
-        "points": points,
-        "distance": distance.reshape(STEPS, STEPS),
-        "nearest": nearest.reshape(STEPS, STEPS),
-        "basin": basin.reshape(STEPS, STEPS),
-        "centroids": centroids,
-    }
-    within, across = _steps(arrays["distance"], arrays["nearest"])
+    maps = [*latent.distance_map(model, flat, centroids), latent.basins(model, flat, centroids)]
+    distance, nearest, basin = (values.reshape(STEPS, STEPS) for values in maps)
+    arrays = {"points": points, "distance": distance, "nearest": nearest, "basin": basin, "centroids": centroids}
+    within, across = _steps(distance, nearest)
     rows = [
         Row("A6 share of the plane whose image is nearest to another centroid's", None, [(basin != nearest).mean()]),
         Row("A6 largest step of D between neighbours of one basin", None, [within]),
         Row("A6 largest step of D across a border", None, [across]),
     ]
-    npz = running.save(STUDY, setting, [], arrays, rows, caption=meta["caption"], model=str(path.name))
-    return running.finish(setting, npz, draw(npz))
+    return Measured(arrays, rows, meta["caption"], {"model": path.name})
 
 
 def _steps(distance: np.ndarray, nearest: np.ndarray) -> tuple[float, float]:
@@ -79,12 +82,12 @@ def _steps(distance: np.ndarray, nearest: np.ndarray) -> tuple[float, float]:
     return float(np.max(step, where=same, initial=0.0)), float(np.max(step, where=~same, initial=0.0))
 
 
-def draw(npz: Path) -> list[Path]:
-    """The surface and the flat maps, from the npz alone."""
-    arrays, meta = results.load(npz, STUDY)
-    points, stars, caption = arrays["points"], arrays["centroids"], meta["caption"]
+def draw(saved: Saved) -> list[Path]:
+    """The surface and the flat maps."""
+    arrays, caption = saved.arrays, saved.caption
+    points, stars = arrays["points"], arrays["centroids"]
     page = interactive.surface(
-        npz.with_name(f"{STUDY}_surface.html"), points, arrays["distance"], stars, height="D",
+        saved.place("surface").with_suffix(".html"), points, arrays["distance"], stars, height="D",
         title=f"Figs. 6 and 7  D(z), squared distance to the image of the nearest centroid. {caption}",
     )  # fmt: skip
     panels = {
@@ -94,11 +97,10 @@ def draw(npz: Path) -> list[Path]:
     }
     extent = [*points[0, [0, -1], 0], *points[[0, -1], 0, 1]]
     title = "The latent plane: distance map and basins of attraction"
-    return [
-        page,
-        *plotting.plane_maps(npz.with_name(f"{STUDY}_maps"), panels, extent, stars, title=title, caption=caption),
-    ]
+    return [page, *plotting.plane_maps(saved.place("maps"), panels, extent, stars, title=title, caption=caption)]
 
+
+STUDY = Study("smoothness", Options, latent_space.BUDGETS["A5"], plan, measure, draw)
 
 if __name__ == "__main__":
-    common.main(Options, study)
+    study.main(STUDY)

@@ -20,58 +20,61 @@ from typing import Literal, NamedTuple
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from ae_jax import engine, evaluation, latent, plotting, results, trials
-from ae_jax.models import Autoencoder, Classifier, ConvEncoder, conv_autoencoder
+from ae_jax import evaluation, latent, plotting, results, storage
+from ae_jax.lanes import Group, Lanes, lane_grid
+from ae_jax.models import Classifier, ConvEncoder, conv_autoencoder
 from ae_jax.objectives import autoencoder, classifier
+from ae_jax.runs import Run
 from ae_jax.types import Plan, PyTree, UsageError, hparams
-from experiments import common, latent_space, pretrained, running
+from experiments import common, latent_space, reported, running, study
+from experiments.common import Budget, Setup
 from experiments.report import Row
+from experiments.running import Training
+from experiments.study import Measured, Runs, Saved, Study
 
-STUDY = "transfer"
 PROBED = 10_000  # training images that the linear probe learns from
 
 
-class Study(NamedTuple):
+class Protocol(NamedTuple):
     """How a classifier is made of an encoder.
 
     latent: code sizes of the autoencoders; source: whose hyper-parameters they and the classifiers take.
     fresh: modules of the encoder that are replaced. trainable: what learns while the rest is frozen.
+    figures: the report's test loss and accuracy, by the name of the run.
     """
 
     latent: tuple[int, ...]
-    source: str
+    source: latent_space.Protocol
     model: nn.Module
     fresh: tuple[str, ...]
     trainable: tuple[str, ...]
-    reported: dict[str, tuple[float | None, float]]  # run -> test loss, accuracy
+    figures: dict[str, tuple[float | None, float]]
 
 
-_C_CHANNELS = latent_space.STUDIES["C2"].channels
-STUDIES = {
-    "B6": Study(
-        (2, 10), "B4", ConvEncoder(latent=10), fresh=("Dense_1",), trainable=("Dense_1",),
-        reported={
+PROTOCOLS = {
+    "B6": Protocol(
+        (2, 10), latent_space.PROTOCOLS["B4"], ConvEncoder(latent=10), fresh=("Dense_1",), trainable=("Dense_1",),
+        figures={
             "fine-tuned, d = 2": (0.115, 0.9646),
             "fine-tuned, d = 10": (0.064, 0.9804),
             "from scratch": (None, 0.9904),
         },
     ),
-    "C3": Study(
-        (2,), "C2", Classifier(ConvEncoder(2, _C_CHANNELS)), fresh=(), trainable=("Dense_0", "Dense_1", "head"),
-        reported={"frozen, d = 2": (None, 0.95)},
+    "C3": Protocol(
+        (2,), latent_space.PROTOCOLS["C2"], Classifier(ConvEncoder(2, reported.C_CHANNELS)), fresh=(),
+        trainable=("Dense_0", "Dense_1", "head"), figures={"frozen, d = 2": (None, 0.95)},
     ),
 }  # fmt: skip
 BUDGETS = {
     "quick": {
-        "digits": common.Budget(epochs=40, batch_size=64),
-        "mnist": common.Budget(epochs=3, batch_size=128, limit=10_000),
+        "digits": Budget(epochs=40, batch_size=64),
+        "mnist": Budget(epochs=3, batch_size=128, limit=10_000),
     },
-    "full": dict.fromkeys(("digits", "mnist"), common.Budget(epochs=20, batch_size=128)),
+    "full": dict.fromkeys(("digits", "mnist"), Budget(epochs=20, batch_size=128)),
 }
-PRETRAINING = {"quick": 1, "full": 2}  # epochs of the autoencoder for one of the classifier
+PRETRAINING = {"quick": 1, "full": 2}  # epochs of an autoencoder for one of a classifier
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,125 +87,114 @@ class Options(common.SeededOptions):
     """An npz of experiments.latent_space whose encoder is used instead of training autoencoders."""
 
 
-def study(options: Options) -> Path | None:
-    """Pretrain or read encoders, train the classifiers, test, save, draw, compare."""
-    chosen = STUDIES[options.study]
-    setting = common.prepare(options, BUDGETS)
-    _, budget, dataset, _ = setting
-    name = f"{STUDY}/{options.study}"
-    autoencoders, of_autoencoders = _autoencoders(setting, chosen, f"{name}_autoencoder")
-    encoders = {f"d = {d}": params["params"]["encoder"] for d, (_, params) in autoencoders.items()}
-    starts = {
-        f"{how}, {d}": {layer: leaves for layer, leaves in encoder.items() if layer not in chosen.fresh}
-        for how in ("frozen", "fine-tuned")
-        for d, encoder in encoders.items()
-    } | {"from scratch": None}
-    numbers = _numbers(options, chosen)
-    lanes = trials.make_lanes(hparams(**numbers, epochs=budget.epochs), seed=common.seeds(setting))
-    nested = isinstance(chosen.model, Classifier)
-    objective = classifier(chosen.model)
-    groups = [
-        engine.Group(
-            label,
-            objective,
-            Plan(budget.batch_size, trainable=chosen.trainable if label.startswith("frozen") else None),
-            lanes,
-            layers and {"params": {"encoder": layers} if nested else layers},
-        )
-        for label, layers in starts.items()
-    ]
-    runs = running.train(name, setting, groups)
-    if not running.is_writer():
-        return None
+def numbers(options: Options) -> dict[str, float]:
+    """The hyper-parameters, of autoencoders and classifiers alike."""
+    return reported.best(PROTOCOLS[options.study].source.best, options.dataset)
 
-    images, labels = common.unit_images(dataset.test_images), dataset.test_labels
-    key = common.study_key(options)
-    scores = [evaluation.score(objective, run.params, lanes.hparams, key, common.test_data(dataset)) for run in runs]
-    predictions = [np.asarray(evaluation.predict(chosen.model, run.params, images)[0]) for run in runs]
-    probes = {f"d = {d}": _probe(model, params, setting) for d, (model, params) in autoencoders.items()}
+
+def plan(setup: Setup) -> Training:
+    """A group for each way to start, a lane for each seed. The autoencoders before that are trained or read here."""
+    options, budget, protocol = setup.options, setup.budget, PROTOCOLS[setup.options.study]
+    if options.encoder is None:
+        running.train(setup, pretraining(setup), stage="autoencoder")
+    else:
+        setup.earlier["autoencoder"] = read(options.encoder, options.study)
+    lanes = lane_grid(hparams(**numbers(options), epochs=budget.epochs), seed=setup.seeds)
+    objective = classifier(protocol.model)
+    free, frozen = Plan(budget.batch_size), Plan(budget.batch_size, trainable=protocol.trainable)
+    starts = {d: start(protocol, run, lanes) for d, run in autoencoders(setup).items()}
+    groups = [
+        Group(f"{how}, {d}", objective, training, lanes, layers)
+        for how, training in (("frozen", frozen), ("fine-tuned", free))
+        for d, layers in starts.items()
+    ]
+    return Training([*groups, Group("from scratch", objective, free, lanes)])
+
+
+def pretraining(setup: Setup) -> Training:
+    """A group for each code size, a lane for each seed."""
+    options, protocol = setup.options, PROTOCOLS[setup.options.study]
+    epochs = PRETRAINING[options.budget] * setup.budget.epochs
+    lanes = lane_grid(hparams(**numbers(options), epochs=epochs), seed=setup.seeds)
+    models = {d: conv_autoencoder(d, protocol.source.channels) for d in protocol.latent}
+    how = Plan(setup.budget.batch_size, protocol.source.optimizer)
+    return Training([Group(f"d={d}", autoencoder(model), how, lanes) for d, model in models.items()])
+
+
+def read(path: Path, study: str) -> Run:
+    """The autoencoder in an npz, its one lane along an axis of seeds. UsageError unless it fits the protocol."""
+    run = storage.from_arrays(results.load(path)[0], str(path))
+    wanted, found = PROTOCOLS[study].source.channels, run.model.encoder.channels
+    if found != wanted:
+        raise UsageError(f"{path}: an encoder with channels {found}, study {study} needs {wanted}")
+    return run[np.newaxis]
+
+
+def autoencoders(setup: Setup) -> dict[str, Run]:
+    """Those that were trained or read, ``[seeds]`` each, by code size."""
+    return {f"d = {run.model.encoder.latent}": run for run in setup.earlier.values()}
+
+
+def start(protocol: Protocol, run: Run, lanes: Lanes) -> PyTree:
+    """What a classifier keeps of each lane's encoder; NaN if the autoencoder diverged, as the classifier then does."""
+    layers = {name: layer for name, layer in run.map(_encoder).items() if name not in protocol.fresh}
+    layers = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (*lanes.shape, *leaf.shape[1:])), layers)
+    return {"params": {"encoder": layers} if isinstance(protocol.model, Classifier) else layers}
+
+
+def _encoder(_, params: PyTree) -> PyTree:
+    return params["params"]["encoder"]
+
+
+def measure(setup: Setup, runs: Runs) -> Measured:
+    """Test loss and accuracy of every run: ``[runs, seeds]``; confusion and the probes are the first seed's."""
+    options, images, labels = setup.options, setup.test_images, setup.dataset.test_labels
+    scores = {name: evaluation.score(run, setup.key, setup.test) for name, run in runs.items()}
+    predictions = [evaluation.predict(run[0], images) for run in runs.values()]
+    probes = {d: probe(setup, run[0]) for d, run in autoencoders(setup).items()}
     arrays = {
-        "runs": np.array(list(starts)),
-        "status": np.array([run.status for run in runs]),
-        "train_loss": np.array([run.train_loss for run in runs]),
-        "validation_loss": np.array([run.validation_loss for run in runs]),
-        "test_loss": np.array([score["loss"] for score in scores]),
-        "test_accuracy": np.array([score["accuracy"] for score in scores]),
+        "runs": np.array(list(runs)),
+        "status": np.array([run.status for run in runs.values()]),
+        "train_loss": np.array([run.curves.train_loss for run in runs.values()]),
+        "validation_loss": np.array([run.curves.validation_loss for run in runs.values()]),
+        "test_loss": np.array([score["loss"] for score in scores.values()]),
+        "test_accuracy": np.array([score["accuracy"] for score in scores.values()]),
         "confusion": np.array([evaluation.confusion(labels, classes) for classes in predictions]),
         "probe_accuracy": np.array(list(probes.values())),
     }
     rows = []
-    for label, score, run in zip(starts, scores, runs, strict=True):
-        loss, accuracy = (running.unless_diverged(score[name], run.status) for name in ("loss", "accuracy"))
-        reported_loss, reported_accuracy = chosen.reported.get(label, (None, None))
-        rows.append(Row(f"{options.study} {label}: test loss", reported_loss, loss))
-        rows.append(Row(f"{options.study} {label}: test accuracy", reported_accuracy, accuracy, True))
+    for name, score in scores.items():
+        loss, accuracy = PROTOCOLS[options.study].figures.get(name, (None, None))
+        rows.append(Row(f"{options.study} {name}: test loss", loss, score["loss"]))
+        rows.append(Row(f"{options.study} {name}: test accuracy", accuracy, score["accuracy"], True))
     rows += [Row(f"{options.study} linear probe of the codes, {d}", None, [value], True) for d, value in probes.items()]
-    npz = running.save(
-        name, setting, [*of_autoencoders, *runs], arrays, rows, deviations=("encoder",), study=options.study, **numbers
-    )
-    return running.finish(setting, npz, draw(npz), name, f"{name}_autoencoder")
+    return Measured(arrays, rows, config=numbers(options))
 
 
-def _autoencoders(
-    setting: common.Setting, chosen: Study, name: str
-) -> tuple[dict[int, tuple[Autoencoder, PyTree]], list[trials.Results]]:
-    """Code size -> model and parameters with a lane for each seed; and the runs that made them, if any."""
-    options, budget, _, _ = setting
-    seeds = common.seeds(setting)
-    if options.encoder is not None:
-        model, params, _ = pretrained.read(options.encoder)
-        wanted = latent_space.STUDIES[chosen.source].channels
-        if model.encoder.channels != wanted:
-            raise UsageError(
-                f"{options.encoder}: an encoder with channels {model.encoder.channels}, "
-                f"study {options.study} needs {wanted}"
-            )
-        repeated = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (len(seeds), *leaf.shape)), params)
-        return {model.encoder.latent: (model, repeated)}, []
-    source = latent_space.STUDIES[chosen.source]
-    numbers = _numbers(options, chosen)
-    epochs = PRETRAINING[options.budget] * budget.epochs
-    lanes = trials.make_lanes(hparams(**numbers, epochs=epochs), seed=seeds)
-    models = {d: conv_autoencoder(d, source.channels) for d in chosen.latent}
-    groups = [
-        engine.Group(f"autoencoder d={d}", autoencoder(model), Plan(budget.batch_size, source.optimizer), lanes)
-        for d, model in models.items()
-    ]
-    runs = running.train(name, setting, groups)
-    return {d: (model, run.params) for (d, model), run in zip(models.items(), runs, strict=True)}, runs
-
-
-def _numbers(options: Options, chosen: Study) -> dict[str, float]:
-    """Learning rate, L2 and dropout; on digits, ours."""
-    return latent_space.STUDIES[chosen.source].numbers if options.dataset == "mnist" else latent_space.DIGITS_NUMBERS
-
-
-def _probe(model: Autoencoder, params: PyTree, setting: common.Setting) -> float:
-    """Accuracy of a linear probe of the first lane's codes."""
-    lane = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), params)
-    dataset = setting.dataset
-    train, test = (
-        latent.encode(model, lane, common.unit_images(x)) for x in (dataset.train_images[:PROBED], dataset.test_images)
-    )
+def probe(setup: Setup, run: Run) -> float:
+    """Test accuracy of a linear probe of a lane's codes."""
+    dataset = setup.dataset
+    train, test = (latent.encode(run, images) for images in (setup.train_images[:PROBED], setup.test_images))
     return evaluation.linear_probe(train, dataset.train_labels[:PROBED], test, dataset.test_labels)
 
 
-def draw(npz: Path) -> list[Path]:
-    """Learning curves and confusion matrices, from the npz alone."""
-    arrays, meta = results.load(npz, STUDY)
-    stem, caption = npz.with_suffix("").name, f"{meta['config']['study']}. {meta['caption']}"
+def draw(saved: Saved) -> list[Path]:
+    """Learning curves and confusion matrices."""
+    names, caption = saved.arrays["runs"].tolist(), saved.caption
     series = [
-        plotting.Series(str(label), 1 + np.arange(curves.shape[1]), curves, marker="")
-        for label, curves in zip(arrays["runs"], arrays["validation_loss"], strict=True)
+        plotting.Series(name, 1 + np.arange(curves.shape[1]), curves, marker="")
+        for name, curves in zip(names, saved.arrays["validation_loss"], strict=True)
     ]
     paths = plotting.line_plot(
-        npz.with_name(f"{stem}_curves"), series, xlabel="epoch", ylabel="validation cross-entropy (nats)",
+        saved.place("curves"), series, xlabel="epoch", ylabel="validation cross-entropy (nats)",
         title="Classifiers from pretrained encoders", caption=caption, from_zero=True,
     )  # fmt: skip
-    panels = dict(zip(map(str, arrays["runs"]), arrays["confusion"], strict=True))
+    panels = dict(zip(names, saved.arrays["confusion"], strict=True))
     title = "Confusion matrices on the test set, first seed"
-    return paths + plotting.confusion_matrices(npz.with_name(f"{stem}_confusion"), panels, title=title, caption=caption)
+    return paths + plotting.confusion_matrices(saved.place("confusion"), panels, title=title, caption=caption)
 
+
+STUDY = Study("transfer", Options, BUDGETS, plan, measure, draw, deviations=("encoder",))
 
 if __name__ == "__main__":
-    common.main(Options, study)
+    study.main(STUDY)

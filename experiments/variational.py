@@ -21,22 +21,27 @@ import jax
 import numpy as np
 from scipy.stats import norm
 
-from ae_jax import distributions, engine, evaluation, latent, plotting, posterior, results, trials, variational
+from ae_jax import distributions, evaluation, latent, plotting, posterior, variational
 from ae_jax.data import holdout
 from ae_jax.distributions import Likelihood
-from ae_jax.lanes import DIVERGED
+from ae_jax.lanes import Group, lane_grid
 from ae_jax.models import Autoencoder, conv_autoencoder, dense_autoencoder
 from ae_jax.objectives import autoencoder
+from ae_jax.runs import Run
 from ae_jax.training import Data
-from ae_jax.types import Plan, PyTree, UsageError, hparams
+from ae_jax.types import Plan, UsageError, hparams
 from ae_jax.vae import VAE, conv_vae, dense_vae
-from experiments import common, running
+from experiments import common, reported, study
+from experiments.common import Budget, Setup
 from experiments.latent_space import WALKS
 from experiments.report import Row
+from experiments.running import Training
+from experiments.study import Measured, Runs, Saved, Study
 
-STUDY = "variational"
 SHOWN = 12
 MANIFOLD_STEPS = 20
+UNSEEN = 1000  # test images whose likelihood is measured
+PLAIN = "plain autoencoder"
 BINARIZE = {
     "none": distributions.grey,
     "static": distributions.binarize_static,
@@ -44,31 +49,31 @@ BINARIZE = {
 }
 
 
-class Study(NamedTuple):
+class Protocol(NamedTuple):
     """Models by name, the first of which is drawn; the plain autoencoder beside it; what the report gives."""
 
     models: dict[str, VAE]
     plain: Autoencoder
     variance: float | None = None  # of a Gaussian likelihood; None is Bernoulli
-    reported: tuple[float, float, float] | None = None  # training, validation and test loss
+    figures: tuple[float | None, ...] = (None, None, None)  # training, validation and test loss
 
 
 TWO_STAGES = (32, 64), None  # channels, and no hidden layer: report C, section 2.4
-STUDIES = {
-    "B7": Study({"d = 3": conv_vae(3)}, conv_autoencoder(3), variance=1.0, reported=(19.383, 19.473, 19.521)),
-    "C5": Study({"d = 2": conv_vae(2, *TWO_STAGES)}, conv_autoencoder(2, *TWO_STAGES)),
-    "D3": Study({"d = 5": dense_vae(5)}, dense_autoencoder(5, activation=jax.nn.elu)),
-    "D4": Study(
+PROTOCOLS = {
+    "B7": Protocol({"d = 3": conv_vae(3)}, conv_autoencoder(3), variance=1.0, figures=reported.B7_LOSS),
+    "C5": Protocol({"d = 2": conv_vae(2, *TWO_STAGES)}, conv_autoencoder(2, *TWO_STAGES)),
+    "D3": Protocol({"d = 5": dense_vae(5)}, dense_autoencoder(5, activation=jax.nn.elu)),
+    "D4": Protocol(
         {"d = 5": conv_vae(5, *TWO_STAGES), "d = 20": conv_vae(20, *TWO_STAGES)}, conv_autoencoder(5, *TWO_STAGES)
     ),
 }
 QUICK = {
-    "digits": common.Budget(epochs=60, batch_size=64),
-    "mnist": common.Budget(epochs=3, batch_size=128, limit=10_000),
+    "digits": Budget(epochs=60, batch_size=64),
+    "mnist": Budget(epochs=3, batch_size=128, limit=10_000),
 }
-FULL = dict.fromkeys(STUDIES, common.Budget(epochs=40, batch_size=128))
-FULL["D3"] = common.Budget(epochs=105, batch_size=100)  # 50,400 steps: report D's other networks take 50,000
-BUDGETS = {study: {"quick": QUICK, "full": dict.fromkeys(("digits", "mnist"), full)} for study, full in FULL.items()}
+FULL = dict.fromkeys(PROTOCOLS, Budget(epochs=40, batch_size=128))
+FULL["D3"] = Budget(epochs=105, batch_size=100)  # 50,400 steps: report D's other networks take 50,000
+BUDGETS = {name: {"quick": QUICK, "full": dict.fromkeys(("digits", "mnist"), full)} for name, full in FULL.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,146 +88,119 @@ class Options(common.SeededOptions):
     """Importance samples for the likelihood of a test image."""
 
 
-def study(options: Options) -> Path | None:
-    """Train the VAEs and the plain autoencoder, measure, save, draw."""
-    chosen = STUDIES[options.study]
-    if chosen.variance is not None and options.binarize != "none":
+def likelihood(options: Options) -> Likelihood:
+    """The report's, of the pixels that the options choose. UsageError for binary pixels of a Gaussian one."""
+    variance = PROTOCOLS[options.study].variance
+    if variance is None:
+        return distributions.bernoulli(BINARIZE[options.binarize])
+    if options.binarize != "none":
         raise UsageError(
             f"--binarize {options.binarize}: study {options.study} has a Gaussian likelihood of grey pixels"
         )
-    setting = common.prepare(options, BUDGETS[options.study])
-    _, budget, dataset, _ = setting
-    likelihood = (
-        distributions.bernoulli(BINARIZE[options.binarize])
-        if chosen.variance is None
-        else distributions.gaussian(chosen.variance)
-    )
-    objectives = {name: variational.elbo(model, likelihood) for name, model in chosen.models.items()}
-    lanes = trials.make_lanes(hparams(learning_rate=1e-3, epochs=budget.epochs), seed=common.seeds(setting))
-    plan = Plan(budget.batch_size)
-    groups = [engine.Group(name, objective, plan, lanes) for name, objective in objectives.items()]
-    groups.append(engine.Group("plain autoencoder", autoencoder(chosen.plain), plan, lanes))
-    name = f"{STUDY}/{options.study}"
-    runs = running.train(name, setting, groups)
-    if not running.is_writer():
-        return None
-    if any((run.status == DIVERGED).any() for run in runs):
-        raise UsageError("a run diverged: try another --seed")
-
-    scores_key, nll_key, figures_key = jax.random.split(common.study_key(options), 3)
-    arrays, rows = {}, []
-    parts = _parts(setting)
-    for (label, objective), run in zip(objectives.items(), runs, strict=False):
-        scores = {
-            part: evaluation.score(objective, run.params, lanes.hparams, scores_key, examples)
-            for part, examples in parts.items()
-        }
-        model = chosen.models[label]
-        unseen = common.unit_images(dataset.test_images[:1000])
-        nll = posterior.importance_nll(model, likelihood, run.params, nll_key, unseen, options.samples).mean(1)
-        rates = posterior.latent_rates(posterior.encode(model, likelihood, run.params, nll_key, unseen))
-        rows += _rows(f"{options.study} {label}", chosen, scores, nll, rates, options.samples)
-        slug = label.replace(" = ", "")
-        arrays |= {f"{slug}_{part}_{m}": np.asarray(v) for part, score in scores.items() for m, v in score.items()}
-        arrays |= {f"{slug}_latent_rates": rates, f"{slug}_nll": nll}
-        arrays |= {f"{slug}_train_loss": run.train_loss, f"{slug}_validation_loss": run.validation_loss}
-    first = jax.tree.map(lambda leaf: leaf[0], runs[0].params)
-    plain = jax.tree.map(lambda leaf: leaf[0], runs[-1].params)
-    model = next(iter(chosen.models.values()))
-    arrays |= _figures(model, likelihood, first, chosen.plain, plain, setting, figures_key)
-    npz = running.save(
-        name,
-        setting,
-        runs,
-        arrays,
-        rows,
-        study=options.study,
-        deviations=() if options.binarize == "none" else ("binarize",),
-    )
-    return running.finish(setting, npz, draw(npz), name)
+    return distributions.gaussian(variance)
 
 
-def _parts(setting: common.Setting) -> dict[str, Data]:
-    """Training, validation and test examples."""
-    train, validation = holdout(len(setting.dataset.train_images))
-    everything = common.training_data(setting.dataset)
-    return {
-        "training": jax.tree.map(lambda leaf: leaf[train], everything),
-        "validation": jax.tree.map(lambda leaf: leaf[validation], everything),
-        "test": common.test_data(setting.dataset),
+def plan(setup: Setup) -> Training:
+    """A group for each VAE and one for the plain autoencoder, a lane for each seed."""
+    protocol, of_pixels = PROTOCOLS[setup.options.study], likelihood(setup.options)
+    objectives = {name: variational.elbo(model, of_pixels) for name, model in protocol.models.items()}
+    objectives[PLAIN] = autoencoder(protocol.plain)
+    lanes = lane_grid(hparams(learning_rate=1e-3, epochs=setup.budget.epochs), seed=setup.seeds)
+    how = Plan(setup.budget.batch_size)
+    return Training([Group(name, objective, how, lanes) for name, objective in objectives.items()])
+
+
+def measure(setup: Setup, runs: Runs) -> Measured:
+    """Losses of all three parts, likelihood and rate of each latent, ``[seeds, ...]``; what the figures show."""
+    # The models share a measure's key on purpose: it is the same noise that they are compared by.
+    train_key, nll_key, figures_key, validation_key, test_key, codes_key = jax.random.split(setup.key, 6)
+    train, validation = holdout(len(setup.dataset.train_images))
+    parts = {
+        "training": (train_key, _part(setup.training, train)),
+        "validation": (validation_key, _part(setup.training, validation)),
+        "test": (test_key, setup.test),
     }
+    unseen, arrays, rows = setup.test_images[:UNSEEN], {}, []
+    for name in PROTOCOLS[setup.options.study].models:
+        run, slug = runs[name], name.replace(" = ", "")
+        scores = {part: evaluation.score(run, *given) for part, given in parts.items()}
+        nll = posterior.importance_nll(run, nll_key, unseen, setup.options.samples).mean(-1)
+        rates = posterior.latent_rates(posterior.encode(run, codes_key, unseen))
+        rows += _rows(setup.options, name, scores, nll, rates)
+        arrays |= {f"{slug}_{part}_{metric}": v for part, score in scores.items() for metric, v in score.items()}
+        arrays |= {f"{slug}_latent_rates": rates, f"{slug}_nll": nll}
+        arrays |= {f"{slug}_{curve}": losses for curve, losses in run.curves._asdict().items()}
+    first = next(iter(runs.values()))
+    return Measured(arrays | _figures(setup, first[0], runs[PLAIN][0], figures_key), rows)
+
+
+def _part(data: Data, indices: np.ndarray) -> Data:
+    return jax.tree.map(lambda leaf: leaf[indices], data)
 
 
 def _rows(
-    title: str, chosen: Study, scores: dict[str, dict], nll: np.ndarray, rates: np.ndarray, samples: int
+    options: Options, name: str, scores: dict[str, dict[str, np.ndarray]], nll: np.ndarray, rates: np.ndarray
 ) -> list[Row]:
     """The report's loss is energy plus rate; for a Bernoulli likelihood that is the negative ELBO."""
-    reported = chosen.reported or (None, None, None)
-    losses = {part: np.asarray(score["energy"] + score["rate"]) for part, score in scores.items()}
-    test = scores["test"]
+    title, figures, test = f"{options.study} {name}", PROTOCOLS[options.study].figures, scores["test"]
+    in_use = np.where(np.isnan(rates).any(-1), np.nan, (rates > 0.01).sum(-1))
     return [
-        *(Row(f"{title} {part} loss", figure, losses[part]) for part, figure in zip(scores, reported, strict=True)),
-        Row(f"{title} test rate, nats", None, np.asarray(test["rate"])),
-        Row(f"{title} test distortion, nats, normalised", None, np.asarray(test["distortion"])),
-        Row(f"{title} test -log p(x), {samples} samples, 1,000 images", None, nll),
-        Row(f"{title} latents in use (rate above 0.01 nats)", None, (rates > 0.01).sum(1)),
-        Row(f"{title} log-variances at their limit", None, np.asarray(test["clipped"])),
+        *(
+            Row(f"{title} {part} loss", figure, score["energy"] + score["rate"])
+            for (part, score), figure in zip(scores.items(), figures, strict=True)
+        ),
+        Row(f"{title} test rate, nats", None, test["rate"]),
+        Row(f"{title} test distortion, nats, normalised", None, test["distortion"]),
+        Row(f"{title} test -log p(x), {options.samples} samples, 1,000 images", None, nll),
+        Row(f"{title} latents in use (rate above 0.01 nats)", None, in_use),
+        Row(f"{title} log-variances at their limit", None, test["clipped"]),
     ]
 
 
-def _figures(
-    model: VAE, likelihood: Likelihood, params: PyTree, plain: Autoencoder, plain_params: PyTree,
-    setting: common.Setting, key: jax.Array,
-) -> dict[str, np.ndarray]:  # fmt: skip
-    """What the figures show, by the first seed: images, codes, samples. Consumes ``key``."""
+def _figures(setup: Setup, run: Run, plain: Run, key: jax.Array) -> dict[str, np.ndarray]:
+    """What the figures show of two lanes, variational and plain: images, codes, samples. Consumes ``key``."""
     prior_key, code_key = jax.random.split(key)
-    images, labels = common.unit_images(setting.dataset.test_images), setting.dataset.test_labels
-    codes = np.asarray(posterior.encode(model, likelihood, _lane(params), code_key, images).mean[0])
-    plain_codes = latent.encode(plain, plain_params, images)
+    images, labels, seed = setup.test_images, setup.dataset.test_labels, setup.options.seed
+    codes = posterior.encode(run, code_key, images).mean
+    plain_codes = latent.encode(plain, images)
     d = codes.shape[1]
     deviations = norm.ppf(np.linspace(0.05, 0.95, SHOWN))
     middle = np.zeros((d, SHOWN, d))
     middle[np.arange(d), :, np.arange(d)] = deviations
     ends = {digit: codes[int(np.argmax(labels == digit))] for pair in WALKS for digit in pair}
     walks = np.concatenate([latent.interpolate(ends[a], ends[b], SHOWN) for a, b in WALKS])
-    sample = np.sort(np.random.default_rng(setting.options.seed).permutation(len(images))[:2000])
+    sample = np.sort(np.random.default_rng(seed).permutation(len(images))[:2000])
 
-    def decode(points: np.ndarray) -> np.ndarray:
-        return latent.decode(model, params, points.reshape(-1, d)).reshape(-1, SHOWN, 28, 28, 1)
+    def decode(points: np.ndarray, columns: int = SHOWN) -> np.ndarray:
+        return latent.decode(run, points.reshape(-1, d)).reshape(-1, columns, 28, 28, 1)
 
     arrays = {
-        "images": np.asarray(images[:SHOWN]),
+        "images": images[:SHOWN],
         "reconstructions": decode(codes[:SHOWN])[0],
-        "prior_images": decode(np.asarray(jax.random.normal(prior_key, (5 * SHOWN, d)))),
+        "prior_images": decode(jax.random.normal(prior_key, (5 * SHOWN, d))),
         "traversal_images": decode(middle),
         "walk_images": decode(walks),
         "labels": labels,
         "sample": sample,
         "pca_vae": latent.pca(codes),
         "pca_plain": latent.pca(plain_codes),
-        "tsne_vae": latent.tsne(codes[sample], setting.options.seed),
-        "tsne_plain": latent.tsne(plain_codes[sample], setting.options.seed),
+        "tsne_vae": latent.tsne(codes[sample], seed),
+        "tsne_plain": latent.tsne(plain_codes[sample], seed),
     }
     if d == 2:
         quantiles = norm.ppf(np.linspace(0.02, 0.98, MANIFOLD_STEPS))
         plane = np.stack(np.meshgrid(quantiles, quantiles[::-1]), -1)
-        shape = (MANIFOLD_STEPS, MANIFOLD_STEPS, 28, 28, 1)
-        arrays |= {"codes": codes, "manifold_images": latent.decode(model, params, plane.reshape(-1, 2)).reshape(shape)}
+        arrays |= {"codes": codes, "manifold_images": decode(plane, MANIFOLD_STEPS)}
     return arrays
 
 
-def _lane(params: PyTree) -> PyTree:
-    return jax.tree.map(lambda leaf: leaf[None], params)
-
-
-def draw(npz: Path) -> list[Path]:
-    """Every figure, from the npz alone."""
-    arrays, meta = results.load(npz, STUDY)
-    stem, caption = npz.with_suffix("").name, f"{meta['config']['study']}. {meta['caption']}"
+def draw(saved: Saved) -> list[Path]:
+    """Every figure."""
+    arrays, caption = saved.arrays, saved.caption
     labels, sample = arrays["labels"], arrays["sample"]
 
     def sheet(name: str, rows: np.ndarray, labels: list[str], title: str) -> list[Path]:
-        return plotting.image_sheet(npz.with_name(f"{stem}_{name}"), rows, labels, title=title, caption=caption)
+        return plotting.image_sheet(saved.place(name), rows, labels, title=title, caption=caption)
 
     rows = [arrays["images"], arrays["reconstructions"]]
     paths = sheet("reconstructions", rows, ["input", "output"], "Test images and the decoded means of their codes")
@@ -238,15 +216,20 @@ def draw(npz: Path) -> list[Path]:
         for name, key in (("variational", "vae"), ("plain", "plain"))
     }
     title = "Codes of the test set beside those of a plain autoencoder"
-    paths += plotting.digit_scatter(npz.with_name(f"{stem}_projections"), panels, title=title, caption=caption)
+    paths += plotting.digit_scatter(saved.place("projections"), panels, title=title, caption=caption)
     if "manifold_images" in arrays:
         title = "The manifold of digits: a grid of the prior's quantiles, decoded"
         paths += sheet("manifold", arrays["manifold_images"], [""] * MANIFOLD_STEPS, title)
         panels = {"": (arrays["codes"], labels)}
         title = "Means of the codes of the test set"
-        paths += plotting.digit_scatter(npz.with_name(f"{stem}_codes"), panels, title=title, caption=caption)
+        paths += plotting.digit_scatter(saved.place("codes"), panels, title=title, caption=caption)
     return paths
 
 
+STUDY = Study(
+    "variational", Options, lambda options: BUDGETS[options.study], plan, measure, draw,
+    deviations=lambda options: () if options.binarize == "none" else ("binarize",),
+)  # fmt: skip
+
 if __name__ == "__main__":
-    common.main(Options, study)
+    study.main(STUDY)

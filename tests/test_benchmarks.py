@@ -37,6 +37,7 @@ from benchmarks import (
 from benchmarks import compile as compiling
 from benchmarks.networks import NETWORKS, Network
 from benchmarks.programs import Case
+from tests.made import alone
 
 ROOT = Path(__file__).parent.parent
 
