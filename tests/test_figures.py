@@ -137,10 +137,9 @@ def sheet(panel):
     return image.reshape(rows, 30, columns, 30).swapaxes(1, 2)[:, :, :28, :28]
 
 
-def curves(arrays, names, labels=None):
-    """Lines over the epochs: the means over the runs of each array ``[runs, epochs]``."""
-    of = zip(labels or names, (arrays[name] for name in names) if labels is None else names, strict=True)
-    return {str(label): (1 + np.arange(runs.shape[-1]), np.nanmean(runs, 0)) for label, runs in of}
+def curves(labels, losses):
+    """Lines over the epochs: of ``losses [labels, runs, epochs]`` the means over the runs."""
+    return {label: (1 + np.arange(runs.shape[-1]), runs.mean(0)) for label, runs in zip(labels, losses, strict=True)}
 
 
 LINES = {  # study and figure: a function of the npz's arrays, panel by panel the lines by their label
@@ -164,11 +163,12 @@ LINES = {  # study and figure: a function of the npz's arrays, panel by panel th
             for name, rate in (("adam", 0.001), ("adadelta", 1), ("rmsprop", 0.01))
         }
     ],
-    ("denoising_B5", "curves"): lambda a: [curves(a, a["validation_loss"], a["settings"])],
-    ("transfer_C3", "curves"): lambda a: [curves(a, a["validation_loss"], a["runs"])],
+    ("denoising_B5", "curves"): lambda a: [curves(a["settings"], a["validation_loss"])],
+    ("transfer_C3", "curves"): lambda a: [curves(a["runs"], a["validation_loss"])],
     ("linear_pca", "training"): lambda a: [
         {
-            name: (np.arange(1, 6) * 6, losses.mean(0)) for name, losses in zip(a["hidden"], a["train_loss"], strict=True)
+            name: (np.arange(1, 6) * 6, losses.mean(0))
+            for name, losses in zip(a["hidden"], a["train_loss"], strict=True)
         }
         | {"PCA": ([6, 30], np.repeat(a["pca_train_mse"], 2))}
     ],
@@ -186,11 +186,10 @@ LINES = {  # study and figure: a function of the npz's arrays, panel by panel th
         {"ELBO, beta 0.1 to 8": (a["rate"][:6], a["distortion"][:6])}
         | {str(a["names"][i]): (a["rate"][[i]], a["distortion"][[i]]) for i in (6, 7, 8)}
     ],
-    ("importance_weighted", "curves"): lambda a: [curves(a, ["VAE_train_loss", "IWAE-5_train_loss"])],
+    ("importance_weighted", "curves"): lambda a: [
+        curves(["VAE", "IWAE-5"], [a["VAE_train_loss"], a["IWAE-5_train_loss"]])
+    ],
 }  # fmt: skip
-LINES["importance_weighted", "curves"] = lambda a: [
-    {name: ([1, 2], a[f"{name}_train_loss"].mean(0)) for name in ("VAE", "IWAE-5")}
-]
 
 
 def of_figures(table):
