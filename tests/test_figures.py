@@ -61,7 +61,7 @@ def test_every_figure_is_written_and_named_at_the_end(ran, name):
     wrote = run.done.stdout[run.done.stdout.index("Wrote:") :]
     for path in map(run.folder.joinpath, found):
         assert f"  {path}\n" in wrote
-        start = {".png": b"\x89PNG", ".pdf": b"%PDF", ".html": b"<html>"}[path.suffix]
+        start = {".png": b"\x89PNG", ".pdf": b"%PDF", ".html": b"<!doctype html>"}[path.suffix]
         assert path.read_bytes().startswith(start)
     for drawing in found & {f"{path.stem}.png" for path in run.folder.glob("*.png")}:
         pdf = drawing.replace(".png", ".pdf")
