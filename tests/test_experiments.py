@@ -477,7 +477,7 @@ def test_a_single_trial_from_a_spreadsheet(run_study, tmp_path):
 def _options(done):
     """A help page by option: what stands there, without its frame."""
     assert done.returncode == 0, done.stderr
-    parts = (re.sub(r"[\s│╭╮╰╯─]+", " ", part).strip() for part in re.split(r"\n│ (?=--)", done.stdout)[1:])
+    parts = (re.sub(r"[\s│╭╮╰╯─]+", " ", part).strip() for part in re.split(r"\n[│ ] (?=--[a-z])", done.stdout)[1:])
     return {part.split(",")[0].split()[0]: part for part in parts}
 
 
