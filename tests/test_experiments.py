@@ -43,9 +43,9 @@ def assert_same_results(path, reference, but=()):
     assert meta == expected_meta
 
 
-def first_progress(done):
+def first_progress(stderr):
     """How many lane-epochs the bar told behind us when it first moved: more than a call's, if a run went on."""
-    return next(n for n in map(int, re.findall(r"(\d+)/\d+ epochs", done.stderr)) if n)
+    return next(n for n in map(int, re.findall(r"(\d+)/\d+ epochs", stderr)) if n)
 
 
 def checkpoints(folder):
@@ -127,10 +127,10 @@ def test_ctrl_c_stops_after_the_segment_and_resume_goes_on_from_there(ran, run_s
     with watched(*CHECKPOINT) as after:
         resumed = run_study("random_search", tmp_path, *A1, "--resume")
     assert resumed.returncode == 0, resumed.stderr
-    assert len(after) == total - 3 and first_progress(resumed) == 4
+    assert len(after) == total - 3 and first_progress(resumed.stderr) == 4
     assert_same_results(tmp_path / "random_search_A1.npz", reference.npz)
     assert results.load(tmp_path / "random_search_A1.npz")[1]["resumed"] and not reference.meta["resumed"]
-    assert first_progress(reference.done) == 1 and f"{total}/{total} epochs" in reference.done.stderr
+    assert first_progress(reference.done.stderr) == 1 and f"{total}/{total} epochs" in reference.done.stderr
 
 
 @searches
@@ -153,7 +153,7 @@ def test_everything_at_once_resumes_an_unfinished_study(ran, run_study, tmp_path
     with watched(*CHECKPOINT) as after:
         first = run_study("run_all", tmp_path, *arguments)
     assert first.returncode == 0, first.stderr
-    assert len(after) == 4 * 4 - 5 and first_progress(first) == 6  # two lanes of Adam, one each of the others
+    assert len(after) == 4 * 4 - 5 and first_progress(first.stderr) == 6  # two lanes of Adam, one each of the others
     assert_same_results(tmp_path / "baseline.npz", ran("baseline").npz)
     assert "B1 validation MSE" in (tmp_path / "reproduction.csv").read_text()
 
@@ -358,6 +358,7 @@ def test_two_processes_halve_stop_and_resume_to_the_numbers_of_one(run_study, ai
     processes, outputs = together(0, "--resume")
     assert [process.returncode for process in processes] == [0, 0], outputs
     assert "Wrote:" in outputs[0][0] and "Wrote:" not in outputs[1][0]
+    assert first_progress(outputs[0][1]) > 4  # its share up to the first rung was done
     assert_same_results(tmp_path / "two" / name, tmp_path / "alone" / name, but={"device"})
     status = results.load(tmp_path / "alone" / name)[0]["status"]
     assert {STATUS_NAMES[s] for s in status.flat} == {"done", "halved"}

