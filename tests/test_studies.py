@@ -206,7 +206,7 @@ def test_variational(ran, run_study, monkeypatch, tmp_path, study, label, likeli
     lane = jax.tree.map(lambda leaf: leaf[0], params)
     direct = importance_nll(model, likelihood, lane, images, samples, 20, np.random.default_rng(0))
     assert abs(arrays[f"{label}_nll"][0] - direct.mean()) < 5 * direct.std() * np.sqrt(1 + 1 / 20)
-    assert direct.std() < 0.2
+    assert direct.std() < 0.5
 
 
 def test_variational_refuses_binary_pixels_of_a_gaussian(run_study, tmp_path):
