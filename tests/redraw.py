@@ -31,9 +31,13 @@ def main():
     jax.stages.Compiled.__call__ = None
     for line in sys.stdin:
         module, npz = line.split()
-        with figures.drawn() as drawings:
-            importlib.import_module(f"experiments.{module}").draw(Path(npz))
-        print(json.dumps(shown(drawings, Path(npz).parent)), flush=True)
+        try:
+            with figures.drawn() as drawings:
+                importlib.import_module(f"experiments.{module}").draw(Path(npz))
+            answer = shown(drawings, Path(npz).parent)
+        except Exception as error:  # told as this study's; the next ones are drawn all the same
+            answer = {"error": repr(error)}
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":
