@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= results/demo
-# A worker for each core. Each takes a run of neighbours, which share fixtures and compiled programs, and helps when done.
-WORKERS := --numprocesses logical --maxprocesses 8 --dist worksteal
+# A worker for each core, which takes whole groups: those of tests/conftest.py.
+WORKERS := --numprocesses logical --maxprocesses 8 --dist loadgroup
 
 .PHONY: demo reproduce test test-peers lint bench clean
 

@@ -1,19 +1,23 @@
 """What the tests share: the environment of a run, a small dataset on the device, a small objective."""
 
+import functools
 import os
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ae_jax import results
 from ae_jax.models import dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.training import Data
-from tests.commands import ROOT, TINY, command
+from tests import figures
+from tests.commands import READS_MODEL, ROOT, STUDIES, TINY, command, run, words
 
 if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker inherits all this
     # Compiled programs, small ones too, are kept once for all workers and child processes of a run: in a folder of its
@@ -28,6 +32,13 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker inherits all this
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 jax.devices()  # in use from here on, so that no command line run in this process changes the number of devices
+
+
+def pytest_collection_modifyitems(items):
+    """A module's tests go to one worker, as they share fixtures and programs; those of a study's run are a group."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.module.__name__))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -72,10 +83,54 @@ def environment(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def run_study(environment):
-    """Run a study to its end: the completed process, output as text."""
+    """Run a study to its end in this process: the exit code, and the output as text."""
 
     def call(study, out, *arguments, tiny=TINY, **variables):
-        words = command(study, out, *arguments, tiny=tiny)
-        return subprocess.run(words, env=environment | variables, cwd=ROOT, capture_output=True, text=True, timeout=300)
+        return run(study, words(out, *arguments, tiny=tiny), environment | variables)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def run_process(environment):
+    """The same in a process of its own, where the process is the point."""
+
+    def call(study, out, *arguments, tiny=TINY, **variables):
+        line = command(study, out, *arguments, tiny=tiny)
+        return subprocess.run(line, env=environment | variables, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+    return call
+
+
+class Ran(NamedTuple):
+    """A study's run: what it printed and wrote, and what its figures show by file name."""
+
+    done: subprocess.CompletedProcess
+    npz: Path
+    arrays: dict[str, np.ndarray]
+    meta: dict
+    drawings: dict[str, figures.Drawing]
+
+    @property
+    def folder(self):
+        return self.npz.parent
+
+    def drawing(self, name):
+        return self.drawings[f"{self.npz.stem}{name}.png"]
+
+
+@pytest.fixture(scope="session")
+def ran(run_study, tmp_path_factory):
+    """``ran(name)``: every study of run_all at the smallest size, once for all the tests of a worker."""
+
+    @functools.cache
+    def call(name):
+        module, arguments = STUDIES[name]
+        folder = tmp_path_factory.mktemp(name)
+        model = (READS_MODEL[name], str(call("latent_space_A5").npz)) if name in READS_MODEL else ()
+        with figures.drawn() as drawings:
+            done = run_study(module, folder, *arguments.split(), *model)
+        assert done.returncode == 0, done.stderr
+        return Ran(done, folder / f"{name}.npz", *results.load(folder / f"{name}.npz", module), drawings)
 
     return call

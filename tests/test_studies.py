@@ -1,114 +1,133 @@
 """Each study of the reports at the smallest size: it ends, keeps what it must, draws, and refuses what does not fit."""
 
+import jax
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
-from ae_jax import results
+from ae_jax import posterior, results
 from experiments import pretrained
+from tests.commands import STUDIES, in_group
 
 
-def assert_figures(done, folder, *names):
-    """Every figure is written, as PNG and PDF or as a page, and named at the end."""
-    for name in names:
-        endings = [""] if name.endswith(".html") else [".png", ".pdf"]
-        for path in (folder / f"{name}{ending}" for ending in endings):
-            assert path.stat().st_size > 3000, path
-            assert str(path) in done.stdout
+def assert_rising(curves):
+    """Errors ``[..., levels]`` go with the level, of every model and in the mean; of flat ones that rank at random."""
+    levels = np.arange(curves.shape[-1])
+    assert all(spearmanr(levels, curve).statistic > 0.5 for curve in curves.reshape(-1, len(levels)))
+    assert spearmanr(levels, curves.reshape(-1, len(levels)).mean(0)).statistic > 0.8
 
 
-@pytest.fixture(scope="session")
-def plane(run_study, tmp_path_factory):
-    """The folder of a latent-space study of report A, and what it printed."""
-    folder = tmp_path_factory.mktemp("plane")
-    done = run_study("latent_space", folder, "--study", "A5", "--epochs", "2", "--tsne-sample", "60")
-    assert done.returncode == 0, done.stderr
-    return folder, done
+@in_group("compression")
+def test_compression(ran):
+    """Errors rise with noise and occlusion, from the clean images' at the first level; seeds differ."""
+    run = ran("compression")
+    assert "Report against ours" in run.done.stdout and "not comparable" in run.done.stdout
+    test, noisy, occluded = (run.arrays[f"{name}_mse"] for name in ("test", "noisy", "occluded"))
+    assert test.shape == (5, 2) and noisy.shape == occluded.shape == (5, 2, 20)
+    assert (test[:, 0] != test[:, 1]).all()
+    np.testing.assert_allclose(run.arrays["levels"], np.linspace(0.01, 0.5, 20), rtol=1e-6)
+    # The weakest noise, sigma 0.01, hardly changes the error; of occlusion 0.01 of the area is two pixels and more.
+    np.testing.assert_allclose(noisy[..., 0], test, rtol=0.01)
+    np.testing.assert_allclose(occluded[..., 0], test, rtol=0.1)
+    assert_rising(noisy)
+    assert_rising(occluded)
+    assert run.meta["config"]["budget"]["epochs"] == 60 and run.meta["config"]["budget"]["seeds"] == 2
 
 
-def test_latent_space(plane):
-    folder, done = plane
-    arrays, meta = results.load(folder / "latent_space_A5.npz", "latent_space")
-    assert arrays["codes_2"].shape == (100, 2) and arrays["tsne_2"].shape == (60, 2)
+@in_group("latent_space_A5")
+def test_latent_space(ran):
+    arrays, meta = ran("latent_space_A5")[2:4]
+    codes, labels = arrays["codes_2"], arrays["labels"]
+    assert codes.shape == (100, 2) and arrays["tsne_2"].shape == (60, 2)
+    means = [codes[labels == digit].mean(0) for digit in range(10)]
+    np.testing.assert_allclose(arrays["centroids"], means, rtol=1e-4)
     low, high = arrays["centroids"].min(0), arrays["centroids"].max(0)
     assert (arrays["box_samples"] >= low - 1e-5).all() and (arrays["box_samples"] <= high + 1e-5).all()
+    # Uniform, and normal with the codes' mean and deviation: 400 draws, five standard errors.
+    np.testing.assert_allclose(arrays["box_samples"].std(0), (high - low) / np.sqrt(12), rtol=0.15)
+    assert (np.abs(arrays["normal_samples"].mean(0) - codes.mean(0)) < 0.25 * codes.std(0)).all()
+    np.testing.assert_allclose(arrays["normal_samples"].std(0), codes.std(0), rtol=0.18)
     assert arrays["walk_images"].shape == (4, 10, 28, 28, 1)
     assert meta["config"]["model"]["latent"] == 2
-    figures = "codes", "projections_2", "fig5_samples", "box_images", "normal_images", "plane", "walks", "tsne_2.html"
-    assert_figures(done, folder, *(f"latent_space_A5_{name}" for name in figures))
-    page = (folder / "latent_space_A5_tsne_2.html").read_text()
-    assert page.count("iVBOR") >= 60  # an image for each point
 
 
-def test_smoothness_maps_the_model_it_is_given(plane, run_study, tmp_path):
-    folder, _ = plane
-    done = run_study("smoothness", tmp_path, "--model", str(folder / "latent_space_A5.npz"))
-    assert done.returncode == 0, done.stderr
-    arrays, _ = results.load(tmp_path / "smoothness.npz", "smoothness")
-    assert arrays["distance"].shape == (100, 100) and (arrays["distance"] >= 0).all()
-    assert_figures(done, tmp_path, "smoothness_maps", "smoothness_surface.html")
-    page = (tmp_path / "smoothness_surface.html").read_text()
-    assert '"label":"front"' in page and '"label":"top"' in page and "centroid of digit" in page
+@in_group("latent_space_A5")
+def test_smoothness_maps_the_model_it_is_given(ran):
+    """D(z) again in NumPy: the squared distance, summed over the pixels, to the image of the nearest centroid."""
+    source, run = ran("latent_space_A5"), ran("smoothness").arrays
+    model, params, _ = pretrained.read(source.npz)
+    np.testing.assert_allclose(run["centroids"], source.arrays["centroids"], rtol=1e-5)
+    points, centroids = run["points"].reshape(-1, 2)[::37], run["centroids"]
+    images, ends = (np.asarray(model.apply(params, z, method="decode"), float) for z in (points, centroids))
+    nearest = np.square(points[:, None] - centroids).sum(-1).argmin(1)
+    apart = np.square(images[:, None] - ends).sum((2, 3, 4))
+    tiny = 1e-5 * apart.max()
+    np.testing.assert_array_equal(run["nearest"].reshape(-1)[::37], nearest)
+    np.testing.assert_allclose(
+        run["distance"].reshape(-1)[::37], apart[np.arange(len(points)), nearest], rtol=1e-3, atol=tiny
+    )
+    chosen = run["basin"].reshape(-1)[::37]
+    np.testing.assert_allclose(apart[np.arange(len(points)), chosen], apart.min(1), rtol=1e-3, atol=tiny)
 
 
-def test_transfer_reads_an_encoder_and_freezes_it(plane, run_study, tmp_path):
-    folder, _ = plane
-    encoder = folder / "latent_space_A5.npz"
-    done = run_study("transfer", tmp_path, "--study", "B6", "--encoder", str(encoder), "--epochs", "2")
-    assert done.returncode == 0, done.stderr
-    arrays, _ = results.load(tmp_path / "transfer_B6.npz", "transfer")
+@in_group("latent_space_A5")
+def test_transfer_reads_an_encoder_and_freezes_it(ran, run_study, tmp_path):
+    arrays = ran("transfer_B6").arrays
     assert arrays["runs"].tolist() == ["frozen, d = 2", "fine-tuned, d = 2", "from scratch"]
-    assert (arrays["confusion"].sum((1, 2)) == 100).all()
     np.testing.assert_allclose(
         arrays["test_accuracy"][:, 0], [np.trace(counts) / 100 for counts in arrays["confusion"]], rtol=1e-6
     )
-    assert_figures(done, tmp_path, "transfer_B6_curves", "transfer_B6_confusion")
-    other = run_study("transfer", tmp_path, "--study", "C3", "--encoder", str(encoder))
+    # A single layer on frozen features learns less of the training images than the whole network.
+    frozen, tuned, _ = arrays["train_loss"][:, 0, -1]
+    assert frozen > tuned
+    encoder = str(ran("latent_space_A5").npz)
+    other = run_study("transfer", tmp_path, "--study", "C3", "--encoder", encoder)
     assert other.returncode == 2 and "study C3 needs (8, 16, 64)" in other.stderr
 
 
-def test_transfer_pretrains_its_own_encoders(run_study, tmp_path):
-    done = run_study("transfer", tmp_path, "--study", "C3", "--epochs", "1", "--seeds", "2")
-    assert done.returncode == 0, done.stderr
-    arrays, _ = results.load(tmp_path / "transfer_C3.npz", "transfer")
-    assert arrays["test_loss"].shape == (3, 2) and np.isfinite(arrays["test_loss"]).all()
-    assert not list(tmp_path.glob("*.checkpoints"))
+@in_group("transfer_C3")
+def test_transfer_pretrains_its_own_encoders(ran):
+    run = ran("transfer_C3")
+    assert run.arrays["test_loss"].shape == (3, 2) and np.isfinite(run.arrays["test_loss"]).all()
+    assert "autoencoder d=2" in run.done.stderr
+    assert not list(run.folder.glob("*.checkpoints"))
 
 
-@pytest.mark.parametrize("study", ["B5", "C4"])
-def test_denoising(run_study, tmp_path, study):
-    done = run_study("denoising", tmp_path, "--study", study, "--epochs", "1")
-    assert done.returncode == 0, done.stderr
-    arrays, _ = results.load(tmp_path / f"denoising_{study}.npz", "denoising")
-    assert arrays["test_mse"].shape == (2, 5 if study == "B5" else 1)
-    np.testing.assert_allclose(arrays["noise"], [1, 1] if study == "B5" else [0.5, 1])
-    assert arrays["inputs"][1].std() > 0.9  # noise of deviation 1 on most of the pixels
-    assert_figures(done, tmp_path, f"denoising_{study}_curves", f"denoising_{study}_sheet")
+@pytest.mark.parametrize("name", [pytest.param(f"denoising_{study}", marks=in_group(f"denoising_{study}"))
+                                  for study in ("B5", "C4")])  # fmt: skip
+def test_denoising(ran, name):
+    """The sheet's inputs carry noise of the named deviation, and what was learnt is not the input."""
+    arrays = ran(name).arrays
+    assert arrays["test_mse"].shape == arrays["validation_mse"].shape == (2, 5 if name.endswith("B5") else 1)
+    levels = [1, 1] if name.endswith("B5") else [0.5, 1]
+    np.testing.assert_allclose(arrays["noise"], levels)
+    noise = arrays["inputs"] - arrays["images"]
+    np.testing.assert_allclose(noise.std((1, 2, 3, 4)), levels, rtol=0.05)
+    np.testing.assert_allclose(noise.mean((1, 2, 3, 4)), 0, atol=0.06)
+    clean = np.square(arrays["images"]).mean()
+    assert (arrays["test_mse"] < 2 * clean).all() and (np.square(arrays["outputs"] - arrays["images"]).mean() < 0.25)
 
 
-def test_cross_table(run_study, tmp_path):
-    done = run_study("cross_table", tmp_path, "--epochs", "1")
-    assert done.returncode == 0, done.stderr
-    arrays, _ = results.load(tmp_path / "cross_table.npz", "cross_table")
-    assert arrays["noisy_mse"].shape == arrays["occluded_mse"].shape == (3, 2, 1, 20)
-    assert len(np.unique(arrays["clean_mse"])) == 6  # six models
-    assert_figures(done, tmp_path, "cross_table_noisy", "cross_table_occluded", "cross_table_sheet")
+@in_group("cross_table")
+def test_cross_table(ran):
+    """Six models and two seeds of each; the errors rise with the corruption of the test images."""
+    arrays = ran("cross_table").arrays
+    noisy, occluded = arrays["noisy_mse"], arrays["occluded_mse"]
+    assert noisy.shape == occluded.shape == (3, 2, 2, 20)
+    assert len(np.unique(arrays["clean_mse"])) == 12
+    np.testing.assert_allclose(noisy[..., 0], arrays["clean_mse"], rtol=0.01)
+    assert_rising(noisy)
+    assert_rising(occluded)
 
 
-def test_everything_at_once_resumes(run_study, tmp_path):
-    arguments = "--only", "baseline", "--seeds", "2", "--epochs", "1"
-    first = run_study("run_all", tmp_path, *arguments)
-    assert first.returncode == 0, first.stderr
-    arrays, _ = results.load(tmp_path / "baseline.npz", "baseline")
-    assert arrays["adam_score"].shape == (2,) and arrays["rmsprop_score"].shape == (1,)
-    assert "B1 validation MSE" in (tmp_path / "reproduction.csv").read_text()
-    written = (tmp_path / "baseline.npz").stat().st_mtime_ns
-    again = run_study("run_all", tmp_path, *arguments)
-    assert again.returncode == 0 and "baseline: already there" in again.stdout
-    assert (tmp_path / "baseline.npz").stat().st_mtime_ns == written
-    other = run_study("run_all", tmp_path, "--only", "baseline", "--seeds", "3", "--epochs", "1")
-    assert other.returncode == 2 and "seeds was 2 and is now 3" in other.stderr
-    unknown = run_study("run_all", tmp_path, "--only", "A7")
-    assert unknown.returncode == 2 and "no study 'A7': choose among compression" in unknown.stderr
+@in_group("baseline")
+def test_baseline(ran):
+    """Adam with every seed, the others with one in four; scores are the curves' ends."""
+    arrays = ran("baseline").arrays
+    assert [len(arrays[f"{name}_seed"]) for name in ("adam", "adadelta", "rmsprop")] == [2, 1, 1]
+    for name in ("adam", "adadelta", "rmsprop"):
+        np.testing.assert_array_equal(arrays[f"{name}_score"], arrays[f"{name}_validation_loss"][:, -1])
+    assert arrays["adam_score"][0] not in (arrays["adam_score"][1], *arrays["rmsprop_score"])
 
 
 def _saved(path, study="latent_space", **leaves):
@@ -139,25 +158,55 @@ def test_a_file_without_the_right_model_is_refused(run_study, tmp_path, study, o
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_a_saved_model_comes_back(plane):
-    folder, _ = plane
-    model, params, meta = pretrained.read(folder / "latent_space_A5.npz")
+@in_group("latent_space_A5")
+def test_a_saved_model_comes_back(ran):
+    model, params, meta = pretrained.read(ran("latent_space_A5").npz)
     assert model.encoder.latent == 2 and meta["study"] == "latent_space"
     assert set(params["params"]) == {"encoder", "decoder"}
 
 
-@pytest.mark.parametrize("study", ["B7", "C5"])
-def test_variational(run_study, tmp_path, study):
-    done = run_study("variational", tmp_path, "--study", study, "--epochs", "1", "--samples", "8")
-    assert done.returncode == 0, done.stderr
-    arrays, _ = results.load(tmp_path / f"variational_{study}.npz", "variational")
-    label = "d3" if study == "B7" else "d2"
+def importance_nll(model, likelihood, params, images, samples, draws, rng):
+    """``draws`` estimates of the mean of -log 1/k sum p(x, z) / q(z | x) over ``images``, in NumPy."""
+    mean, log_variance = (np.asarray(part, float) for part in model.apply(params, images, method="encode"))
+    found = []
+    for _ in range(draws):
+        noise = rng.normal(size=(samples, *mean.shape))
+        codes = mean + noise * np.exp(log_variance / 2)
+        log_prior = -0.5 * (np.square(codes) + np.log(2 * np.pi)).sum(-1)
+        log_posterior = -0.5 * (np.square(noise) + log_variance + np.log(2 * np.pi)).sum(-1)
+        flat = codes.reshape(-1, codes.shape[-1]).astype(np.float32)
+        logits = np.asarray(model.apply(params, flat, method="logits"), float).reshape(samples, *images.shape)
+        pixels = np.asarray(images, float)
+        if likelihood == "gaussian":  # of variance 1 about the sigmoid of the logits
+            log_p = -0.5 * (np.square(pixels - 1 / (1 + np.exp(-logits))) + np.log(2 * np.pi))
+        else:
+            log_p = pixels * logits - np.logaddexp(0, logits)
+        log_weight = log_p.sum((2, 3, 4)) + log_prior - log_posterior
+        found.append(-(np.logaddexp.reduce(log_weight, 0) - np.log(samples)).mean())
+    return np.array(found)
+
+
+@pytest.mark.parametrize(
+    ("study", "label", "likelihood"),
+    [pytest.param("B7", "d3", "gaussian", marks=in_group("variational_B7")),
+     pytest.param("C5", "d2", "bernoulli", marks=in_group("variational_C5"))],
+)  # fmt: skip
+def test_variational(ran, run_study, monkeypatch, tmp_path, study, label, likelihood):
+    """The likelihood is that of a direct importance sampling of the trained model, to five of its standard errors."""
+    arrays = ran(f"variational_{study}").arrays
     energy, rate, elbo = (arrays[f"{label}_test_{name}"] for name in ("energy", "rate", "elbo"))
     normaliser = 392 * np.log(2 * np.pi) if study == "B7" else 0.0
     np.testing.assert_allclose(elbo, -(energy + rate + normaliser), rtol=1e-5)
-    assert (arrays[f"{label}_nll"] <= 1.02 * -elbo).all()
-    assert_figures(done, tmp_path, *(f"variational_{study}_{name}" for name in ("prior", "walks", "projections")))
-    assert (tmp_path / "variational_C5_manifold.png").exists() == (study == "C5")
+    seen, measure = [], posterior.importance_nll
+    monkeypatch.setattr(posterior, "importance_nll", lambda *a: seen.append(a) or measure(*a))
+    again = run_study("variational", tmp_path, *STUDIES[f"variational_{study}"][1].split())
+    assert again.returncode == 0, again.stderr
+    ((model, _, params, _, images, samples),) = seen
+    assert samples == 8 and images.shape == (100, 28, 28, 1)
+    lane = jax.tree.map(lambda leaf: leaf[0], params)
+    direct = importance_nll(model, likelihood, lane, images, samples, 20, np.random.default_rng(0))
+    assert abs(arrays[f"{label}_nll"][0] - direct.mean()) < 5 * direct.std() * np.sqrt(1 + 1 / 20)
+    assert direct.std() < 0.5
 
 
 def test_variational_refuses_binary_pixels_of_a_gaussian(run_study, tmp_path):
@@ -165,24 +214,22 @@ def test_variational_refuses_binary_pixels_of_a_gaussian(run_study, tmp_path):
     assert done.returncode == 2 and "has a Gaussian likelihood" in done.stderr
 
 
-def test_importance_weighted(run_study, tmp_path):
-    few = "--objectives", "VAE", "IWAE-5", "--samples", "16", "--test-images", "20"
-    done = run_study("importance_weighted", tmp_path, "--epochs", "2", *few)
-    assert done.returncode == 0, done.stderr
-    arrays, _ = results.load(tmp_path / "importance_weighted.npz", "importance_weighted")
+@in_group("importance_weighted")
+def test_importance_weighted(ran, run_study, tmp_path):
+    arrays = ran("importance_weighted").arrays
     assert arrays["objectives"].tolist() == ["VAE", "IWAE-5"]
-    assert np.isfinite(arrays["VAE_nll"]).all() and arrays["IWAE-5_train_loss"].shape == (1, 2)
-    assert_figures(done, tmp_path, "importance_weighted_curves")
+    for name in ("VAE", "IWAE-5"):
+        # 16 samples are tighter than the ELBO of one, whose images are binarised anew; both are nats of 784 pixels.
+        assert (arrays[f"{name}_nll"] < -arrays[f"{name}_elbo"] + 5).all() and (arrays[f"{name}_nll"] > 50).all()
+        assert arrays[f"{name}_train_loss"].shape == (1, 2) and (np.diff(arrays[f"{name}_train_loss"]) < 0).all()
     unknown = run_study("importance_weighted", tmp_path, "--objectives", "GAN")
     assert unknown.returncode == 2 and "no objective 'GAN': choose among VAE, IWAE-5" in unknown.stderr
 
 
-def test_rate_distortion(run_study, tmp_path):
-    done = run_study("rate_distortion", tmp_path, "--epochs", "2")
-    assert done.returncode == 0, done.stderr
-    arrays, _ = results.load(tmp_path / "rate_distortion.npz", "rate_distortion")
+@in_group("rate_distortion")
+def test_rate_distortion(ran):
+    arrays = ran("rate_distortion").arrays
     np.testing.assert_allclose(arrays["elbo"], -(arrays["rate"] + arrays["distortion"]), rtol=1e-5)
     assert arrays["prior_images"].shape == arrays["mixture_images"].shape == (9, 12, 28, 28, 1)
     # A heavier KL never buys rate.
     assert arrays["rate"][0] > arrays["rate"][5]
-    assert_figures(done, tmp_path, *(f"rate_distortion_{name}" for name in ("curve", "prior", "mixture")))
