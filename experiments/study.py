@@ -117,7 +117,7 @@ def run(study: Study, options: Options) -> Path | None:
         return None
     _tell_diverged(runs)
     npz = save(study, setup, runs, study.measure(setup, runs))
-    saved = _read(study, npz)
+    saved = read(study, npz)
     written = [npz, *study.draw(saved), *study.export(setup, saved)]
     study.show(saved)
     report.print_rows(saved.meta)
@@ -131,7 +131,7 @@ def redraw(study: Study, options: Options) -> Path | None:
     """The figures and tables of a finished study once more, from its npz alone."""
     if not running.is_writer():
         return None
-    saved = _read(study, study.npz(options))
+    saved = read(study, study.npz(options))
     figures = study.draw(saved)
     study.show(saved)
     report.print_rows(saved.meta)
@@ -167,7 +167,8 @@ def _of(options: Options, value: Any) -> Any:
     return value(options) if callable(value) else value
 
 
-def _read(study: Study, npz: Path) -> Saved:
+def read(study: Study, npz: Path) -> Saved:
+    """A study's results, as its figures take them."""
     return Saved(npz, *results.load(npz, study.name))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jax
 
+from experiments import study
 from tests import figures
 
 FORBIDDEN = ("digits.csv", "-ubyte")  # the files of both datasets
@@ -26,6 +27,10 @@ def shown(drawings, folder):
     return {name: figures.digest(content) for name, content in (drawings | pages).items()}
 
 
+def draw(of, npz):
+    of.draw(study.read(of, npz))
+
+
 def main():
     sys.addaudithook(_refuse)
     jax.stages.Compiled.__call__ = None
@@ -33,7 +38,7 @@ def main():
         module, npz = line.split()
         try:
             with figures.drawn() as drawings:
-                importlib.import_module(f"experiments.{module}").draw(Path(npz))
+                draw(importlib.import_module(f"experiments.{module}").STUDY, Path(npz))
             answer = shown(drawings, Path(npz).parent)
         except Exception as error:  # told as this study's; the next ones are drawn all the same
             answer = {"error": repr(error)}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from ae_jax import data, models, objectives, search, trials, types
+from ae_jax import data, evaluation, lanes, models, objectives, search, trials, types
 from ae_jax.training import Data
 from experiments import run_all
 from tests.commands import MODULES, ROOT, STUDIES, every_study
@@ -43,7 +43,7 @@ def test_command_lines_are_found():
 
 
 def test_the_table_of_studies_lists_every_one_of_run_all():
-    assert set(STUDIES) == set(run_all.JOBS)
+    assert set(STUDIES) == set(run_all.STUDIES)
     table = README[README.index("| study | report |") : README.index("A study shows its progress")]
     listed = set()
     for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE):
@@ -73,11 +73,13 @@ def test_the_example_runs_as_written():
     names = {name: getattr(search, name) for name in ("choice", "collect", "log_uniform", "plan_search", "uniform")}
     names |= {"jax": jax, "sample": few, "holdout": holdout, "Plan": types.Plan}
     names |= {"autoencoder": objectives.autoencoder, "conv_autoencoder": models.conv_autoencoder}
-    names |= {"run_groups": trials.run_groups, "stack_splits": trials.stack_splits}
+    names |= {"run_groups": trials.run_groups, "stack_splits": lanes.stack_splits, "trial_run": search.trial_run}
+    names |= {"reconstruction_error": evaluation.reconstruction_error, "images": images[:20] / np.float32(255)}
     names["data"] = Data(jax.numpy.asarray(images), jax.numpy.zeros(700, jax.numpy.int32))
     exec(code, names)
     assert planned == [quoted]
     outcome = names["outcome"]
+    assert names["errors"].shape == (1,) and names["errors"] > 0
     assert outcome.validation_loss.shape == (3, 1, 1) and np.isfinite(outcome.score).all()
     assert (np.diff(outcome.score[outcome.ranking]) >= 0).all()
 

@@ -1,12 +1,13 @@
 """Each study of the reports at the smallest size: it ends, keeps what it must, draws, and refuses what does not fit."""
 
-import jax
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from ae_jax import posterior, results
-from experiments import pretrained
+from ae_jax import posterior, results, storage
+from ae_jax.models import conv_autoencoder
+from ae_jax.objectives import autoencoder
+from ae_jax.runs import of_params
 from tests.commands import STUDIES, in_group
 
 
@@ -55,7 +56,8 @@ def test_latent_space(ran):
 def test_smoothness_maps_the_model_it_is_given(ran):
     """D(z) again in NumPy: the squared distance, summed over the pixels, to the image of the nearest centroid."""
     source, run = ran("latent_space_A5"), ran("smoothness").arrays
-    model, params, _ = pretrained.read(source.npz)
+    lane = storage.from_arrays(source.arrays, str(source.npz))
+    model, params = lane.model, lane.params
     np.testing.assert_allclose(run["centroids"], source.arrays["centroids"], rtol=1e-5)
     points, centroids = run["points"].reshape(-1, 2)[::37], run["centroids"]
     images, ends = (np.asarray(model.apply(params, z, method="decode"), float) for z in (points, centroids))
@@ -130,9 +132,15 @@ def test_baseline(ran):
     assert arrays["adam_score"][0] not in (arrays["adam_score"][1], *arrays["rmsprop_score"])
 
 
-def _saved(path, study="latent_space", **leaves):
-    meta = {"study": study, "config": {"model": {"latent": 2, "channels": [8, 16, 32], "hidden": 64}}}
-    return results.save(path, leaves, meta)
+def _saved(path, **arrays):
+    meta = {"caption": "", "dataset": {"sha256": ""}, "study": "latent_space", "config": {}}
+    return results.save(path, arrays, meta)
+
+
+def _recipe():
+    """Of an autoencoder, with a single parameter that it does not have."""
+    params = {"params": {"encoder": {"Dense_0": {"bias": np.zeros(3)}}}}
+    return storage.to_arrays(of_params("", autoencoder(conv_autoencoder(2)), params))
 
 
 @pytest.mark.parametrize(
@@ -140,10 +148,11 @@ def _saved(path, study="latent_space", **leaves):
     [
         (lambda path: path.write_bytes(b"PK no zip"), "not a complete results file"),
         (lambda path: None, "no such file"),
-        (lambda path: _saved(path, study="baseline"), "results of the study 'baseline', which keep no encoder"),
+        (_saved, "no model in it; give an npz of experiments.latent_space"),
+        (lambda path: _saved(path, **_recipe() | {"recipe": np.array("{}")}), "its model cannot be built"),
         (
-            lambda path: _saved(path, **{"params/encoder/Dense_0/bias": np.zeros(3)}),
-            r"parameter decoder/ConvTranspose_0/bias has shape None, its model expects",
+            lambda path: _saved(path, **_recipe()),
+            "parameter params/decoder/ConvTranspose_0/bias has shape None, its model expects",
         ),
     ],
 )
@@ -160,9 +169,11 @@ def test_a_file_without_the_right_model_is_refused(run_study, tmp_path, study, o
 
 @in_group("latent_space_A5")
 def test_a_saved_model_comes_back(ran):
-    model, params, meta = pretrained.read(ran("latent_space_A5").npz)
-    assert model.encoder.latent == 2 and meta["study"] == "latent_space"
-    assert set(params["params"]) == {"encoder", "decoder"}
+    run = ran("latent_space_A5")
+    lane = storage.from_arrays(run.arrays, str(run.npz))
+    assert lane.model == conv_autoencoder(2) and set(lane.params["params"]) == {"encoder", "decoder"}
+    codes = lane.model.apply(lane.params, run.arrays["sample_images"] / np.float32(255), method="encode")
+    np.testing.assert_allclose(codes, run.arrays["codes_2"][run.arrays["sample"]], rtol=1e-4, atol=1e-5)
 
 
 def importance_nll(model, likelihood, params, images, samples, draws, rng):
@@ -201,10 +212,9 @@ def test_variational(ran, run_study, monkeypatch, tmp_path, study, label, likeli
     monkeypatch.setattr(posterior, "importance_nll", lambda *a: seen.append(a) or measure(*a))
     again = run_study("variational", tmp_path, *STUDIES[f"variational_{study}"][1].split())
     assert again.returncode == 0, again.stderr
-    ((model, _, params, _, images, samples),) = seen
+    ((run, _, images, samples),) = seen
     assert samples == 8 and images.shape == (100, 28, 28, 1)
-    lane = jax.tree.map(lambda leaf: leaf[0], params)
-    direct = importance_nll(model, likelihood, lane, images, samples, 20, np.random.default_rng(0))
+    direct = importance_nll(run.model, likelihood, run[0].params, images, samples, 20, np.random.default_rng(0))
     assert abs(arrays[f"{label}_nll"][0] - direct.mean()) < 5 * direct.std() * np.sqrt(1 + 1 / 20)
     assert direct.std() < 0.5
 
