@@ -164,10 +164,8 @@ def measure(setup: Setup, runs: Runs) -> Measured:
 def show(saved: Saved) -> None:
     """The table of differences."""
     header = ("gradient by hand", "from jax.grad", "central diff.", "at y = x", "least curvature")
-    columns = (saved.arrays[name] for name in Check._fields)
-    cells = [
-        [case, *(f"{v:.1e}" for v in values)] for case, *values in zip(saved.arrays["case"], *columns, strict=True)
-    ]
+    columns = (saved.arrays[name] for name in ("case", *Check._fields))
+    cells = [[case, *(f"{value:.1e}" for value in values)] for case, *values in zip(*columns, strict=True)]
     print_table("Largest differences, relative to the largest gradient", header, cells)
 
 

@@ -102,9 +102,8 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         arrays[f"codes_{d}"] = codes
         arrays[f"pca_{d}"] = latent.pca(codes)
         arrays[f"tsne_{d}"] = latent.tsne(codes[sample], options.seed)
-        rows.append(
-            Row(f"{options.study} test MSE, d = {d}", None, [evaluation.reconstruction_error(run, clean, clean)])
-        )
+        error = evaluation.reconstruction_error(run, clean, clean)
+        rows.append(Row(f"{options.study} test MSE, d = {d}", None, [error]))
     arrays |= describe_plane(plane, arrays["codes_2"], labels, setup.key)
     arrays |= {} if plane.diverged else storage.to_arrays(plane)
     right = latent.nearest(arrays["codes_2"], arrays["centroids"]) == labels
