@@ -23,7 +23,7 @@ from ae_jax import calls, checkpoints, host, sharing
 from ae_jax.calls import Calls
 from ae_jax.lanes import DIVERGED, RUNNING, Group, Lanes, Splits, steps_per_epoch
 from ae_jax.runs import Cost, Curves, Run
-from ae_jax.segments import Epoch, LaneState, Limits, init_lanes, run_segment
+from ae_jax.segments import Epoch, LaneState, Limits, first_states, init_params, run_segment
 from ae_jax.training import Data
 from ae_jax.types import UsageError, static_dropout, tree_size
 from ae_jax.widening import narrow, parameter_count, widen
@@ -188,8 +188,12 @@ class ProgramRun:
         count = len(lanes.seed)
         size = min(self.calls.most, count)
         chunks = [np.arange(start, start + size).clip(max=count - 1) for start in range(0, count, size)]
-        init = functools.partial(init_lanes, group.objective, group.plan)
-        states = host.concatenate(host.to_host(init(*host.take((lanes.seed, lanes.hparams), ids))) for ids in chunks)
+
+        def fresh(ids: np.ndarray) -> LaneState:
+            params, keys = init_params(group.objective.init, lanes.seed[ids])  # of the model alone: shared by plans
+            return host.to_host(first_states(group.plan, params, keys, host.take(lanes.hparams, ids)))
+
+        states = host.concatenate(map(fresh, chunks))
         states = host.take(states, slice(count))  # all chunks were of one size, for one program
         if group.pretrained:
             start = host.reshape(group.pretrained, len(group.lanes.shape), (count,))

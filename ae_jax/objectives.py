@@ -6,6 +6,7 @@ found again, and the objective says how it was built.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -44,6 +45,12 @@ class Objective(NamedTuple):
         return self.recipe.model
 
 
+@functools.cache
+def init_of(model: nn.Module) -> Callable[[Array, Array], PyTree]:
+    """``model.init``, the same function for equal models: whatever they are trained for, one program initialises them."""
+    return model.init
+
+
 @recipe
 def autoencoder(model: Autoencoder) -> Objective:
     """Mean squared reconstruction error of each image (the plain autoencoder of every report)."""
@@ -52,7 +59,7 @@ def autoencoder(model: Autoencoder) -> Objective:
         reconstruction = model.apply(params, batch.images, hparams.dropout, train, rngs={"dropout": key})
         return losses.mean_squared_error(reconstruction, batch.images), {}
 
-    return Objective(model.init, loss, separable=True)
+    return Objective(init_of(model), loss, separable=True)
 
 
 @recipe
@@ -69,7 +76,7 @@ def denoising(model: Autoencoder, corrupt: Corruption) -> Objective:
         reconstruction = model.apply(params, corrupted, hparams.dropout, train, rngs={"dropout": dropout_key})
         return losses.mean_squared_error(reconstruction, batch.images), {}
 
-    return Objective(model.init, loss, separable=True)
+    return Objective(init_of(model), loss, separable=True)
 
 
 @recipe
@@ -87,7 +94,7 @@ def cross_entropy_autoencoder(model: Autoencoder) -> Objective:
         mse = losses.mean_squared_error(model.output(logits), batch.images)
         return losses.binary_cross_entropy(logits, batch.images), {"mse": mse}
 
-    return Objective(model.init, loss, separable=True)
+    return Objective(init_of(model), loss, separable=True)
 
 
 def _regularised(model: Autoencoder, penalty: Callable[[PyTree, Array], Array], separable: bool = True) -> Objective:
@@ -103,7 +110,7 @@ def _regularised(model: Autoencoder, penalty: Callable[[PyTree, Array], Array], 
         extra = penalty(params, batch.images)
         return error + hparams.penalty * extra if train else error, {"penalty": extra}
 
-    return Objective(model.init, loss, separable)
+    return Objective(init_of(model), loss, separable)
 
 
 @recipe
@@ -154,7 +161,7 @@ def classifier(model: nn.Module) -> Objective:
         logits = model.apply(params, batch.images, hparams.dropout, train, rngs={"dropout": key})
         return losses.cross_entropy(logits, batch.labels), {"accuracy": logits.argmax(1) == batch.labels}
 
-    return Objective(model.init, loss, separable=True)
+    return Objective(init_of(model), loss, separable=True)
 
 
 def _encode(model: Autoencoder, params: PyTree, images: Array) -> Array:

@@ -6,6 +6,7 @@ Everything here is pure; the host loop that decides which lanes go on is in ``tr
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -13,10 +14,10 @@ import jax.numpy as jnp
 from jax import Array
 from jax.sharding import Mesh, PartitionSpec
 
-from ae_jax import sharing
+from ae_jax import sharing, training
 from ae_jax.lanes import DIVERGED, DONE, RUNNING, STOPPED, Splits
 from ae_jax.objectives import Objective
-from ae_jax.training import EVALUATION_STREAM, Data, Division, evaluate, init_state, stream_key, train_epoch
+from ae_jax.training import EVALUATION_STREAM, Data, Division, evaluate, first_state, stream_key, train_epoch
 from ae_jax.types import HParams, Plan, PyTree, TrainState
 
 
@@ -43,13 +44,6 @@ class Limits(NamedTuple):
 
     patience: Array  # epochs without a lower monitored loss before a lane is stopped
     until: Array  # no lane trains past this epoch
-
-
-def init_lane(objective: Objective, plan: Plan, seed: Array, hparams: HParams) -> LaneState:
-    """A lane before its first epoch; its key is ``jax.random.key(seed)``."""
-    train = init_state(objective, plan, jax.random.key(seed), hparams)
-    zero = jnp.zeros((), jnp.int32)
-    return LaneState(train, zero, zero + RUNNING, train.params, jnp.full((), jnp.inf), zero)
 
 
 def lane_epoch(
@@ -84,12 +78,23 @@ def lane_epoch(
 
 @functools.partial(
     jax.jit,
-    static_argnames=("objective", "plan"),
+    static_argnames="init",
     compiler_options={"xla_backend_optimization_level": 0},  # runs once: worth compiling four times faster
 )
-def init_lanes(objective: Objective, plan: Plan, seeds: Array, hparams: HParams) -> LaneState:
-    """Fresh lanes: ``seeds [lanes]``, leaves of ``hparams [lanes]``."""
-    return sharing.lane_map(functools.partial(init_lane, objective, plan), seeds, hparams)
+def init_params(init: Callable[[Array, Array], PyTree], seeds: Array) -> tuple[PyTree, Array]:
+    """Fresh parameters of lanes whose keys are ``jax.random.key(seed)``, and their runs' keys; ``seeds [lanes]``."""
+    return sharing.lane_map(lambda seed: training.init_params(init, jax.random.key(seed)), seeds)
+
+
+@functools.partial(jax.jit, static_argnames="plan")
+def first_states(plan: Plan, params: PyTree, run_keys: Array, hparams: HParams) -> LaneState:
+    """Lanes before their first epoch: leaves ``[lanes, ...]``."""
+
+    def one(params: PyTree, run_key: Array, hparams: HParams) -> LaneState:
+        train, zero = first_state(plan, params, run_key, hparams), jnp.zeros((), jnp.int32)
+        return LaneState(train, zero, zero + RUNNING, params, jnp.full((), jnp.inf), zero)
+
+    return sharing.lane_map(one, params, run_keys, hparams)
 
 
 @functools.partial(jax.jit, static_argnames=("objective", "plan", "steps", "epochs", "mesh"))

@@ -50,12 +50,20 @@ def take(data: Data, indices: Array) -> Batch:
     return Batch(images.astype(jnp.float32) / scale, data.labels[indices])
 
 
-def init_state(objective: Objective, plan: Plan, key: Array, hparams: HParams) -> TrainState:
-    """Fresh parameters and optimizer state. Consumes ``key``; the state keeps a key split from it."""
+def init_params(init: Callable[[Array, Array], PyTree], key: Array) -> tuple[PyTree, Array]:
+    """Fresh parameters by an objective's ``init``, and the key of the run that trains them. Consumes ``key``."""
     init_key, run_key = jax.random.split(key)
-    params = objective.init(init_key, jnp.zeros((1, IMAGE_SIZE, IMAGE_SIZE, 1)))
-    opt_state = optimizers.build(plan, hparams).init(params)
-    return TrainState(params, opt_state, jnp.zeros((), jnp.int32), run_key)
+    return init(init_key, jnp.zeros((1, IMAGE_SIZE, IMAGE_SIZE, 1))), run_key
+
+
+def first_state(plan: Plan, params: PyTree, run_key: Array, hparams: HParams) -> TrainState:
+    """The state of a run before its first step."""
+    return TrainState(params, optimizers.build(plan, hparams).init(params), jnp.zeros((), jnp.int32), run_key)
+
+
+def init_state(objective: Objective, plan: Plan, key: Array, hparams: HParams) -> TrainState:
+    """Fresh parameters and optimizer state. Consumes ``key``."""
+    return first_state(plan, *init_params(objective.init, key), hparams)
 
 
 def microbatches(objective: Objective, params: PyTree, batch_size: int) -> int:

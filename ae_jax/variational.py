@@ -14,6 +14,7 @@ Evaluation draws codes, and dynamic binarisation draws images, as training does.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -78,6 +79,7 @@ def _metrics(likelihood: Likelihood, params: PyTree, posterior: Posterior, energ
     return {"distortion": distortion, "energy": energy, "rate": rate, "elbo": -distortion - rate, "clipped": clipped}
 
 
+@functools.cache
 def _init(model: VAE | VQVAE, likelihood: Likelihood) -> Callable[[Array, Array], PyTree]:
     """Parameters of the model, those of the likelihood beside them."""
     return lambda key, images: {"params": model.init(key, images)["params"] | likelihood.init()}

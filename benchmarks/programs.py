@@ -15,7 +15,7 @@ from ae_jax.data import holdout
 from ae_jax.engine import Settings
 from ae_jax.lanes import lane_grid, stack_splits, steps_per_epoch
 from ae_jax.objectives import Objective
-from ae_jax.segments import Limits, init_lanes
+from ae_jax.segments import Limits, first_states, init_params
 from ae_jax.sharing import LANES, SHARE, lane_map
 from ae_jax.training import Data, init_state, take, train_epoch, train_step
 from ae_jax.types import HParams, Plan, TrainState, hparams, static_dropout
@@ -100,7 +100,7 @@ def segment(case: Case, images: np.ndarray) -> tuple:
     epochs = Settings().segment
     lanes = lane_grid(dropout=case.dropout, epochs=epochs, seed=np.arange(case.trials))
     mesh = sharing.mesh_for(objective, plan, case.trials, jax.local_devices()[:1])
-    states = init_lanes(objective, plan, lanes.seed, lanes.hparams)
+    states = first_states(plan, *init_params(objective.init, lanes.seed), lanes.hparams)
     limits = Limits(np.int32(np.iinfo(np.int32).max), np.int32(epochs))
     statics = objective, plan, steps_per_epoch(plan, splits), epochs, mesh
     return *statics, states, static_dropout(lanes.hparams), lanes.split, limits, data, splits
