@@ -47,7 +47,7 @@ class Objective(NamedTuple):
 
 @functools.cache
 def init_of(model: nn.Module) -> Callable[[Array, Array], PyTree]:
-    """``model.init``, the same function for equal models: whatever they are trained for, one program initialises them."""
+    """``model.init``, the same function for equal models, so that one program initialises them for all objectives."""
     return model.init
 
 

@@ -123,7 +123,8 @@ def of_params(name: str, objective: Objective, params: PyTree) -> Run:
 def map_runs(function: Callable, runs: Run | Sequence[Run], *inputs: PyTree, static: tuple = ()) -> Any:
     """:meth:`Run.map` of a run, or of each of several: then a list.
 
-    Runs whose models differ in the size of their codes alone are one program: ``function`` must not depend on it.
+    Runs whose models differ in the size of their codes alone are one program: ``function`` must not depend on it, nor
+    on anything else of the objective but its model.
     """
     if isinstance(runs, Run):
         return runs.map(function, *inputs, static=static)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Hashable, Sequence
 
+import flax.linen as nn
 import jax
 import numpy as np
 
@@ -43,22 +44,28 @@ def fits(narrow: Objective, wide: Objective) -> bool:
 
 
 def alike(objectives: Sequence[Objective]) -> bool:
-    """Whether objectives differ in the size of their code at most, so that all are the widest at any cost."""
-    return len(set(objectives)) == 1 or len({_family(o) or o for o in objectives}) == 1
+    """Whether the models of objectives are equal or differ in the size of their code alone, whatever it costs."""
+    return len({_without_code(objective.model) or objective.model for objective in objectives}) == 1
 
 
 def _family(objective: Objective) -> Hashable:
     """The recipe without the size of the code; None if a wider code would change an objective's numbers."""
     if objective.recipe is None or objective.recipe.builder not in BLIND_TO_CODES:
         return None
-    match objective.model:
-        case Autoencoder(encoder=ConvEncoder(), decoder=ConvDecoder()) as model:
+    model = _without_code(objective.model)
+    return model and (objective.recipe.builder, model, objective.recipe.arguments[1:])
+
+
+def _without_code(model: nn.Module) -> nn.Module | None:
+    """``model`` with a code of no size; None unless a unit that gets and gives nothing changes nothing in it."""
+    match model:
+        case Autoencoder(encoder=ConvEncoder(), decoder=ConvDecoder()):
             pass
-        case Autoencoder(encoder=DenseEncoder(code_activation=models.linear), decoder=DenseDecoder()) as model:
+        case Autoencoder(encoder=DenseEncoder(code_activation=models.linear), decoder=DenseDecoder()):
             pass
         case _:
             return None
-    return objective.recipe.builder, model.clone(encoder=model.encoder.clone(latent=0)), objective.recipe.arguments[1:]
+    return model.clone(encoder=model.encoder.clone(latent=0))
 
 
 def widen(tree: PyTree, wide: PyTree) -> PyTree:

@@ -64,7 +64,8 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     run, labels, test = runs["nine digits"], setup.dataset.test_labels, setup.test_images
     errors = evaluation.reconstruction_errors(run, test, test)
     areas = np.array([[auc(lane, labels == digit) for lane in of] for digit, of in zip(DIGITS, errors, strict=True)])
-    most = np.argsort(-errors[:, 0], axis=1)[:, :SHOWN]
+    most = setup.dataset.test_images[np.argsort(-errors[:, 0], axis=1)[:, :SHOWN]] / np.float32(255)
+    most[run.diverged[:, 0]] = np.nan
     arrays = {
         "digit": DIGITS,
         "seed": setup.seeds,
@@ -72,7 +73,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         "errors": errors,
         "auc": areas,
         "train_loss": run.curves.train_loss,
-        "most_anomalous": setup.dataset.test_images[most] / np.float32(255),
+        "most_anomalous": most,
     }
     rows = [Row(f"AUC, digit {k} left out", None, of, True) for k, of in zip(DIGITS, areas, strict=True)]
     rows.append(Row("AUC, mean over digits", None, areas.mean(0), True))

@@ -22,6 +22,7 @@ import numpy as np
 import tyro
 
 from ae_jax import data
+from ae_jax.lanes import Splits, stack_splits
 from ae_jax.runs import Run
 from ae_jax.training import Data
 from ae_jax.types import Dataset, UsageError
@@ -120,6 +121,11 @@ class Setup:
     def child(self, number: int) -> jax.Array:
         """A further key. A lane splits its own key in two: the children from 2 on are free, and 2 is ``key``."""
         return jax.random.fold_in(jax.random.key(self.options.seed), number)
+
+    @property
+    def everything(self) -> Splits:
+        """A split that trains on all images and validates on none."""
+        return stack_splits([data.no_holdout(len(self.dataset.train_images))])
 
     @functools.cached_property
     def training(self) -> Data:

@@ -21,8 +21,7 @@ import jax
 import numpy as np
 
 from ae_jax import distributions, evaluation, plotting, posterior, variational
-from ae_jax.data import no_holdout
-from ae_jax.lanes import Group, lane_grid, stack_splits
+from ae_jax.lanes import Group, lane_grid
 from ae_jax.objectives import Objective
 from ae_jax.types import Plan, UsageError, hparams
 from ae_jax.vae import dense_vae
@@ -71,7 +70,7 @@ def plan(setup: Setup) -> Training:
             raise UsageError(f"no objective {name!r}: choose among {', '.join(OBJECTIVES)}")
     lanes = lane_grid(hparams(learning_rate=1e-3, epochs=setup.budget.epochs), seed=setup.seeds)
     groups = [Group(name, OBJECTIVES[name][0], Plan(setup.budget.batch_size), lanes) for name in chosen]
-    return Training(groups, stack_splits([no_holdout(len(setup.dataset.train_images))]))
+    return Training(groups, setup.everything)
 
 
 def measure(setup: Setup, runs: Runs) -> Measured:

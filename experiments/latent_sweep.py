@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ae_jax import data, evaluation, pca, plotting
-from ae_jax.lanes import Group, lane_grid, stack_splits
+from ae_jax import evaluation, pca, plotting
+from ae_jax.lanes import Group, lane_grid
 from ae_jax.models import conv_autoencoder, dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.types import Plan, UsageError, hparams
@@ -69,7 +69,7 @@ def plan(setup: Setup) -> Training:
         for kind, network in KINDS.items()
         for d in sizes
     ]
-    return Training(groups, stack_splits([data.no_holdout(len(setup.train_images))]))
+    return Training(groups, setup.everything)
 
 
 def measure(setup: Setup, runs: Runs) -> Measured:
@@ -107,7 +107,7 @@ def draw(saved: Saved) -> list[Path]:
         for kind, errors in zip(arrays["kind"].tolist(), arrays["test_mse"], strict=True)
     ]
     return plotting.line_plot(
-        saved.npz.with_suffix(""), series, log_x=True, x_ticks=sizes, from_zero=True, band=BAND,
+        saved.place(), series, log_x=True, x_ticks=sizes, from_zero=True, band=BAND,
         xlabel="latent dimension d (shaded: the report's 10 to 100)", ylabel="test MSE per pixel",
         title="Error against latent dimension", caption=saved.caption,
     )  # fmt: skip

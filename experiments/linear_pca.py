@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 from scipy.linalg import subspace_angles
 
-from ae_jax import data, evaluation, pca, plotting
-from ae_jax.lanes import Group, lane_grid, stack_splits
+from ae_jax import evaluation, pca, plotting
+from ae_jax.lanes import Group, lane_grid
 from ae_jax.models import ACTIVATIONS, dense_autoencoder, linear
 from ae_jax.objectives import autoencoder
 from ae_jax.types import Plan
@@ -70,7 +70,7 @@ def plan(setup: Setup) -> Training:
         objective = autoencoder(dense_autoencoder(LATENT, activation=ACTIVATIONS[name], output=linear))
         lanes = lane_grid(epochs=stages(setup) if name == "linear" else stages(setup)[-1:], seed=setup.seeds)
         groups.append(Group(name, objective, Plan(setup.budget.batch_size), lanes))
-    return Training(groups, stack_splits([data.no_holdout(len(setup.dataset.train_images))]), keep_best=True)
+    return Training(groups, setup.everything, keep_best=True)
 
 
 def measure(setup: Setup, runs: Runs) -> Measured:

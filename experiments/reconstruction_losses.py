@@ -18,8 +18,8 @@ from pathlib import Path
 import flax.linen as nn
 import numpy as np
 
-from ae_jax import data, evaluation, plotting
-from ae_jax.lanes import Group, lane_grid, stack_splits
+from ae_jax import evaluation, plotting
+from ae_jax.lanes import Group, lane_grid
 from ae_jax.models import Autoencoder, dense_autoencoder
 from ae_jax.objectives import autoencoder, cross_entropy_autoencoder
 from ae_jax.types import Plan, hparams
@@ -66,7 +66,7 @@ def plan(setup: Setup) -> Training:
     lanes = lane_grid(hparams(epochs=setup.budget.epochs), seed=setup.seeds)
     protocol = Plan(setup.budget.batch_size)
     groups = [Group(name, objective, protocol, lanes) for name, (_, objective) in NETWORKS.items()]
-    return Training(groups, stack_splits([data.no_holdout(len(setup.dataset.train_images))]))
+    return Training(groups, setup.everything)
 
 
 def measure(setup: Setup, runs: Runs) -> Measured:

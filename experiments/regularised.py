@@ -22,8 +22,8 @@ import flax.linen as nn
 import numpy as np
 from jax import Array
 
-from ae_jax import corruptions, data, evaluation, latent, objectives, plotting
-from ae_jax.lanes import Group, lane_grid, stack_splits
+from ae_jax import corruptions, evaluation, latent, objectives, plotting
+from ae_jax.lanes import Group, lane_grid
 from ae_jax.models import dense_autoencoder
 from ae_jax.runs import Run
 from ae_jax.types import Plan, hparams
@@ -91,7 +91,7 @@ def plan(setup: Setup) -> Training:
         Group(name, objective, protocol, lane_grid(epochs, **{knob: values}, seed=setup.seeds))
         for name, (objective, knob, values) in FAMILIES.items()
     ]
-    return Training(groups, stack_splits([data.no_holdout(len(setup.dataset.train_images))]))
+    return Training(groups, setup.everything)
 
 
 def measure(setup: Setup, runs: Runs) -> Measured:

@@ -54,9 +54,9 @@ class Saved(NamedTuple):
         """Which data and which budget."""
         return self.meta["caption"]
 
-    def place(self, name: str) -> Path:
-        """Where the figure ``name`` goes, without its ending."""
-        return self.npz.with_name(f"{self.npz.stem}_{name}")
+    def place(self, name: str = "") -> Path:
+        """Where the figure ``name`` goes, without its ending; the only one of a study needs none."""
+        return self.npz.with_name("_".join([self.npz.stem, *([name] if name else [])]))
 
 
 @dataclasses.dataclass(frozen=True)
