@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ from ae_jax import data
 from ae_jax.lanes import Splits, stack_splits
 from ae_jax.runs import Run
 from ae_jax.training import Data
-from ae_jax.types import Dataset, UsageError
+from ae_jax.types import NUMBERS, Dataset, UsageError
 
 LARGEST_COUNT = 100_000
 # In JAX's words, of which "bfloat16" alone would mean the device's default.
@@ -72,6 +72,13 @@ class Options:
     """How many processes take part."""
     process_id: int | None = None
     """Which of them this is, from 0; process 0 writes the results."""
+
+
+def hyper_parameter(name: str, default: str) -> Any:
+    """The type of an option for a hyper-parameter, which its line in ``types.HParams`` explains."""
+    entry = NUMBERS[name]
+    words = f"{entry.meaning} It must be {entry.allowed.words}. {default}"
+    return Annotated[float | None, tyro.conf.arg(help=words)]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -40,16 +40,16 @@ BUDGETS = {
 }
 
 
+OURS = "The default is the best of the report's random search; on digits, ours."
+
+
 @dataclasses.dataclass(frozen=True)
 class Options(common.SeededOptions):
     """Compression study: test error against latent dimension, clean, noisy and occluded."""
 
-    learning_rate: float | None = None
-    """Learning rate. The default, as of the next two, is the best of the report's random search; on digits, ours."""
-    l2: float | None = None
-    """Coupled L2 penalty."""
-    dropout: float | None = None
-    """Dropout probability."""
+    learning_rate: common.hyper_parameter("learning_rate", OURS) = None
+    l2: common.hyper_parameter("l2", OURS) = None
+    dropout: common.hyper_parameter("dropout", OURS) = None
     shared_grey: bool = False
     """Occlude with one grey value for the whole test set, as the report did, instead of one for each image."""
 
