@@ -16,7 +16,9 @@ from ae_jax.widening import parameter_shapes
 
 
 def to_arrays(run: Run) -> dict[str, np.ndarray]:
-    """A lane alone as arrays of an npz: ``recipe`` and ``params/...``."""
+    """A lane alone as arrays of an npz: ``recipe`` and ``params/...``. Raises UsageError for a diverged one."""
+    if run.shape or run.diverged:
+        raise UsageError(f"{run.name}: lanes {run.shape}{', diverged' * bool(np.any(run.diverged))}: give run.best")
     return {"recipe": np.array(json.dumps(recipes.describe(run.objective)))} | flatten_dict(run.params, sep="/")
 
 

@@ -115,7 +115,7 @@ def run(study: Study, options: Options) -> Path | None:
     runs = running.train(setup, training)
     if not running.is_writer():
         return None
-    _tell_diverged(runs)
+    _tell_diverged(setup.earlier | runs)
     npz = save(study, setup, runs, study.measure(setup, runs))
     saved = read(study, npz)
     written = [npz, *study.draw(saved), *study.export(setup, saved)]

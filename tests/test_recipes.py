@@ -1,5 +1,6 @@
 """Recipes: the same arguments give the same object, JSON and back, and a trained lane inside an npz."""
 
+import dataclasses
 import json
 
 import jax
@@ -8,6 +9,7 @@ import pytest
 from flax import linen as nn
 
 from ae_jax import corruptions, distributions, objectives, recipes, storage, variational
+from ae_jax.lanes import DIVERGED
 from ae_jax.models import ACTIVATIONS, Autoencoder, Classifier, ConvEncoder, conv_autoencoder, dense_autoencoder, linear
 from ae_jax.objectives import Objective
 from ae_jax.runs import of_params
@@ -91,6 +93,14 @@ def test_a_lane_comes_back_from_an_npz(name, tmp_path):
     back = storage.from_arrays(np.load(tmp_path / "model.npz"), "model.npz")
     assert back.objective is objective and back.shape == ()
     jax.tree.map(np.testing.assert_array_equal, back.params, run.params)
+
+
+def test_only_a_lane_that_did_not_diverge_is_kept(objective):
+    params = objective.init(jax.random.key(0), np.zeros((1, 28, 28, 1), np.float32))
+    run = of_params("one", objective, params)
+    for bad in (run[np.newaxis], dataclasses.replace(run, status=np.array(DIVERGED))):
+        with pytest.raises(UsageError, match=r"one: lanes .*: give run\.best"):
+            storage.to_arrays(bad)
 
 
 def test_arrays_that_are_no_model_are_refused():
