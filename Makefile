@@ -15,10 +15,11 @@ reproduce: $(VENV)/.installed
 	$(BIN)/python -m experiments.run_all --dataset mnist --budget full
 
 test: $(VENV)/.installed-test lint
-	$(BIN)/python -m pytest -m "not peers" $(WORKERS)
+	$(BIN)/python -m pytest -m "not peers and not optimized" $(WORKERS)
+	AE_JAX_TEST_OPTIMIZED=1 $(BIN)/python -m pytest -m "not peers and optimized" $(WORKERS)
 
 test-peers: $(VENV)/.installed-peers
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m peers $(WORKERS)  # PyTorch's threads wait for each other on busy cores
+	AE_JAX_TEST_OPTIMIZED=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m peers $(WORKERS)  # PyTorch's threads wait for each other on busy cores
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -244,7 +244,8 @@ def image_sheet(
         figure, axes = plt.subplots(figsize=(margin + 0.55 * columns, 0.7 + 0.55 * len(rows)))
         axes.imshow(sheet, vmin=0, vmax=1, interpolation="nearest")
         lost = np.argwhere(np.isnan(tiles).any((2, 3))) * cell + 14
-        axes.plot(lost[:, 1], lost[:, 0], linestyle="", marker="x", color="0.6")
+        if len(lost):
+            axes.plot(lost[:, 1], lost[:, 0], linestyle="", marker="x", color="0.6")
         axes.set_yticks(np.arange(len(rows)) * cell + 14, labels)
         axes.set_xticks([])
         axes.tick_params(length=0)

@@ -6,18 +6,25 @@ import subprocess
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ae_jax import results
+from ae_jax import posterior, results
 from ae_jax.models import dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.training import Data
 from tests import figures
 from tests.commands import READS_MODEL, ROOT, STUDIES, TINY, command, run, words
+
+# Compiling takes most of the suite's time, and XLA's optimizations most of that. Tests of what is computed, not of how,
+# do without; these modules, which judge networks and engine by other implementations, do not (``make test`` runs them
+# apart, with AE_JAX_TEST_OPTIMIZED=1), nor do the comparison with PyTorch and the demo.
+OPTIMIZED = {"test_layers", "test_oracles", "test_trials"}
+UNOPTIMIZED = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false"}
 
 if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker inherits all this
     # Compiled programs, small ones too, are kept once for all workers and child processes of a run: in a folder of its
@@ -30,22 +37,34 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker inherits all this
     }
     jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    if not os.environ.get("AE_JAX_TEST_OPTIMIZED"):
+        os.environ |= UNOPTIMIZED
+        jax.config.update("jax_disable_most_optimizations", True)
 
 jax.devices()  # in use from here on, so that no command line run in this process changes the number of devices
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """A module's tests go to one worker, as they share fixtures and programs; those of a study's run are a group."""
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.module.__name__))
+        if item.module.__name__.split(".")[-1] in OPTIMIZED:
+            item.add_marker("optimized")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def no_programs_left_behind():
-    """A module's compiled programs are of no use to the next, and take gigabytes together."""
-    yield
-    jax.clear_caches()
+_last_group = None
+
+
+@pytest.fixture(autouse=True)
+def no_programs_left_behind(request):
+    """A group's compiled programs are of no use to the next, and take gigabytes together."""
+    global _last_group
+    group = request.node.get_closest_marker("xdist_group").args
+    if group != _last_group:
+        jax.clear_caches()
+    _last_group = group
 
 
 @pytest.fixture(scope="session")
@@ -103,13 +122,14 @@ def run_process(environment):
 
 
 class Ran(NamedTuple):
-    """A study's run: what it printed and wrote, and what its figures show by file name."""
+    """A study's run: what it printed and wrote, what its figures show by file name, the likelihoods it measured."""
 
     done: subprocess.CompletedProcess
     npz: Path
     arrays: dict[str, np.ndarray]
     meta: dict
     drawings: dict[str, figures.Drawing]
+    likelihoods: list[tuple]
 
     @property
     def folder(self):
@@ -128,9 +148,11 @@ def ran(run_study, tmp_path_factory):
         module, arguments = STUDIES[name]
         folder = tmp_path_factory.mktemp(name)
         model = (READS_MODEL[name], str(call("latent_space_A5").npz)) if name in READS_MODEL else ()
-        with figures.drawn() as drawings:
+        measure = mock.patch.object(posterior, "importance_nll", wraps=posterior.importance_nll)
+        with figures.drawn() as drawings, measure as measured:
             done = run_study(module, folder, *arguments.split(), *model)
         assert done.returncode == 0, done.stderr
-        return Ran(done, folder / f"{name}.npz", *results.load(folder / f"{name}.npz", module), drawings)
+        likelihoods = [call.args for call in measured.call_args_list]
+        return Ran(done, folder / f"{name}.npz", *results.load(folder / f"{name}.npz", module), drawings, likelihoods)
 
     return call

@@ -1,14 +1,16 @@
 """Each study of the reports at the smallest size: it ends, keeps what it must, draws, and refuses what does not fit."""
 
+import json
+
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from ae_jax import posterior, results, storage
+from ae_jax import results, storage
 from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.runs import of_params
-from tests.commands import STUDIES, in_group
+from tests.commands import in_group
 
 
 def assert_rising(curves):
@@ -49,7 +51,7 @@ def test_latent_space(ran):
     assert (np.abs(arrays["normal_samples"].mean(0) - codes.mean(0)) < 0.25 * codes.std(0)).all()
     np.testing.assert_allclose(arrays["normal_samples"].std(0), codes.std(0), rtol=0.18)
     assert arrays["walk_images"].shape == (4, 10, 28, 28, 1)
-    assert meta["config"]["model"]["latent"] == 2
+    assert json.loads(str(arrays["recipe"]))["model"]["encoder"]["latent"] == 2
 
 
 @in_group("latent_space_A5")
@@ -91,7 +93,7 @@ def test_transfer_reads_an_encoder_and_freezes_it(ran, run_study, tmp_path):
 def test_transfer_pretrains_its_own_encoders(ran):
     run = ran("transfer_C3")
     assert run.arrays["test_loss"].shape == (3, 2) and np.isfinite(run.arrays["test_loss"]).all()
-    assert "autoencoder d=2" in run.done.stderr
+    assert "transfer_C3 autoencoder" in run.done.stderr
     assert not list(run.folder.glob("*.checkpoints"))
 
 
@@ -106,8 +108,7 @@ def test_denoising(ran, name):
     noise = arrays["inputs"] - arrays["images"]
     np.testing.assert_allclose(noise.std((1, 2, 3, 4)), levels, rtol=0.05)
     np.testing.assert_allclose(noise.mean((1, 2, 3, 4)), 0, atol=0.06)
-    clean = np.square(arrays["images"]).mean()
-    assert (arrays["test_mse"] < 2 * clean).all() and (np.square(arrays["outputs"] - arrays["images"]).mean() < 0.25)
+    assert (arrays["test_mse"] < 0.5).all() and (np.square(arrays["outputs"] - arrays["images"]).mean() < 0.25)
 
 
 @in_group("cross_table")
@@ -202,17 +203,13 @@ def importance_nll(model, likelihood, params, images, samples, draws, rng):
     [pytest.param("B7", "d3", "gaussian", marks=in_group("variational_B7")),
      pytest.param("C5", "d2", "bernoulli", marks=in_group("variational_C5"))],
 )  # fmt: skip
-def test_variational(ran, run_study, monkeypatch, tmp_path, study, label, likelihood):
+def test_variational(ran, study, label, likelihood):
     """The likelihood is that of a direct importance sampling of the trained model, to five of its standard errors."""
     arrays = ran(f"variational_{study}").arrays
     energy, rate, elbo = (arrays[f"{label}_test_{name}"] for name in ("energy", "rate", "elbo"))
     normaliser = 392 * np.log(2 * np.pi) if study == "B7" else 0.0
     np.testing.assert_allclose(elbo, -(energy + rate + normaliser), rtol=1e-5)
-    seen, measure = [], posterior.importance_nll
-    monkeypatch.setattr(posterior, "importance_nll", lambda *a: seen.append(a) or measure(*a))
-    again = run_study("variational", tmp_path, *STUDIES[f"variational_{study}"][1].split())
-    assert again.returncode == 0, again.stderr
-    ((run, _, images, samples),) = seen
+    ((run, _, images, samples),) = ran(f"variational_{study}").likelihoods
     assert samples == 8 and images.shape == (100, 28, 28, 1)
     direct = importance_nll(run.model, likelihood, run[0].params, images, samples, 20, np.random.default_rng(0))
     assert abs(arrays[f"{label}_nll"][0] - direct.mean()) < 5 * direct.std() * np.sqrt(1 + 1 / 20)
