@@ -67,7 +67,7 @@ def _panel(axes):
 
 @contextlib.contextmanager
 def drawn():
-    """What is saved meanwhile, by file name: a dict that grows. The files are coarse or stand-ins, which spares time."""
+    """What is saved meanwhile, by file name: a dict that grows. The files are coarse or stand-ins: that spares time."""
     found = {}
     save = Figure.savefig
 
