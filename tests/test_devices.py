@@ -99,7 +99,7 @@ def child(program, *arguments, **variables):
 def trained(tmp_path_factory):
     """Curves of two kinds of lanes by one, two and four of the four devices of one process."""
     path = tmp_path_factory.mktemp("devices") / "rows.npz"
-    child(PROGRAM, str(path), JAX_NUM_CPU_DEVICES="4")
+    child(PROGRAM, str(path), JAX_NUM_CPU_DEVICES="4", XLA_FLAGS=os.environ.get("XLA_FLAGS", ""))
     rows = dict(np.load(path))
     assert rows["devices"] == 4
     return rows
