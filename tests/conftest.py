@@ -1,5 +1,6 @@
 """What the tests share: the environment of a run, a small dataset on the device, a small objective."""
 
+import contextlib
 import functools
 import os
 import subprocess
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ae_jax import posterior, results
+from ae_jax import evaluation, posterior, results
 from ae_jax.models import dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.training import Data
@@ -121,15 +122,19 @@ def run_process(environment):
     return call
 
 
+# Measures of runs that consume a key, their second argument.
+DRAWING = (evaluation, "score"), *((posterior, name) for name in ("importance_nll", "encode", "code_counts"))
+
+
 class Ran(NamedTuple):
-    """A study's run: what it printed and wrote, what its figures show by file name, the likelihoods it measured."""
+    """A study's run: what it printed and wrote, what its figures show by file name, its measures that draw numbers."""
 
     done: subprocess.CompletedProcess
     npz: Path
     arrays: dict[str, np.ndarray]
     meta: dict
     drawings: dict[str, figures.Drawing]
-    likelihoods: list[tuple]
+    measures: list[tuple[str, tuple]]  # function and arguments
 
     @property
     def folder(self):
@@ -148,11 +153,14 @@ def ran(run_study, tmp_path_factory):
         module, arguments = STUDIES[name]
         folder = tmp_path_factory.mktemp(name)
         model = (READS_MODEL[name], str(call("latent_space_A5").npz)) if name in READS_MODEL else ()
-        measure = mock.patch.object(posterior, "importance_nll", wraps=posterior.importance_nll)
-        with figures.drawn() as drawings, measure as measured:
+        measured = {}
+        with figures.drawn() as drawings, contextlib.ExitStack() as patches:
+            for part, function in DRAWING:
+                patch = mock.patch.object(part, function, wraps=getattr(part, function))
+                measured[function] = patches.enter_context(patch).call_args_list
             done = run_study(module, folder, *arguments.split(), *model)
         assert done.returncode == 0, done.stderr
-        likelihoods = [call.args for call in measured.call_args_list]
-        return Ran(done, folder / f"{name}.npz", *results.load(folder / f"{name}.npz", module), drawings, likelihoods)
+        calls = [(function, call.args) for function, listed in measured.items() for call in listed]
+        return Ran(done, folder / f"{name}.npz", *results.load(folder / f"{name}.npz", module), drawings, calls)
 
     return call

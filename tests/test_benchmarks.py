@@ -45,15 +45,20 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture(autouse=True)
 def settings(monkeypatch):
     """Compiling as fast as can be, no waiting before a timed call; afterwards JAX's settings as they were."""
-    names = "jax_enable_compilation_cache", "jax_compilation_cache_dir", "jax_default_matmul_precision"
-    before = {name: getattr(jax.config, name) for name in names}
+    names = (
+        "enable_compilation_cache",
+        "compilation_cache_dir",
+        "default_matmul_precision",
+        "disable_most_optimizations",
+    )
+    before = {f"jax_{name}": getattr(jax.config, f"jax_{name}") for name in names}
     jax.config.update("jax_disable_most_optimizations", True)
     monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # in child processes, too
     monkeypatch.setattr(timing, "PAUSE", 0.0)
     monkeypatch.setattr(timing, "SETTLE", 0.0)
     monkeypatch.setattr(timing.gc, "collect", lambda: 0)
     yield
-    for name, value in (before | {"jax_disable_most_optimizations": False}).items():
+    for name, value in before.items():
         jax.config.update(name, value)
 
 

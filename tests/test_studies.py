@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
@@ -209,11 +210,26 @@ def test_variational(ran, study, label, likelihood):
     energy, rate, elbo = (arrays[f"{label}_test_{name}"] for name in ("energy", "rate", "elbo"))
     normaliser = 392 * np.log(2 * np.pi) if study == "B7" else 0.0
     np.testing.assert_allclose(elbo, -(energy + rate + normaliser), rtol=1e-5)
-    ((run, _, images, samples),) = ran(f"variational_{study}").likelihoods
+    calls = ran(f"variational_{study}").measures
+    ((run, _, images, samples),) = [arguments for function, arguments in calls if function == "importance_nll"]
     assert samples == 8 and images.shape == (100, 28, 28, 1)
     direct = importance_nll(run.model, likelihood, run[0].params, images, samples, 20, np.random.default_rng(0))
     assert abs(arrays[f"{label}_nll"][0] - direct.mean()) < 5 * direct.std() * np.sqrt(1 + 1 / 20)
     assert direct.std() < 0.5
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=in_group(name))
+     for name in ("variational_B7", "variational_C5", "rate_distortion", "importance_weighted", "random_search_A1")],
+)  # fmt: skip
+def test_no_key_serves_two_measures(ran, name):
+    """A key is one measure's of one set of images; several models may share it, to be compared on the same draws."""
+    uses = {}
+    for function, (_, key, *rest) in ran(name).measures:
+        images = rest[0].labels if function == "score" else rest[0]
+        uses.setdefault(np.asarray(jax.random.key_data(key)).tobytes(), set()).add((function, len(images)))
+    assert uses and all(len(of_key) == 1 for of_key in uses.values()), uses
 
 
 def test_variational_refuses_binary_pixels_of_a_gaussian(run_study, tmp_path):
