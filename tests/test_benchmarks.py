@@ -3,6 +3,7 @@
 import functools
 import gc
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -45,13 +46,9 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture(autouse=True)
 def settings(monkeypatch):
     """Compiling as fast as can be, no waiting before a timed call; afterwards JAX's settings as they were."""
-    names = (
-        "enable_compilation_cache",
-        "compilation_cache_dir",
-        "default_matmul_precision",
-        "disable_most_optimizations",
-    )
-    before = {f"jax_{name}": getattr(jax.config, f"jax_{name}") for name in names}
+    names = "jax_enable_compilation_cache", "jax_compilation_cache_dir", "jax_default_matmul_precision"
+    before = {name: getattr(jax.config, name) for name in names}
+    before["jax_disable_most_optimizations"] = os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS") == "1"
     jax.config.update("jax_disable_most_optimizations", True)
     monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # in child processes, too
     monkeypatch.setattr(timing, "PAUSE", 0.0)
