@@ -11,10 +11,10 @@ import numpy as np
 from jax import Array
 
 from ae_jax import losses, training
+from ae_jax.batching import Data
 from ae_jax.corruptions import Corruption
 from ae_jax.objectives import Objective, jacobian
 from ae_jax.runs import Run, by_batches, map_runs
-from ae_jax.training import Data
 from ae_jax.types import HParams, PyTree
 
 Runs = Run | Sequence[Run]  # several give a list, one entry for each

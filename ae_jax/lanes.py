@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ae_jax.batching import PADDING
 from ae_jax.objectives import Objective
-from ae_jax.training import PADDING
 from ae_jax.types import HParams, Plan, PyTree, UsageError, hparams
 
 RUNNING, DONE, STOPPED, DIVERGED, HALVED = range(5)

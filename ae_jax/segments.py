@@ -15,9 +15,10 @@ from jax import Array
 from jax.sharding import Mesh, PartitionSpec
 
 from ae_jax import sharing, training
+from ae_jax.batching import Data, Division
 from ae_jax.lanes import DIVERGED, DONE, RUNNING, STOPPED, Splits
 from ae_jax.objectives import Objective
-from ae_jax.training import EVALUATION_STREAM, Data, Division, evaluate, first_state, stream_key, train_epoch
+from ae_jax.training import EVALUATION_STREAM, evaluate, first_state, stream_key, train_epoch
 from ae_jax.types import HParams, Plan, PyTree, TrainState
 
 

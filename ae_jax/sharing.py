@@ -24,9 +24,9 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 from jax.sharding import AxisType, Mesh
 
-from ae_jax import training
+from ae_jax import batching
+from ae_jax.batching import PADDING, Division, microbatches
 from ae_jax.objectives import Objective
-from ae_jax.training import PADDING, Division, microbatches
 from ae_jax.types import Batch, HParams, Plan, PyTree
 from ae_jax.widening import parameter_count, parameter_shapes
 
@@ -54,7 +54,7 @@ def lane_map(function: Callable, *lanes: PyTree) -> PyTree:
 def division(sharers: int = 1) -> Division:
     """The work on each batch among ``sharers`` devices along the mesh axis ``SHARE``."""
     if sharers == 1:
-        return Division(gradient=functools.partial(_gradient, 1)) if one_by_one() else training.WHOLE
+        return Division(gradient=functools.partial(_gradient, 1)) if one_by_one() else batching.WHOLE
     return Division(*(functools.partial(of, sharers) for of in (_share, _gradient, _total)))
 
 
@@ -66,7 +66,7 @@ def _share(sharers: int, batches: Array) -> Array:
 def _gradient(
     sharers: int, objective: Objective, params: PyTree, key: Array, batch: Batch, hparams: HParams
 ) -> tuple[Array, PyTree]:
-    """:func:`training.gradient` of the whole batch, of which ``batch`` is this device's share, by one after another."""
+    """:func:`batching.gradient` of the whole batch, of which ``batch`` is this device's share, by one after another."""
     count = microbatches(objective, params, sharers * len(batch.labels))
 
     def part_gradient(part: Batch, key: Array) -> tuple[Array, PyTree]:
@@ -90,10 +90,10 @@ def _gradient(
 
 
 def _total(sharers: int, score: Callable[[Array, Array], PyTree], batches: Array, keys: Array) -> PyTree:
-    """:func:`training.total` over every n-th batch, and then over the devices."""
+    """:func:`batching.total` over every n-th batch, and then over the devices."""
     mine = jnp.arange(math.ceil(len(batches) / sharers)) * sharers + jax.lax.axis_index(SHARE)
     batches = batches.at[mine].get(mode="fill", fill_value=PADDING)
-    return jax.lax.psum(training.total(score, batches, keys[mine]), SHARE)
+    return jax.lax.psum(batching.total(score, batches, keys[mine]), SHARE)
 
 
 def sharers(objective: Objective, plan: Plan, lanes: int, devices: int) -> int:

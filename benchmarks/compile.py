@@ -20,8 +20,9 @@ import jax
 import numpy as np
 
 from ae_jax import search, sharing, trials
+from ae_jax.batching import Data, take
 from ae_jax.segments import run_segment
-from ae_jax.training import Data, take, train_epoch, train_step
+from ae_jax.training import train_epoch, train_step
 from ae_jax.types import Plan, UsageError
 from benchmarks import machine, networks, report, timing
 from benchmarks.networks import NETWORKS

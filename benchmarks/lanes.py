@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import trials
+from ae_jax.batching import Data
 from ae_jax.data import holdout
 from ae_jax.lanes import lane_grid, stack_splits
-from ae_jax.training import Data
 from ae_jax.types import Plan
 from benchmarks import machine, report, timing, torch_peers
 from benchmarks.networks import NETWORKS

@@ -22,18 +22,10 @@ from jax.extend.core import ClosedJaxpr
 from jax.extend.core import Literal as Constant
 
 from ae_jax import data as datasets
+from ae_jax.batching import Data, take
 from ae_jax.objectives import Objective
 from ae_jax.sharing import lane_map
-from ae_jax.training import (
-    SHUFFLE_STREAM,
-    Data,
-    evaluate,
-    init_state,
-    shuffle,
-    stream_key,
-    take,
-    train_step,
-)
+from ae_jax.training import SHUFFLE_STREAM, evaluate, init_state, shuffle, stream_key, train_step
 from ae_jax.types import Plan, TrainState, hparams
 from benchmarks import machine, networks, report
 from benchmarks.networks import NETWORKS

@@ -11,13 +11,14 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from ae_jax import sharing
+from ae_jax.batching import Data, take
 from ae_jax.data import holdout
 from ae_jax.engine import Settings
 from ae_jax.lanes import lane_grid, stack_splits, steps_per_epoch
 from ae_jax.objectives import Objective
 from ae_jax.segments import Limits, first_states, init_params
 from ae_jax.sharing import LANES, SHARE, lane_map
-from ae_jax.training import Data, init_state, take, train_epoch, train_step
+from ae_jax.training import init_state, train_epoch, train_step
 from ae_jax.types import HParams, Plan, TrainState, hparams, static_dropout
 from benchmarks import timing
 from benchmarks.networks import NETWORKS

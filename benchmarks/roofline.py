@@ -8,7 +8,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ae_jax.training import Data, init_state, take, train_step
+from ae_jax.batching import Data, take
+from ae_jax.training import init_state, train_step
 from ae_jax.types import Plan, hparams
 from benchmarks.machine import Peaks
 from benchmarks.networks import NETWORKS

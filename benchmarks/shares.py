@@ -18,8 +18,9 @@ import optax
 from jax import Array
 
 from ae_jax import optimizers, sharing
+from ae_jax.batching import Data, take
 from ae_jax.layers import dropout_bits
-from ae_jax.training import Data, shuffle, stream_key, take
+from ae_jax.training import shuffle, stream_key
 from ae_jax.types import Batch, HParams, Plan, PyTree
 from benchmarks import machine, networks, report, timing
 from benchmarks.networks import NETWORKS

@@ -22,9 +22,9 @@ import numpy as np
 import tyro
 
 from ae_jax import data
+from ae_jax.batching import Data
 from ae_jax.lanes import Splits, stack_splits
 from ae_jax.runs import Run
-from ae_jax.training import Data
 from ae_jax.types import NUMBERS, Dataset, UsageError
 
 LARGEST_COUNT = 100_000

@@ -22,13 +22,13 @@ import numpy as np
 from scipy.stats import norm
 
 from ae_jax import distributions, evaluation, latent, plotting, posterior, variational
+from ae_jax.batching import Data
 from ae_jax.data import holdout
 from ae_jax.distributions import Likelihood
 from ae_jax.lanes import Group, lane_grid
 from ae_jax.models import Autoencoder, conv_autoencoder, dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.runs import Run
-from ae_jax.training import Data
 from ae_jax.types import Plan, UsageError, hparams
 from ae_jax.vae import VAE, conv_vae, dense_vae
 from experiments import common, reported, study

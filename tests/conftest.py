@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from ae_jax import evaluation, posterior, results
+from ae_jax.batching import Data
 from ae_jax.models import dense_autoencoder
 from ae_jax.objectives import autoencoder
-from ae_jax.training import Data
 from tests import figures
 from tests.commands import READS_MODEL, ROOT, STUDIES, TINY, command, run, words
 

@@ -56,7 +56,7 @@ from ae_jax.data import load
 from ae_jax.engine import Settings
 from ae_jax.lanes import Group, make_lanes, stack_splits
 from ae_jax.models import conv_autoencoder, dense_autoencoder
-from ae_jax.training import Data
+from ae_jax.batching import Data
 from ae_jax.types import Plan, hparams
 from ae_jax.vae import conv_vae, dense_vae
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ae_jax import corruptions, evaluation, training
+from ae_jax import batching, corruptions, evaluation
 from ae_jax.lanes import DIVERGED, DONE
 from tests.made import run_of
 
@@ -38,7 +38,7 @@ GAINED = run_of(Gain(), GAINS)
 
 @pytest.fixture
 def images(data):
-    return training.take(data, jnp.arange(200)).images
+    return batching.take(data, jnp.arange(200)).images
 
 
 def test_confusion_has_true_classes_in_rows():
@@ -81,7 +81,7 @@ def test_robustness_to_noise_grows_with_its_variance(images):
 
 def test_predictions_are_each_lanes_classes(monkeypatch):
     """Pixels of the first row are the logits, moved by the number of the lane; 45 images in batches of at most 14."""
-    monkeypatch.setattr(training, "EVALUATION_BATCH", 14)
+    monkeypatch.setattr(batching, "EVALUATION_BATCH", 14)
     images = np.random.default_rng(0).uniform(size=(45, 28, 28, 1)).astype(np.float32)
     brightest = images[:, 0, :10, 0].argmax(1)
     found = evaluation.predict(run_of(Moved(), jnp.array([0, 3])), jnp.asarray(images))

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax.training import Data, take
+from ae_jax.batching import Data, take
 
 
 def test_images_in_unit_range_are_not_scaled_again(blobs):

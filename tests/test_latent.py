@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ae_jax import latent, training
+from ae_jax import batching, latent
 from ae_jax.models import dense_autoencoder
 from ae_jax.types import UsageError
 from tests.made import alone
@@ -26,8 +26,8 @@ def run(params):
 
 
 def test_encoding_in_batches_is_encoding(run, params, data, monkeypatch):
-    monkeypatch.setattr(training, "EVALUATION_BATCH", 14)
-    images = training.take(data, jnp.arange(45)).images
+    monkeypatch.setattr(batching, "EVALUATION_BATCH", 14)
+    images = batching.take(data, jnp.arange(45)).images
     codes = latent.encode(run, images)
     np.testing.assert_allclose(codes, MODEL.apply(params, images, method="encode"), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(latent.decode(run, codes), MODEL.apply(params, images), rtol=1e-5)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.special
 
-from ae_jax import corruptions, evaluation, losses, objectives, training
+from ae_jax import batching, corruptions, evaluation, losses, objectives
 from ae_jax.models import Classifier, DenseEncoder, dense_autoencoder
 from ae_jax.types import Batch, hparams
 from tests.made import run_of
@@ -23,7 +23,7 @@ def params():
 
 @pytest.fixture
 def batch(data):
-    return training.take(data, jnp.arange(6))
+    return batching.take(data, jnp.arange(6))
 
 
 def test_autoencoder_is_the_squared_error_of_the_reconstruction(params, batch):
@@ -72,7 +72,7 @@ def test_scores_of_lanes_are_the_means_over_all_examples(params, data):
     lanes = jax.tree.map(lambda leaf: jnp.stack([leaf, 2 * leaf]), params)
     objective = objectives.autoencoder(MODEL)
     loss = evaluation.score(run_of(MODEL, lanes), jax.random.key(0), data, objective)["loss"]
-    images = training.take(data, jnp.arange(200)).images
+    images = batching.take(data, jnp.arange(200)).images
     for lane, scale in enumerate((1, 2)):
         scaled = jax.tree.map(lambda leaf, s=scale: s * leaf, params)
         expected = losses.mean_squared_error(MODEL.apply(scaled, images), images).mean()
@@ -80,8 +80,8 @@ def test_scores_of_lanes_are_the_means_over_all_examples(params, data):
 
 
 def test_reconstruction_errors_are_those_of_the_images(params, data, monkeypatch):
-    monkeypatch.setattr(training, "EVALUATION_BATCH", 14)
-    images = training.take(data, jnp.arange(45)).images
+    monkeypatch.setattr(batching, "EVALUATION_BATCH", 14)
+    images = batching.take(data, jnp.arange(45)).images
     lanes = jax.tree.map(lambda leaf: leaf[None], params)
     expected = np.square(np.asarray(MODEL.apply(params, images) - images[::-1])).mean((1, 2, 3))
     errors = evaluation.reconstruction_errors(run_of(MODEL, lanes), images, images[::-1])
@@ -103,8 +103,8 @@ def test_contraction_of_a_sigmoid_layer_is_rifais_formula(batch):
 
 def test_reconstruction_error_counts_the_last_batch_exactly(params, data, monkeypatch):
     """45 images in batches of at most 14 are four of 12, the last one padded by three."""
-    monkeypatch.setattr(training, "EVALUATION_BATCH", 14)
-    images = training.take(data, jnp.arange(45)).images
+    monkeypatch.setattr(batching, "EVALUATION_BATCH", 14)
+    images = batching.take(data, jnp.arange(45)).images
     lanes = jax.tree.map(lambda leaf: leaf[None], params)
     expected = losses.mean_squared_error(MODEL.apply(params, images), images).mean()
     error = evaluation.reconstruction_error(run_of(MODEL, lanes), images, images)
@@ -113,7 +113,7 @@ def test_reconstruction_error_counts_the_last_batch_exactly(params, data, monkey
 
 def test_robustness_gives_every_lane_the_same_images(params, data):
     """The same network twice has the same curve; the curve is that of the corrupted images, level by level."""
-    images = training.take(data, jnp.arange(50)).images
+    images = batching.take(data, jnp.arange(50)).images
     run = run_of(MODEL, jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), params))
     levels = np.array([0.0, 0.5], np.float32)
     key = jax.random.key(3)
@@ -188,7 +188,7 @@ def test_classifier_counts_what_it_gets_right(data):
     model = Classifier(DenseEncoder(latent=3, widths=(8,)))
     objective = objectives.classifier(model)
     params = objective.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
-    batch = training.take(data, jnp.arange(40))
+    batch = batching.take(data, jnp.arange(40))
     loss, metrics = objective.loss(params, jax.random.key(0), batch, hparams(), False)
     logits = np.asarray(model.apply(params, batch.images), np.float64)
     assert logits.shape == (40, 10)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import unflatten_dict
 
-from ae_jax import losses, models, optimizers, training
+from ae_jax import batching, losses, models, optimizers, training
 from ae_jax.objectives import autoencoder
 from ae_jax.types import Batch, Plan, hparams
 
@@ -106,13 +106,13 @@ def trajectory(optimizer: str):
     """One compiled program an optimizer: the runs with and without L2 (and momentum) are its numbers."""
     config, oracle = load("trajectories")
     objective = autoencoder(build("conv", config["arguments"]))
-    data = training.Data(jnp.asarray(oracle["images"]), jnp.zeros(len(oracle["images"]), jnp.int32))
+    data = batching.Data(jnp.asarray(oracle["images"]), jnp.zeros(len(oracle["images"]), jnp.int32))
     plan = Plan(batch_size=oracle["batches"].shape[1], optimizer=optimizer)
 
     @jax.jit
     def run(numbers, params):
         def step(state, indices):
-            return training.train_step(objective, plan, state, numbers, training.take(data, indices))
+            return training.train_step(objective, plan, state, numbers, batching.take(data, indices))
 
         begin = objective._replace(init=lambda key, images: params)
         state = training.init_state(begin, plan, jax.random.key(0), numbers)

@@ -6,7 +6,7 @@ import linear_gaussian as toy
 import numpy as np
 import pytest
 
-from ae_jax import distributions, posterior, training
+from ae_jax import batching, distributions, posterior
 from ae_jax.types import UsageError
 from ae_jax.vae import VAE, VQVAE, VectorQuantiser
 from tests.made import run_of
@@ -42,7 +42,7 @@ def test_samples_that_fill_no_chunk_count_exactly(samples):
 
 def test_images_in_padded_batches_keep_their_places(monkeypatch):
     """Seven images in batches of at most four are two of four, the last one padded by one."""
-    monkeypatch.setattr(training, "EVALUATION_BATCH", 4)
+    monkeypatch.setattr(batching, "EVALUATION_BATCH", 4)
     images = jnp.concatenate([toy.images(), toy.images()[:1]])
     jax.clear_caches()
     codes = posterior.encode(run_of(toy.MODEL, lanes(toy.params()), toy.LIKELIHOOD), jax.random.key(0), images)

@@ -10,7 +10,7 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 from ae_jax import data, evaluation, lanes, models, objectives, search, trials, types
-from ae_jax.training import Data
+from ae_jax.batching import Data
 from experiments import run_all
 from tests.commands import MODULES, ROOT, STUDIES, every_study
 

@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ae_jax import corruptions, sharing, training, trials
+from ae_jax import batching, corruptions, sharing, training, trials
+from ae_jax.batching import microbatches
 from ae_jax.engine import Settings
 from ae_jax.lanes import DIVERGED, DONE, lane_grid, stack_splits
 from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import autoencoder, denoising
-from ae_jax.training import Batch, microbatches
+from ae_jax.training import Batch
 from ae_jax.types import Plan, hparams
 
 MODEL = conv_autoencoder(2, (2, 3), None)
@@ -86,13 +87,13 @@ def test_every_division_gives_the_gradient_of_the_core(data, dropout):
     arguments = objective, params, jax.random.key(2), batch, numbers
     assert microbatches(objective, params, 96) == 2
     (loss, gradients), (expected, of_core) = (
-        jax.jit(division.gradient, static_argnums=0)(*arguments) for division in (sharing.division(), training.WHOLE)
+        jax.jit(division.gradient, static_argnums=0)(*arguments) for division in (sharing.division(), batching.WHOLE)
     )
     np.testing.assert_allclose(loss, expected, rtol=1e-6)
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-7), gradients, of_core)
     if dropout is not None:
         undivided = objective._replace(separable=False)
-        other_masks, _ = jax.jit(training.gradient, static_argnums=0)(undivided, *arguments[1:])
+        other_masks, _ = jax.jit(batching.gradient, static_argnums=0)(undivided, *arguments[1:])
         assert abs(other_masks - expected) > 1e-5
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ae_jax import sharing, training
+from ae_jax import batching, sharing, training
 from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import Objective, autoencoder
 from ae_jax.types import Plan, UsageError, hparams, static_dropout
@@ -29,12 +29,12 @@ def recording_objective(metric):
 @pytest.fixture
 def numbered():
     """50 examples whose label is their index."""
-    return training.Data(jnp.zeros((50, 28, 28, 1), jnp.uint8), jnp.arange(50, dtype=jnp.int32))
+    return batching.Data(jnp.zeros((50, 28, 28, 1), jnp.uint8), jnp.arange(50, dtype=jnp.int32))
 
 
 @pytest.mark.parametrize("n", [1, 7, 50])
 def test_evaluation_counts_the_last_batch_exactly(numbered, n, monkeypatch):
-    monkeypatch.setattr(training, "EVALUATION_BATCH", 16)
+    monkeypatch.setattr(batching, "EVALUATION_BATCH", 16)
     objective = recording_objective(jnp.square)
     scores = training.evaluate(objective, {"w": 0.0}, hparams(), jax.random.key(0), numbered, jnp.arange(n))
     np.testing.assert_allclose(scores["loss"], np.mean(np.arange(n) ** 2.0), rtol=1e-6)
@@ -42,7 +42,7 @@ def test_evaluation_counts_the_last_batch_exactly(numbered, n, monkeypatch):
 
 
 def test_evaluation_ignores_padding(numbered):
-    indices = jnp.array([3, 5, training.PADDING, training.PADDING])
+    indices = jnp.array([3, 5, batching.PADDING, batching.PADDING])
     scores = training.evaluate(
         recording_objective(lambda x: x), {"w": 0.0}, hparams(), jax.random.key(0), numbered, indices
     )
@@ -50,18 +50,18 @@ def test_evaluation_ignores_padding(numbered):
 
 
 def test_shuffle_is_a_permutation_with_the_padding_last():
-    indices = jnp.concatenate([jnp.full(3, training.PADDING), jnp.arange(100)])
+    indices = jnp.concatenate([jnp.full(3, batching.PADDING), jnp.arange(100)])
     first, second = (np.asarray(training.shuffle(jax.random.key(seed), indices)) for seed in (0, 1))
     np.testing.assert_array_equal(np.sort(first[:100]), np.arange(100))
-    np.testing.assert_array_equal(first[100:], training.PADDING)
+    np.testing.assert_array_equal(first[100:], batching.PADDING)
     assert not np.array_equal(first, second)
 
 
 def test_every_order_is_as_likely():
     """Three examples have six orders; chi-square of 6,000 shuffles at the 0.1 % level."""
     keys = jax.random.split(jax.random.key(0), 6000)
-    orders = np.asarray(jax.vmap(training.shuffle, (0, None))(keys, jnp.array([0, training.PADDING, 1, 2])))
-    assert (orders[:, 3] == training.PADDING).all()
+    orders = np.asarray(jax.vmap(training.shuffle, (0, None))(keys, jnp.array([0, batching.PADDING, 1, 2])))
+    assert (orders[:, 3] == batching.PADDING).all()
     _, counts = np.unique(orders[:, :3] @ [9, 3, 1], return_counts=True)
     assert len(counts) == 6 and stats.chisquare(counts).pvalue > 1e-3
 
@@ -190,7 +190,7 @@ def test_the_penalty_warms_up_linearly(numbered):
     state = training.init_state(objective, PLAN, jax.random.key(0), numbers)
     seen = []
     for _ in range(6):
-        state, loss = training.train_step(objective, PLAN, state, numbers, training.take(numbered, jnp.arange(16)))
+        state, loss = training.train_step(objective, PLAN, state, numbers, batching.take(numbered, jnp.arange(16)))
         seen.append(float(loss))
     assert seen == [0.0, 2.0, 4.0, 6.0, 8.0, 8.0]
 
@@ -203,7 +203,7 @@ def test_frozen_modules_stay_bit_identical(data):
     state = before = training.init_state(objective, plan, jax.random.key(0), numbers)
     step = jax.jit(functools.partial(training.train_step, objective, plan))
     for _ in range(3):
-        state, _ = step(state, numbers, training.take(data, jnp.arange(16)))
+        state, _ = step(state, numbers, batching.take(data, jnp.arange(16)))
     frozen, learned = (state.params["params"][name] for name in ("encoder", "decoder"))
     jax.tree.map(np.testing.assert_array_equal, frozen, before.params["params"]["encoder"])
     moved = jax.tree.map(lambda a, b: not np.array_equal(a, b), learned, before.params["params"]["decoder"])

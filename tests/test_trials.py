@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from ae_jax import calls, checkpoints, layers, sharing, trials
+from ae_jax.batching import PADDING
 from ae_jax.engine import Halving, Settings
 from ae_jax.lanes import DIVERGED, DONE, HALVED, STOPPED, Group, make_lanes, stack_splits
 from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import autoencoder
-from ae_jax.training import PADDING
 from ae_jax.types import Plan, UsageError, hparams, tree_size
 from tests import scripted
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ae_jax import distributions, evaluation, training, trials, variational
+from ae_jax import batching, distributions, evaluation, training, trials, variational
 from ae_jax.engine import Settings
 from ae_jax.lanes import make_lanes, stack_splits
 from ae_jax.models import dense_autoencoder
@@ -36,7 +36,7 @@ BOUNDS = {"iwae": variational.iwae, "dreg": variational.iwae_doubly_reparameteri
 
 @pytest.fixture
 def batch(data):
-    return training.take(data, jnp.arange(6))
+    return batching.take(data, jnp.arange(6))
 
 
 @functools.cache
@@ -316,7 +316,7 @@ def test_duplicating_the_batch_changes_no_loss(name, batch):
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_an_images_loss_does_not_depend_on_its_neighbours(name, batch, data):
     """All noise included; the MMD is the batch's."""
-    others = training.take(data, jnp.array([0, 11, 12, 13, 14, 15]))
+    others = batching.take(data, jnp.array([0, 11, 12, 13, 14, 15]))
     one, other = (scored(name)(start(name), jax.random.key(1), b, hparams())[0] for b in (batch, others))
     assert (abs(one[0] - other[0]) < 1e-3) == (name != "wae")
     assert (abs(one[1:] - other[1:]) > 1e-2).all()
@@ -350,7 +350,7 @@ def test_the_learned_variance_learns(data):
     state = training.init_state(objective, Plan(16), jax.random.key(0), hparams(learning_rate=0.01))
     step = jax.jit(functools.partial(training.train_step, objective, Plan(16)))
     for _ in range(30):
-        state, _ = step(state, hparams(learning_rate=0.01), training.take(data, jnp.arange(16)))
+        state, _ = step(state, hparams(learning_rate=0.01), batching.take(data, jnp.arange(16)))
     assert state.params["params"]["likelihood"]["log_variance"] < -0.2
 
 
