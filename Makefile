@@ -6,7 +6,7 @@ OUT ?= results/demo
 # A worker for each core, which takes whole groups: those of tests/conftest.py.
 WORKERS := --numprocesses logical --maxprocesses 8 --dist loadgroup
 
-.PHONY: demo reproduce test test-peers lint bench clean
+.PHONY: demo reproduce test test-peers test-optimized lint bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m experiments.compression --dataset digits --budget quick --out $(OUT) --resume
@@ -15,8 +15,10 @@ reproduce: $(VENV)/.installed
 	$(BIN)/python -m experiments.run_all --dataset mnist --budget full
 
 test: $(VENV)/.installed-test lint
-	$(BIN)/python -m pytest -m "not peers and not optimized" $(WORKERS)
-	AE_JAX_TEST_OPTIMIZED=1 $(BIN)/python -m pytest -m "not peers and optimized" $(WORKERS)
+	$(BIN)/python -m pytest -m "not peers" $(WORKERS)
+
+test-optimized: $(VENV)/.installed-peers
+	AE_JAX_TEST_OPTIMIZED=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(WORKERS)
 
 test-peers: $(VENV)/.installed-peers
 	AE_JAX_TEST_OPTIMIZED=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m peers $(WORKERS)  # PyTorch's threads wait for each other on busy cores

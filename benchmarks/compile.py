@@ -137,14 +137,17 @@ finally:
 """
 
 
-def count_programs(study: str) -> list[dict]:
-    """Compile seconds and number of programs of a study on the embedded digits, cold, then with its cache."""
+def count_programs(study: str, *options: str) -> list[dict]:
+    """Compile seconds and number of programs of a study on the embedded digits, cold, then with its cache.
+
+    ``options`` are further words of its command line.
+    """
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": f"{folder}/programs"}
         for state in ("cold", "cached"):
             arguments = ["--only", study, "--dataset", "digits", "--epochs", "1", "--out", f"{folder}/{state}"]
-            words = [sys.executable, "-c", _STUDY, *arguments]
+            words = [sys.executable, "-c", _STUDY, *arguments, *options]
             done = subprocess.run(words, env=environment, capture_output=True, text=True)
             if done.returncode:
                 raise UsageError(f"{study} failed: {done.stderr.strip().splitlines()[-1]}")

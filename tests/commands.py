@@ -54,6 +54,7 @@ STUDIES = {
     ),
 }
 MODULES = sorted({module for module, _ in STUDIES.values()} | {"run_all"})
+LONG = {"compression", "cross_table"}  # robustness of ten and more models, twenty levels each
 READS_MODEL = {"smoothness": "--model", "transfer_B6": "--encoder"}  # of latent_space_A5
 
 
