@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import textwrap
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -44,6 +44,16 @@ class Series(NamedTuple):
     y: np.ndarray
     marker: str = "o"
     dashed: bool = False
+
+
+def series(
+    labels: Iterable[Any], lines: Iterable[np.ndarray], x: np.ndarray | None = None, marker: str = ""
+) -> list[Series]:
+    """A line of each ``[points]`` or ``[runs, points]`` with its label, over ``x [points]`` or else over the epochs."""
+    return [
+        Series(str(label), 1 + np.arange(y.shape[-1]) if x is None else x, y, marker)
+        for label, y in zip(labels, lines, strict=True)
+    ]
 
 
 def save_figure(figure: Figure, path: Path) -> list[Path]:

@@ -12,6 +12,7 @@ reproduction.csv. Runtime on two CPU cores: digits quick 25 minutes, MNIST full 
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import sys
 import traceback
 from typing import Any
@@ -20,62 +21,40 @@ import jax
 
 from ae_jax import results
 from ae_jax.types import UsageError
-from experiments import (
-    anomaly,
-    baseline,
-    common,
-    compression,
-    cross_table,
-    denoising,
-    gradients,
-    importance_weighted,
-    latent_space,
-    latent_sweep,
-    linear_pca,
-    random_search,
-    rate_distortion,
-    reconstruction_losses,
-    regularised,
-    report,
-    running,
-    smoothness,
-    study,
-    tables,
-    transfer,
-    variational,
-)
+from experiments import command_line, common, report, running, study, tables
 from experiments.study import Study
 
 
-def _variants(of: Study, *names: str) -> dict[str, tuple[Study, dict[str, Any]]]:
+def _variants(module: str, *names: str) -> dict[str, tuple[Study, dict[str, Any]]]:
     """A study by the name of its npz, with its own options; one for each of its variants, if it has any."""
-    return {f"{of.name}_{name}": (of, {"study": name}) for name in names} or {of.name: (of, {})}
+    of = importlib.import_module(f"experiments.{module}").STUDY
+    return {f"{module}_{name}": (of, {"study": name}) for name in names} or {module: (of, {})}
 
 
 STUDIES = {
-    **_variants(compression.STUDY),
-    **_variants(random_search.STUDY, "A1"),
-    **_variants(cross_table.STUDY),
-    **_variants(latent_space.STUDY, "A5"),
-    **_variants(smoothness.STUDY),
-    **_variants(baseline.STUDY),
-    **_variants(random_search.STUDY, "B3"),
-    **_variants(latent_space.STUDY, "B4"),
-    **_variants(denoising.STUDY, "B5"),
-    **_variants(transfer.STUDY, "B6"),
-    **_variants(random_search.STUDY, "C1"),
-    **_variants(latent_space.STUDY, "C2"),
-    **_variants(transfer.STUDY, "C3"),
-    **_variants(denoising.STUDY, "C4"),
-    **_variants(linear_pca.STUDY),
-    **_variants(variational.STUDY, "B7", "C5", "D3", "D4"),
-    **_variants(latent_sweep.STUDY),
-    **_variants(reconstruction_losses.STUDY),
-    **_variants(gradients.STUDY),
-    **_variants(regularised.STUDY),
-    **_variants(anomaly.STUDY),
-    **_variants(rate_distortion.STUDY),
-    **_variants(importance_weighted.STUDY),
+    **_variants("compression"),
+    **_variants("random_search", "A1"),
+    **_variants("cross_table"),
+    **_variants("latent_space", "A5"),
+    **_variants("smoothness"),
+    **_variants("baseline"),
+    **_variants("random_search", "B3"),
+    **_variants("latent_space", "B4"),
+    **_variants("denoising", "B5"),
+    **_variants("transfer", "B6"),
+    **_variants("random_search", "C1"),
+    **_variants("latent_space", "C2"),
+    **_variants("transfer", "C3"),
+    **_variants("denoising", "C4"),
+    **_variants("linear_pca"),
+    **_variants("variational", "B7", "C5", "D3", "D4"),
+    **_variants("latent_sweep"),
+    **_variants("reconstruction_losses"),
+    **_variants("gradients"),
+    **_variants("regularised"),
+    **_variants("anomaly"),
+    **_variants("rate_distortion"),
+    **_variants("importance_weighted"),
 }
 ONLY_IF_NAMED = {"importance_weighted"}  # its full budget, 3,280 epochs, takes days without an accelerator
 
@@ -167,4 +146,4 @@ def print_summary(options: Options, names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    common.main(Options, run)
+    command_line.main(Options, run)

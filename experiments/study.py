@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,8 +19,8 @@ from ae_jax import results
 from ae_jax.lanes import STATUS_NAMES
 from ae_jax.runs import Run
 from ae_jax.types import UsageError
-from experiments import common, report, running
-from experiments.common import Budget, Options, Setup
+from experiments import command_line, common, report, running
+from experiments.common import Budgets, Options, Setup
 from experiments.report import Row
 from experiments.running import Training
 
@@ -58,6 +58,10 @@ class Saved(NamedTuple):
         """Where the figure ``name`` goes, without its ending; the only one of a study needs none."""
         return self.npz.with_name("_".join([self.npz.stem, *([name] if name else [])]))
 
+    def draw(self, plot: Callable[..., list[Path]], name: str, *content: Any, **words: Any) -> list[Path]:
+        """The figure ``name`` by a function of ``plotting``, which is given the study's caption too."""
+        return plot(self.place(name), *content, **words, caption=self.caption)
+
 
 @dataclasses.dataclass(frozen=True)
 class Study:
@@ -67,7 +71,7 @@ class Study:
     budgets: by budget and dataset, or a function of the options that gives them.
     plan: ``setup -> Training``; bad options are refused here.
     measure: ``(setup, runs) -> Measured``, in one process only.
-    draw: ``saved -> paths`` of the figures written.
+    draw: ``saved -> paths`` of the figures, as they are written.
     show: further tables on the terminal, from what was saved.
     export: ``(setup, saved) -> paths`` of further files.
     deviations: options that must not be given if a report's figures are to stand beside ours, likewise.
@@ -75,10 +79,10 @@ class Study:
 
     name: str
     options: type[Options]
-    budgets: Mapping[str, Mapping[str, Budget]] | Callable[[Any], Mapping[str, Mapping[str, Budget]]]
+    budgets: Budgets | Callable[[Any], Budgets]
     plan: Callable[[Setup], Training]
     measure: Callable[[Setup, Runs], Measured]
-    draw: Callable[[Saved], list[Path]]
+    draw: Callable[[Saved], Iterable[Path]]
     show: Callable[[Saved], None] = lambda saved: None
     export: Callable[[Setup, Saved], list[Path]] = lambda setup, saved: []
     deviations: tuple[str, ...] | Callable[[Any], tuple[str, ...]] = ()
@@ -100,7 +104,7 @@ def main(study: Study) -> None:
             print(f"nothing to resume in {options.out}: starting anew", file=sys.stderr)
         run(study, options)
 
-    common.main(study.options, start)
+    command_line.main(study.options, start)
 
 
 def run(study: Study, options: Options) -> Path | None:
@@ -132,7 +136,7 @@ def redraw(study: Study, options: Options) -> Path | None:
     if not running.is_writer():
         return None
     saved = read(study, study.npz(options))
-    figures = study.draw(saved)
+    figures = list(study.draw(saved))
     study.show(saved)
     report.print_rows(saved.meta)
     print("\nDrawn again:")

@@ -16,7 +16,7 @@ import numpy as np
 from ae_jax import results, search
 from ae_jax.lanes import STATUS_NAMES
 from ae_jax.types import HParams, UsageError
-from experiments.common import require_count
+from experiments.command_line import require_count
 
 PREFIX = "trial_"
 RESULT_COLUMNS = {"rank", "trial", "status", "epochs_trained", "score"}  # and fold_0, fold_1, ...
