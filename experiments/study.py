@@ -15,16 +15,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ae_jax import results
+from ae_jax import evaluation, latent, results
 from ae_jax.lanes import STATUS_NAMES
 from ae_jax.runs import Run
 from ae_jax.types import UsageError
 from experiments import command_line, common, report, running
-from experiments.common import Budgets, Options, Setup
+from experiments.common import Budget, Budgets, Options, Setup
 from experiments.report import Row
 from experiments.running import Training
 
+# What a study is written in.
+__all__ = ["Budget", "Measured", "Paths", "Row", "Runs", "Saved", "Setup", "Study", "Training"]
+
+PROBED = 10_000  # training images that a linear probe learns from, at most
 Runs = dict[str, Run]  # by the name of their group
+Paths = Iterable[Path]  # of figures, as they are written
 
 
 class Measured(NamedTuple):
@@ -71,7 +76,7 @@ class Study:
     budgets: by budget and dataset, or a function of the options that gives them.
     plan: ``setup -> Training``; bad options are refused here.
     measure: ``(setup, runs) -> Measured``, in one process only.
-    draw: ``saved -> paths`` of the figures, as they are written.
+    draw: ``saved -> paths`` of the figures.
     show: further tables on the terminal, from what was saved.
     export: ``(setup, saved) -> paths`` of further files.
     deviations: options that must not be given if a report's figures are to stand beside ours, likewise.
@@ -82,7 +87,7 @@ class Study:
     budgets: Budgets | Callable[[Any], Budgets]
     plan: Callable[[Setup], Training]
     measure: Callable[[Setup, Runs], Measured]
-    draw: Callable[[Saved], Iterable[Path]]
+    draw: Callable[[Saved], Paths]
     show: Callable[[Saved], None] = lambda saved: None
     export: Callable[[Setup, Saved], list[Path]] = lambda setup, saved: []
     deviations: tuple[str, ...] | Callable[[Any], tuple[str, ...]] = ()
@@ -164,6 +169,23 @@ def save(study: Study, setup: Setup, runs: Runs, measured: Measured) -> Path:
         "peak_host_bytes": running.peak_host_bytes(),
     }
     return results.save(study.npz(options), measured.arrays, meta)
+
+
+def probe(setup: Setup, run: Run) -> np.ndarray:
+    """Test accuracy of a linear probe of each lane's codes, fitted to ``PROBED`` training images: ``[*run.shape]``."""
+    train, test = (latent.encode(run, images) for images in (setup.train_images[:PROBED], setup.test_images))
+    labels = setup.dataset.train_labels[:PROBED], setup.dataset.test_labels
+    found = [evaluation.linear_probe(train[i], labels[0], test[i], labels[1]) for i in np.ndindex(run.shape)]
+    return np.reshape(found, run.shape)
+
+
+def histories(runs: Runs) -> dict[str, np.ndarray]:
+    """How the lanes of every run ended, ``[runs, *shape]``, and their losses by epoch, ``[runs, *shape, epochs]``."""
+    return {
+        "status": np.array([run.status for run in runs.values()]),
+        "train_loss": np.array([run.curves.train_loss for run in runs.values()]),
+        "validation_loss": np.array([run.curves.validation_loss for run in runs.values()]),
+    }
 
 
 def _of(options: Options, value: Any) -> Any:
