@@ -47,6 +47,19 @@ def varying_numbers(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: v for name, v in trials.items() if v.dtype.kind in "if" and len(np.unique(v)) > 1}
 
 
+def correlations(arrays: dict[str, np.ndarray]) -> dict[str, float]:
+    """Spearman's rank correlation of each hyper-parameter that varies with the validation error."""
+    from scipy.stats import spearmanr
+
+    finite = np.isfinite(arrays["score"])
+    varying = {name: values[finite] for name, values in varying_numbers(arrays).items()}
+    return {
+        name: float(spearmanr(values, arrays["score"][finite]).statistic)
+        for name, values in varying.items()
+        if len(np.unique(values)) > 1
+    }
+
+
 def trial_rows(arrays: dict[str, np.ndarray]) -> list[dict[str, Any]]:
     """A row for each trial, best first: rank, hyper-parameters, status, epochs, score and the folds' scores."""
     rows = []
