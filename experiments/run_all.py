@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import re
 import sys
 import traceback
 from typing import Any
@@ -24,38 +25,22 @@ from ae_jax.types import UsageError
 from experiments import command_line, common, report, running, study, tables
 from experiments.study import Study
 
+NAMES = (
+    "compression", "random_search_A1", "cross_table", "latent_space_A5", "smoothness",
+    "baseline", "random_search_B3", "latent_space_B4", "denoising_B5", "transfer_B6",
+    "random_search_C1", "latent_space_C2", "transfer_C3", "denoising_C4",
+    "linear_pca", "variational_B7", "variational_C5", "variational_D3", "variational_D4", "latent_sweep",
+    "reconstruction_losses", "gradients", "regularised", "anomaly", "rate_distortion", "importance_weighted",
+)  # fmt: skip
 
-def _variants(module: str, *names: str) -> dict[str, tuple[Study, dict[str, Any]]]:
-    """A study by the name of its npz, with its own options; one for each of its variants, if it has any."""
-    of = importlib.import_module(f"experiments.{module}").STUDY
-    return {f"{module}_{name}": (of, {"study": name}) for name in names} or {module: (of, {})}
+
+def _named(name: str) -> tuple[Study, dict[str, Any]]:
+    """A study, and the options that make it the variant which its npz is named after."""
+    module, variant = re.fullmatch(r"(.+?)(?:_([A-E]\d))?", name).groups()
+    return importlib.import_module(f"experiments.{module}").STUDY, {"study": variant} if variant else {}
 
 
-STUDIES = {
-    **_variants("compression"),
-    **_variants("random_search", "A1"),
-    **_variants("cross_table"),
-    **_variants("latent_space", "A5"),
-    **_variants("smoothness"),
-    **_variants("baseline"),
-    **_variants("random_search", "B3"),
-    **_variants("latent_space", "B4"),
-    **_variants("denoising", "B5"),
-    **_variants("transfer", "B6"),
-    **_variants("random_search", "C1"),
-    **_variants("latent_space", "C2"),
-    **_variants("transfer", "C3"),
-    **_variants("denoising", "C4"),
-    **_variants("linear_pca"),
-    **_variants("variational", "B7", "C5", "D3", "D4"),
-    **_variants("latent_sweep"),
-    **_variants("reconstruction_losses"),
-    **_variants("gradients"),
-    **_variants("regularised"),
-    **_variants("anomaly"),
-    **_variants("rate_distortion"),
-    **_variants("importance_weighted"),
-}
+STUDIES = {name: _named(name) for name in NAMES}
 ONLY_IF_NAMED = {"importance_weighted"}  # its full budget, 3,280 epochs, takes days without an accelerator
 
 
