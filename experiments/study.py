@@ -24,7 +24,7 @@ from experiments.common import Budget, Budgets, Options, Setup
 from experiments.report import Row
 from experiments.running import Training
 
-# What a study is written in.
+# The words that a study is written in, whichever room they come from; functions are called as ``study.main``.
 __all__ = ["Budget", "Measured", "Paths", "Row", "Runs", "Saved", "Setup", "Study", "Training"]
 
 PROBED = 10_000  # training images that a linear probe learns from, at most
