@@ -117,6 +117,27 @@ def confusion(labels: np.ndarray, predictions: np.ndarray, classes: int = 10) ->
     return confusion_matrix(labels, predictions, labels=np.arange(classes))
 
 
+def auc(scores: np.ndarray, anomalous: np.ndarray) -> float:
+    """Area under the ROC curve: how often an anomaly scores above a normal example; NaN for scores that are.
+
+    ``scores [n]`` are the higher the more anomalous; ``anomalous [n]`` is bool.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(anomalous, scores)) if np.isfinite(scores).all() else np.nan
+
+
+def lost_pixels(outputs: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """The share of the pixels with ink on some image that an output leaves black on all: ``[lanes]``.
+
+    ``outputs [lanes, n, 28, 28, 1]`` are reconstructions of ``images [n, 28, 28, 1]``; NaN for NaN.
+    """
+    inked = np.asarray(images).any(0)
+    black = (outputs == 0).all(1)
+    share = (black & inked).sum((1, 2, 3)) / inked.sum()
+    return np.where(np.isnan(outputs).any((1, 2, 3, 4)), np.nan, share)
+
+
 def linear_probe(
     train_codes: np.ndarray, train_labels: np.ndarray, test_codes: np.ndarray, test_labels: np.ndarray
 ) -> float:

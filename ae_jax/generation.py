@@ -12,6 +12,8 @@ import jax
 import numpy as np
 from jax import Array
 
+from ae_jax import evaluation
+from ae_jax.runs import Run
 from ae_jax.types import UsageError
 
 
@@ -63,6 +65,21 @@ def recognition(probabilities: np.ndarray, confidence: float = 0.9) -> Recogniti
     present = classes[classes > 0]
     entropy = -(present * np.log(present)).sum()
     return Recognition(float(sure.mean()), classes, float(entropy / np.log(len(classes))))
+
+
+def judgement(judge: Run, images: np.ndarray, real: np.ndarray) -> dict[str, np.ndarray]:
+    """What a classifier, a lane alone, says of each lane's ``images [lanes, n, 28, 28, 1]``: ``[lanes]`` each.
+
+    ``share`` and ``balance`` as in :class:`Recognition`; ``frechet``: the :func:`frechet_distance` of its logits from
+    those of real images, ``real [m, classes]``.
+    """
+    logits = [evaluation.class_logits(judge, of_lane) for of_lane in images]
+    verdicts = [recognition(jax.nn.softmax(of_lane)) for of_lane in logits]
+    return {
+        "share": np.array([verdict.share for verdict in verdicts]),
+        "balance": np.array([verdict.balance for verdict in verdicts]),
+        "frechet": np.array([frechet_distance(of_lane, real) for of_lane in logits]),
+    }
 
 
 def frechet_distance(features: np.ndarray, other: np.ndarray) -> float:

@@ -6,6 +6,8 @@ NaN for codes that are NaN, as those of a diverged lane.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -43,6 +45,16 @@ def centroids(codes: np.ndarray, labels: np.ndarray, classes: int = 10) -> np.nd
         return sums / counts[:, None]
 
 
+def typical(codes: np.ndarray, labels: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """The example of each class whose code is the nearest to its centre: ``[n, latent], [n], [k, latent] -> [k]``.
+
+    Any example for a class that has none.
+    """
+    squared = np.square(codes[:, None] - np.nan_to_num(centres)).sum(-1)
+    of_class = labels[:, None] == np.arange(len(centres))
+    return np.argmin(np.where(of_class, squared, np.inf), axis=0)
+
+
 def bounding_box(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The lowest and highest corner of ``points [n, latent]``, NaN rows left out: ``([latent], [latent])``."""
     return np.nanmin(points, axis=0), np.nanmax(points, axis=0)
@@ -74,9 +86,13 @@ def grid(low: np.ndarray, high: np.ndarray, steps: int) -> np.ndarray:
 
 
 def nearest(codes: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Index of the nearest centre of each code, Euclidean: ``[n, latent], [k, latent] -> [n]``; NaN centres never."""
+    """Index of the nearest centre of each code, Euclidean: ``[n, latent], [k, latent] -> [n]``.
+
+    Never that of a NaN centre; -1 for a NaN code.
+    """
     squared = np.square(codes[:, None] - centres).sum(-1)
-    return np.argmin(np.where(np.isnan(squared), np.inf, squared), axis=1)
+    index = np.argmin(np.where(np.isnan(squared), np.inf, squared), axis=1)
+    return np.where(np.isnan(squared).all(1), -1, index)
 
 
 def distance_map(run: Run, points: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -116,6 +132,23 @@ def interpolate(start: np.ndarray, stop: np.ndarray, steps: int) -> np.ndarray:
     """Codes on the line between two codes ``[latent]``, both included: ``[steps, latent]``."""
     weight = np.linspace(0.0, 1.0, steps)[:, None]
     return (1.0 - weight) * start + weight * stop
+
+
+def walks(ends: np.ndarray, pairs: Sequence[tuple[int, int]], steps: int) -> np.ndarray:
+    """Lines between ``pairs`` of the codes ``ends [k, latent]``, one after another: ``[pairs * steps, latent]``."""
+    return np.concatenate([interpolate(ends[a], ends[b], steps) for a, b in pairs])
+
+
+def traversals(values: np.ndarray, latent: int) -> np.ndarray:
+    """Codes in which one latent takes ``values [steps]`` and the others are 0: ``[latent, steps, latent]``."""
+    codes = np.zeros((latent, len(values), latent))
+    codes[np.arange(latent), :, np.arange(latent)] = values
+    return codes
+
+
+def sample(n: int, at_most: int, seed: int) -> np.ndarray:
+    """Which of ``n`` codes to draw where all are too many: sorted indices, ``[at_most]`` of them or all."""
+    return np.sort(np.random.default_rng(seed).permutation(n)[:at_most])
 
 
 def pca(codes: np.ndarray, dimensions: int = 2) -> np.ndarray:

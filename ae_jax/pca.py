@@ -51,6 +51,20 @@ def decoder_span(run: Run) -> np.ndarray:
     return run.map(_decoder_span)
 
 
+def principal_angles(axes: np.ndarray, span: np.ndarray) -> np.ndarray:
+    """Between the span of :func:`fit`'s axes and of ``span``'s columns, in degrees, the largest first.
+
+    ``[components, pixels], [*shape, pixels, latent] -> [*shape, min(components, latent)]``; NaN for a NaN span.
+    """
+    from scipy.linalg import subspace_angles
+
+    if span.ndim > 2:
+        return np.array([principal_angles(axes, of_lane) for of_lane in span])
+    if not np.isfinite(span).all():
+        return np.full(min(len(axes), span.shape[1]), np.nan)
+    return np.degrees(subspace_angles(axes.T, span))
+
+
 def _decoder_span(objective: Objective, params: PyTree) -> Array:
     def pixels(code: Array) -> Array:
         return objective.model.apply(params, code[None], method="decode").reshape(-1)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import textwrap
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -46,8 +46,30 @@ class Series(NamedTuple):
     dashed: bool = False
 
 
-def save_figure(figure: Figure, path: Path) -> list[Path]:
-    """Write ``figure`` to ``path`` with the endings .png and .pdf; returns both paths."""
+def series(
+    labels: Iterable[Any], lines: Iterable[np.ndarray], x: np.ndarray | None = None, marker: str = ""
+) -> list[Series]:
+    """A line of each ``[points]`` or ``[runs, points]`` with its label, over ``x [points]`` or else over the epochs."""
+    return [
+        Series(str(label), 1 + np.arange(y.shape[-1]) if x is None else x, y, marker)
+        for label, y in zip(labels, lines, strict=True)
+    ]
+
+
+def densities(groups: Mapping[str, np.ndarray], bins: int = 30) -> list[Series]:
+    """Histograms of the values ``[n]`` of each group as lines, over the same ``bins``."""
+    edges = np.histogram_bin_edges(np.concatenate(list(groups.values())), bins)
+    lines = [np.histogram(values, edges, density=True)[0] for values in groups.values()]
+    return series(groups, lines, (edges[1:] + edges[:-1]) / 2)
+
+
+def _save(figure: Figure, path: Path, caption: str, title: str = "") -> list[Path]:
+    """Write ``figure`` with its words to ``path`` with the endings .png and .pdf; returns both paths."""
+    if title:
+        figure.suptitle(title, fontsize=10)
+    if caption:
+        width = int(22 * figure.get_figwidth())  # characters of this size that fit the figure
+        figure.supxlabel(textwrap.fill(caption, width), fontsize=6.5, color="0.4")
     path.parent.mkdir(parents=True, exist_ok=True)
     written = [path.with_suffix(suffix) for suffix in (".png", ".pdf")]
     for target in written:
@@ -79,8 +101,7 @@ def line_plot(
             axes.axvspan(*band, color="0.5", alpha=0.12, lw=0)
         axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
         figure.legend(loc="outside right center")
-        _caption(figure, caption)
-        return save_figure(figure, path)
+        return _save(figure, path, caption)
 
 
 def line_panels(
@@ -94,11 +115,9 @@ def line_panels(
             panel.set_title(name)
         axes[0, 0].set_ylabel(ylabel)
         axes[0, len(panels) // 2].set_xlabel(xlabel)
-        figure.suptitle(title, fontsize=10)
         handles, labels = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right center")
-        _caption(figure, caption)
-        return save_figure(figure, path)
+        return _save(figure, path, caption, title)
 
 
 def _lines(axes: Axes, series: Sequence[Series]) -> None:
@@ -139,9 +158,7 @@ def digit_scatter(
             panel.set_title(name)
         handles, labels = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right center", title="digit", markerscale=3)
-        figure.suptitle(title, fontsize=10)
-        _caption(figure, caption)
-        return save_figure(figure, path)
+        return _save(figure, path, caption, title)
 
 
 def sample_scatter(path: Path, samples: np.ndarray, stars: np.ndarray, *, title: str, caption: str = "") -> list[Path]:
@@ -151,8 +168,7 @@ def sample_scatter(path: Path, samples: np.ndarray, stars: np.ndarray, *, title:
         axes.scatter(*samples.T, s=6, color="0.6", linewidths=0, label="samples")
         _mark_stars(axes, stars)
         axes.set(xlabel="z1", ylabel="z2", title=title)
-        _caption(figure, caption)
-        return save_figure(figure, path)
+        return _save(figure, path, caption)
 
 
 def _mark_stars(axes: Axes, stars: np.ndarray) -> None:
@@ -186,9 +202,7 @@ def plane_maps(
             figure.colorbar(image, ax=panel, ticks=range(10) if digits else None, shrink=0.8)
             _mark_stars(panel, stars)
             panel.set(xlabel="z1", ylabel="z2", title=name)
-        figure.suptitle(title, fontsize=10)
-        _caption(figure, caption)
-        return save_figure(figure, path)
+        return _save(figure, path, caption, title)
 
 
 def confusion_matrices(path: Path, panels: Mapping[str, np.ndarray], *, title: str, caption: str = "") -> list[Path]:
@@ -203,9 +217,7 @@ def confusion_matrices(path: Path, panels: Mapping[str, np.ndarray], *, title: s
                     colour = "white" if share[true, predicted] > 0.5 else "black"
                     panel.text(predicted, true, str(count), ha="center", va="center", fontsize=6, color=colour)
             panel.set(xticks=range(10), yticks=range(10), xlabel="predicted digit", ylabel="true digit", title=name)
-        figure.suptitle(title, fontsize=10)
-        _caption(figure, caption)
-        return save_figure(figure, path)
+        return _save(figure, path, caption, title)
 
 
 def scatter_grid(
@@ -224,18 +236,17 @@ def scatter_grid(
                 panel.xaxis.set_minor_formatter(NullFormatter())
             panel.set_xlabel(name.replace("_", " "))
         axes[0, 0].set_ylabel(ylabel)
-        figure.suptitle(title, fontsize=10)
-        _caption(figure, caption)
-        return save_figure(figure, path)
+        return _save(figure, path, caption, title)
 
 
 def image_sheet(
-    path: Path, rows: Sequence[np.ndarray], labels: Sequence[str], *, title: str, caption: str = ""
+    path: Path, rows: Sequence[np.ndarray], labels: Sequence[str] | None, *, title: str, caption: str = ""
 ) -> list[Path]:
-    """Rows of images ``[columns, 28, 28, 1]`` in [0, 1], each with its label at the left; ink is dark.
+    """Rows of images ``[columns, 28, 28, 1]`` in [0, 1], each with its label at the left, if any; ink is dark.
 
     Images of a diverged model, NaN, are marked with a cross.
     """
+    labels = [""] * len(rows) if labels is None else labels
     columns, cell = len(rows[0]), 28 + 2
     tiles = np.pad(np.asarray(rows)[..., 0], ((0, 0), (0, 0), (0, cell - 28), (0, cell - 28)))
     sheet = tiles.swapaxes(1, 2).reshape(len(rows) * cell, columns * cell)
@@ -250,9 +261,7 @@ def image_sheet(
         axes.set_xticks([])
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        figure.suptitle(title, fontsize=10)
-        _caption(figure, caption)
-        return save_figure(figure, path)
+        return _save(figure, path, caption, title)
 
 
 def bar_panels(
@@ -277,12 +286,4 @@ def bar_panels(
             panel.grid(axis="y", visible=False)
         axes[0, 0].set_yticks(np.arange(len(names)), names)
         axes[0, 0].invert_yaxis()
-        figure.suptitle(title, fontsize=10)
-        _caption(figure, caption)
-        return save_figure(figure, path)
-
-
-def _caption(figure: Figure, caption: str) -> None:
-    if caption:
-        width = int(22 * figure.get_figwidth())  # characters of this size that fit the figure
-        figure.supxlabel(textwrap.fill(caption, width), fontsize=6.5, color="0.4")
+        return _save(figure, path, caption, title)

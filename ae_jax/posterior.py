@@ -88,8 +88,12 @@ def _encode(objective: Objective, params: PyTree, key: Array, images: Array) -> 
 
 
 def active_units(codes: Codes, threshold: float = 0.01) -> np.ndarray:
-    """Latents with ``Var_x E[z | x] > threshold``, which tell images apart (Burda et al. 2016): ``[..., latent]``."""
-    return np.var(np.asarray(codes.mean, np.float64), axis=-2) > threshold
+    """Number of latents with ``Var_x E[z | x] > threshold``, which tell images apart: ``[...]`` (Burda et al. 2016).
+
+    NaN for the codes of a diverged lane.
+    """
+    variance = np.var(np.asarray(codes.mean, np.float64), axis=-2)
+    return np.where(np.isnan(variance), np.nan, variance > threshold).sum(-1)
 
 
 def latent_rates(codes: Codes) -> np.ndarray:

@@ -119,7 +119,7 @@ def programs_of_searches() -> list[tuple[str, int, int]]:
 _STUDY = """
 import json, jax
 from ae_jax import trials
-from experiments import common, run_all
+from experiments import command_line, run_all
 seconds, training = [], []
 def listen(event, duration, **_):
     if event == "/jax/core/compile/backend_compile_duration":
@@ -131,7 +131,7 @@ def start(*arguments, start=trials.start):
 trials.start = start
 jax.monitoring.register_event_duration_secs_listener(listen)
 try:
-    common.main(run_all.Options, run_all.run)
+    command_line.main(run_all.Options, run_all.run)
 finally:
     print(json.dumps([seconds, sum(training)]))
 """

@@ -14,7 +14,7 @@ import numpy as np
 from ae_jax import results
 from ae_jax.types import UsageError
 from benchmarks import timing
-from experiments import common
+from experiments import command_line, common
 from experiments.report import print_table
 
 FOLDER = Path("results/benchmarks")
@@ -53,12 +53,12 @@ def _with_defaults(options_type: type[O], defaults: Mapping[str, Any]) -> type[O
 
 def guard(options_type: type[O], run: Callable[[O], None]) -> None:
     """``run`` with the options of the command line; a UsageError becomes one line on stderr and exit code 2."""
-    options = common.parse(options_type)
-    common.use_all_cores()
+    options = command_line.parse(options_type)
+    command_line.use_all_cores()
     try:
         run(options)
     except UsageError as error:
-        common.fail(str(error))
+        command_line.fail(str(error))
 
 
 def check(options: Options, may_be_zero: Sequence[str] = (), may_be_empty: Sequence[str] = ()) -> None:

@@ -11,9 +11,6 @@ CPU cores: digits quick half a minute, MNIST full 10 minutes.
 
 from __future__ import annotations
 
-import dataclasses
-from pathlib import Path
-
 import numpy as np
 
 from ae_jax import evaluation, plotting
@@ -21,29 +18,20 @@ from ae_jax.lanes import Group, lane_grid, stack_splits
 from ae_jax.models import dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.types import Plan, UsageError, hparams
-from experiments import common, study
-from experiments.common import Budget, Setup
-from experiments.report import Row
-from experiments.running import Training
-from experiments.study import Measured, Runs, Saved, Study
+from experiments import common, report, study
+from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 DIGITS = np.arange(10)
 LATENT, WIDTHS = 32, (256, 128)
 SHOWN = 10  # images of each row of the sheet
-
-BUDGETS = {
-    "quick": {
-        "digits": Budget(epochs=40, batch_size=64),
-        "mnist": Budget(epochs=4, batch_size=128, limit=10_000),
-    },
-    "full": {
-        "digits": Budget(epochs=200, batch_size=64),
-        "mnist": Budget(epochs=30, batch_size=128),
-    },
-}
+BUDGETS = common.budgets(
+    digits=Budget(epochs=40, batch_size=64),
+    mnist=Budget(epochs=4, batch_size=128, limit=10_000),
+    full=Budget(epochs=30, batch_size=128),
+    full_digits=Budget(epochs=200, batch_size=64),
+)
 
 
-@dataclasses.dataclass(frozen=True)
 class Options(common.SeededOptions):
     """Detect a left-out digit by its reconstruction error."""
 
@@ -63,7 +51,8 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     """How well the error of a test image tells the left-out digit: ``[digits, seeds]``."""
     run, labels, test = runs["nine digits"], setup.dataset.test_labels, setup.test_images
     errors = evaluation.reconstruction_errors(run, test, test)
-    areas = np.array([[auc(lane, labels == digit) for lane in of] for digit, of in zip(DIGITS, errors, strict=True)])
+    pairs = zip(DIGITS, errors, strict=True)
+    areas = np.array([[evaluation.auc(lane, labels == digit) for lane in lanes] for digit, lanes in pairs])
     most = setup.dataset.test_images[np.argsort(-errors[:, 0], axis=1)[:, :SHOWN]] / np.float32(255)
     most[run.diverged[:, 0]] = np.nan
     arrays = {
@@ -75,45 +64,31 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         "train_loss": run.curves.train_loss,
         "most_anomalous": most,
     }
-    rows = [Row(f"AUC, digit {k} left out", None, of, True) for k, of in zip(DIGITS, areas, strict=True)]
+    rows = report.rows("AUC, digit {} left out", DIGITS, areas, None, True)
     rows.append(Row("AUC, mean over digits", None, areas.mean(0), True))
     return Measured(arrays, rows, config={"latent": LATENT, "widths": WIDTHS})
 
 
-def auc(scores: np.ndarray, anomalous: np.ndarray) -> float:
-    """Area under the ROC curve: how often an anomaly scores above a normal example; NaN for scores that are.
-
-    ``scores [n]`` are the higher the more anomalous; ``anomalous [n]`` is bool.
-    """
-    from sklearn.metrics import roc_auc_score
-
-    return float(roc_auc_score(anomalous, scores)) if np.isfinite(scores).all() else np.nan
-
-
-def draw(saved: Saved) -> list[Path]:
+def draw(saved: Saved) -> Paths:
     """AUC of each digit, errors of the easiest and the hardest one, the most anomalous images."""
-    arrays, caption, areas = saved.arrays, saved.caption, saved.arrays["auc"]
-    digits, mean = arrays["digit"], np.nanmean(areas, axis=1)
-    paths = plotting.bar_panels(
-        saved.place("auc"), [f"digit {k}" for k in digits], {"area under the ROC curve": areas},
-        title="Telling a left-out digit by its error", caption=caption,
+    arrays, digits, areas = saved.arrays, saved.arrays["digit"], saved.arrays["auc"]
+    yield from saved.draw(
+        plotting.bar_panels, "auc", [f"digit {k}" for k in digits], {"area under the ROC curve": areas},
+        title="Telling a left-out digit by its error",
     )  # fmt: skip
+    mean = np.nanmean(areas, axis=1)
     for which, row in (("easiest", np.nanargmax(mean)), ("hardest", np.nanargmin(mean))):
         lane = np.isfinite(areas[row]).argmax()  # the first that did not diverge
         left_out, errors = arrays["label"] == digits[row], arrays["errors"][row, lane]
-        edges = np.histogram_bin_edges(errors, bins=30)
-        series = [
-            plotting.Series(label, (edges[1:] + edges[:-1]) / 2, np.histogram(group, edges, density=True)[0], "")
-            for label, group in (("other digits", errors[~left_out]), (f"digit {digits[row]}", errors[left_out]))
-        ]
-        paths += plotting.line_plot(
-            saved.place(which), series, from_zero=True, xlabel="reconstruction MSE per pixel",
-            ylabel="density of the test images", caption=caption,
+        groups = {"other digits": errors[~left_out], f"digit {digits[row]}": errors[left_out]}
+        yield from saved.draw(
+            plotting.line_plot, which, plotting.densities(groups), from_zero=True,
+            xlabel="reconstruction MSE per pixel", ylabel="density of the test images",
             title=f"The {which} digit to tell: {digits[row]}, AUC {areas[row, lane]:.3f}",
         )  # fmt: skip
-    return paths + plotting.image_sheet(
-        saved.place("images"), list(arrays["most_anomalous"]), [f"without {k}" for k in digits],
-        title="Test images with the largest error, by the digit left out", caption=caption,
+    yield from saved.draw(
+        plotting.image_sheet, "images", arrays["most_anomalous"], [f"without {k}" for k in digits],
+        title="Test images with the largest error, by the digit left out",
     )  # fmt: skip
 
 

@@ -10,9 +10,6 @@ full 16 minutes.
 
 from __future__ import annotations
 
-import dataclasses
-from pathlib import Path
-
 import numpy as np
 
 from ae_jax import data, evaluation, plotting
@@ -20,26 +17,18 @@ from ae_jax.lanes import Group, lane_grid
 from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.types import Plan, hparams
-from experiments import common, study
-from experiments.common import Budget, Setup
-from experiments.report import Row
-from experiments.running import Training
-from experiments.study import Measured, Runs, Saved, Study
+from experiments import common, reported, study
+from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 LEARNING_RATE = {"adam": 1e-3, "adadelta": 1.0, "rmsprop": 0.01}
 L2 = 5e-5
-REPORTED_TRAIN, REPORTED_VALIDATION = 0.0382, 0.0381
-
-BUDGETS = {
-    "quick": {
-        "digits": Budget(epochs=40, batch_size=64, seeds=4),
-        "mnist": Budget(epochs=5, batch_size=128, seeds=4, limit=10_000),
-    },
-    "full": dict.fromkeys(("digits", "mnist"), Budget(epochs=40, batch_size=256, seeds=16)),
-}
+BUDGETS = common.budgets(
+    digits=Budget(epochs=40, batch_size=64, seeds=4),
+    mnist=Budget(epochs=5, batch_size=128, seeds=4, limit=10_000),
+    full=Budget(epochs=40, batch_size=256, seeds=16),
+)
 
 
-@dataclasses.dataclass(frozen=True)
 class Options(common.SeededOptions):
     """Baseline study: Adam over many seeds, Adadelta and RMSProp over a quarter of them."""
 
@@ -73,26 +62,24 @@ def measure(setup: Setup, runs: Runs) -> Measured:
             f"{name}_train_loss": run.curves.train_loss,
             f"{name}_validation_loss": run.curves.validation_loss,
         }
-    below = (adam.score <= REPORTED_VALIDATION).mean()
+    below = (adam.score <= reported.B1_VALIDATION_MSE).mean()
     rows = [
-        Row("B1 training MSE", REPORTED_TRAIN, train_mse),
-        Row("B1 validation MSE", REPORTED_VALIDATION, adam.score),
-        Row("B1 validation MSE, best seed", REPORTED_VALIDATION, [adam.score.min()]),
-        Row(f"B1 share of seeds at {REPORTED_VALIDATION} or below", None, [below]),
+        Row("B1 training MSE", reported.B1_TRAIN_MSE, train_mse),
+        Row("B1 validation MSE", reported.B1_VALIDATION_MSE, adam.score),
+        Row("B1 validation MSE, best seed", reported.B1_VALIDATION_MSE, [adam.score.min()]),
+        Row(f"B1 share of seeds at {reported.B1_VALIDATION_MSE} or below", None, [below]),
         *(Row(f"B2 validation MSE, {name}", None, run.score) for name, run in runs.items()),
     ]
     return Measured(arrays, rows, config={"learning_rate": LEARNING_RATE, "l2": L2})
 
 
-def draw(saved: Saved) -> list[Path]:
+def draw(saved: Saved) -> Paths:
     """The learning curves of the three optimizers."""
-    series = []
-    for name, rate in LEARNING_RATE.items():
-        curves = saved.arrays[f"{name}_validation_loss"]
-        series.append(plotting.Series(f"{name}, lr {rate:g}", 1 + np.arange(curves.shape[1]), curves, marker=""))
-    return plotting.line_plot(
-        saved.place("curves"), series, xlabel="epoch", ylabel="validation MSE per pixel",
-        title="Optimizers on the baseline autoencoder", caption=saved.caption,
+    labels = [f"{name}, lr {rate:g}" for name, rate in LEARNING_RATE.items()]
+    curves = plotting.series(labels, [saved.arrays[f"{name}_validation_loss"] for name in LEARNING_RATE])
+    yield from saved.draw(
+        plotting.line_plot, "curves", curves, xlabel="epoch", ylabel="validation MSE per pixel",
+        title="Optimizers on the baseline autoencoder",
     )  # fmt: skip
 
 

@@ -11,35 +11,28 @@ report's Figs. 2-4 and a sheet of reconstructions. Expected test MSE on MNIST in
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import jax
 import numpy as np
 
 from ae_jax import corruptions, evaluation, plotting
-from ae_jax.lanes import Group, lane_grid
 from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import autoencoder
-from ae_jax.types import Plan, hparams
-from experiments import common, reported, study
-from experiments.common import Budget, Setup
-from experiments.report import Row
+from experiments import common, report, reported, study
 from experiments.reported import LATENT
-from experiments.running import Training
-from experiments.study import Measured, Runs, Saved, Study
+from experiments.study import Budget, Measured, Paths, Runs, Saved, Setup, Study, Training
 
 LEVELS = np.linspace(0.01, 0.5, 20, dtype=np.float32)
 SHOWN = 10  # images on the sheet
-
-BUDGETS = {
-    "quick": {
-        "digits": Budget(epochs=120, batch_size=64),
-        "mnist": Budget(epochs=5, batch_size=128, limit=10_000),
-    },
-    "full": dict.fromkeys(("digits", "mnist"), Budget(epochs=40, batch_size=512)),
+CORRUPTED = {  # the figures of the test images, and what their level is
+    "noisy": "standard deviation of the Gaussian noise (pixel units)",
+    "occluded": "occluded fraction of the image area",
 }
-
-
+BUDGETS = common.budgets(
+    digits=Budget(epochs=120, batch_size=64),
+    mnist=Budget(epochs=5, batch_size=128, limit=10_000),
+    full=Budget(epochs=40, batch_size=512),
+)
 OURS = "The default is the best of the report's random search; on digits, ours."
 
 
@@ -61,72 +54,57 @@ def numbers(options: Options) -> dict[str, float]:
 
 def plan(setup: Setup) -> Training:
     """A group for each latent dimension, a lane for each seed."""
-    lanes = lane_grid(hparams(**numbers(setup.options), epochs=setup.budget.epochs), seed=setup.seeds)
-    protocol = Plan(setup.budget.batch_size, reported.A_OPTIMIZER)
-    return Training([Group(f"d={d}", autoencoder(conv_autoencoder(d)), protocol, lanes) for d in LATENT])
+    objectives = {f"d={d}": autoencoder(conv_autoencoder(d)) for d in LATENT}
+    return Training(setup.groups(objectives, reported.A_OPTIMIZER, **numbers(setup.options)))
 
 
 def measure(setup: Setup, runs: Runs) -> Measured:
     """Test errors, clean and as the input gets worse: ``[latent, seeds, ...]``."""
-    runs, clean, options = list(runs.values()), setup.test_images, setup.options
+    trained, clean, options = list(runs.values()), setup.test_images, setup.options
     occlude = corruptions.occlusion_shared_grey if options.shared_grey else corruptions.occlusion
     noise_key, occlusion_key = jax.random.split(setup.key)
-    test = np.array(evaluation.reconstruction_error(runs, clean, clean))
-    noisy = np.array(evaluation.robustness(runs, corruptions.gaussian, noise_key, clean, LEVELS))
-    occluded = np.array(evaluation.robustness(runs, occlude, occlusion_key, clean, LEVELS))
-    arrays = {
+    test = np.array(evaluation.reconstruction_error(trained, clean, clean))
+    noisy = np.array(evaluation.robustness(trained, corruptions.gaussian, noise_key, clean, LEVELS))
+    occluded = np.array(evaluation.robustness(trained, occlude, occlusion_key, clean, LEVELS))
+    arrays = study.histories(runs) | {
         "latent": np.array(LATENT),
         "seed": setup.seeds,
-        "status": np.array([run.status for run in runs]),
-        "train_loss": np.array([run.curves.train_loss for run in runs]),
-        "validation_loss": np.array([run.curves.validation_loss for run in runs]),
         "test_mse": test,
         "levels": LEVELS,
         "noisy_mse": noisy,
         "occluded_mse": occluded,
         "images": np.asarray(clean[:SHOWN]),
-        "reconstructions": np.array(evaluation.reconstruct([run[0] for run in runs], clean[:SHOWN])),
+        "reconstructions": np.array(evaluation.reconstruct([run[0] for run in trained], clean[:SHOWN])),
     }
-    greys = "all images" if options.shared_grey else "each image"  # the report has one for all
+    greys = f"a grey for {'all images' if options.shared_grey else 'each image'}"  # the report has one for all
     rows = [
-        Row(f"{what}, d = {d}", figure, errors)
-        for what, figures, ours in (
-            ("A2 test MSE", reported.A2_MSE, test),
-            ("A3 Gaussian noise 0.5", reported.A3_NOISY, noisy[..., -1]),
-            (f"A3 occlusion 0.5, a grey for {greys}", reported.A3_OCCLUDED, occluded[..., -1]),
-        )
-        for d, figure, errors in zip(LATENT, figures, ours, strict=True)
+        *report.rows("A2 test MSE, d = {}", LATENT, test, reported.A2_MSE),
+        *report.rows("A3 Gaussian noise 0.5, d = {}", LATENT, noisy[..., -1], reported.A3_NOISY),
+        *report.rows(f"A3 occlusion 0.5, {greys}, d = {{}}", LATENT, occluded[..., -1], reported.A3_OCCLUDED),
     ]
     return Measured(arrays, rows, config={"optimizer": reported.A_OPTIMIZER, **numbers(options)})
 
 
-def draw(saved: Saved) -> list[Path]:
+def draw(saved: Saved) -> Paths:
     """Figs. 2, 3 and 4 of the report and a sheet of reconstructions."""
-    arrays, caption = saved.arrays, saved.caption
-    latent, levels = arrays["latent"], arrays["levels"]
-    series = [plotting.Series("ours", latent, arrays["test_mse"].T)]
+    arrays, latent, mse = saved.arrays, saved.arrays["latent"], "test MSE per pixel"
+    lines = [plotting.Series("ours", latent, arrays["test_mse"].T)]
     if saved.meta["dataset"]["name"] == "mnist":
-        series.append(plotting.Series("report A", latent, np.array(reported.A2_MSE), "s", dashed=True))
-    mse = "test MSE per pixel"
-    paths = plotting.line_plot(
-        saved.place("fig2_latent"), series, log_x=True, x_ticks=latent, from_zero=True,
-        xlabel="latent dimension d", ylabel=mse, title="Fig. 2  Error against latent dimension", caption=caption,
+        lines.append(plotting.Series("report A", latent, np.array(list(reported.A2_MSE.values())), "s", dashed=True))
+    yield from saved.draw(
+        plotting.line_plot, "fig2_latent", lines, log_x=True, x_ticks=latent, from_zero=True,
+        xlabel="latent dimension d", ylabel=mse, title="Fig. 2  Error against latent dimension",
     )  # fmt: skip
-    for figure, name, xlabel in (
-        ("fig3", "noisy", "standard deviation of the Gaussian noise (pixel units)"),
-        ("fig4", "occluded", "occluded fraction of the image area"),
-    ):
-        series = [
-            plotting.Series(f"d = {d}", levels, errors, ".")
-            for d, errors in zip(latent, arrays[f"{name}_mse"], strict=True)
-        ]
-        paths += plotting.line_plot(
-            saved.place(f"{figure}_{name}"), series, xlabel=xlabel, ylabel=f"{mse}, clean target",
-            title=f"Fig. {figure[-1]}  Error on {name} test images", caption=caption,
+    sizes = [f"d = {d}" for d in latent]
+    for number, (name, xlabel) in enumerate(CORRUPTED.items(), start=3):
+        lines = plotting.series(sizes, arrays[f"{name}_mse"], arrays["levels"], ".")
+        yield from saved.draw(
+            plotting.line_plot, f"fig{number}_{name}", lines, xlabel=xlabel, ylabel=f"{mse}, clean target",
+            title=f"Fig. {number}  Error on {name} test images",
         )  # fmt: skip
-    return paths + plotting.image_sheet(
-        saved.place("reconstructions"), [arrays["images"], *arrays["reconstructions"]],
-        ["input", *(f"d = {d}" for d in latent)], title="Test images and their reconstructions", caption=caption,
+    yield from saved.draw(
+        plotting.image_sheet, "reconstructions", [arrays["images"], *arrays["reconstructions"]], ["input", *sizes],
+        title="Test images and their reconstructions",
     )  # fmt: skip
 
 

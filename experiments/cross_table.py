@@ -12,57 +12,39 @@ corruption instead. Runtime on two CPU cores: digits quick 40 seconds, MNIST ful
 
 from __future__ import annotations
 
-import dataclasses
-from pathlib import Path
-
 import jax
 import numpy as np
 
 from ae_jax import corruptions, evaluation, plotting
-from ae_jax.lanes import Group, lane_grid
 from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import autoencoder, denoising
-from ae_jax.types import Plan, hparams
-from experiments import common, reported, study
-from experiments.common import Budget, Setup
-from experiments.compression import LEVELS
-from experiments.report import Row
-from experiments.running import Training
-from experiments.study import Measured, Runs, Saved, Study
+from experiments import common, report, reported, study
+from experiments.compression import CORRUPTED, LEVELS, SHOWN
+from experiments.study import Budget, Measured, Paths, Runs, Saved, Setup, Study, Training
 
 LATENT = {"quick": (2, 8), "full": reported.LATENT}
-TRAININGS = {  # how a model is trained: corruption and its level
-    "clean": (None, 0.0),
-    "Gaussian": (corruptions.gaussian, 0.25),
-    "occlusion": (corruptions.occlusion_up_to, 0.35),
+TRAININGS = {  # how a model is trained: its objective and the level of the corruption
+    "clean": (autoencoder, 0.0),
+    "Gaussian": (lambda model: denoising(model, corruptions.gaussian), 0.25),
+    "occlusion": (lambda model: denoising(model, corruptions.occlusion_up_to), 0.35),
 }
-SHOWN = 10  # images on the sheet
-
-BUDGETS = {
-    "quick": {
-        "digits": Budget(epochs=60, batch_size=64),
-        "mnist": Budget(epochs=5, batch_size=128, limit=10_000),
-    },
-    "full": dict.fromkeys(("digits", "mnist"), Budget(epochs=40, batch_size=512)),
-}
+BUDGETS = common.budgets(
+    digits=Budget(epochs=60, batch_size=64),
+    mnist=Budget(epochs=5, batch_size=128, limit=10_000),
+    full=Budget(epochs=40, batch_size=512),
+)
 
 
-@dataclasses.dataclass(frozen=True)
 class Options(common.SeededOptions):
     """Denoising study: training corruption x test corruption x latent dimension."""
 
 
 def plan(setup: Setup) -> Training:
     """A group for each training and latent dimension, a lane for each seed."""
-    best = reported.best(reported.A_BEST, setup.options.dataset)
-    protocol = Plan(setup.budget.batch_size, reported.A_OPTIMIZER)
-    groups = []
-    for training, (corrupt, level) in TRAININGS.items():
-        lanes = lane_grid(hparams(**best, noise=level, epochs=setup.budget.epochs), seed=setup.seeds)
-        for d in LATENT[setup.options.budget]:
-            model = conv_autoencoder(d)
-            objective = autoencoder(model) if corrupt is None else denoising(model, corrupt)
-            groups.append(Group(f"{training}, d={d}", objective, protocol, lanes))
+    best, groups = reported.best(reported.A_BEST, setup.options.dataset), []
+    for training, (objective, level) in TRAININGS.items():
+        of_size = {f"{training}, d={d}": objective(conv_autoencoder(d)) for d in LATENT[setup.options.budget]}
+        groups += setup.groups(of_size, reported.A_OPTIMIZER, **best, noise=level)
     return Training(groups)
 
 
@@ -98,12 +80,12 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         "noise 0.25": (noisy[..., _level(0.25)], ("clean", "Gaussian")),
         "occlusion 0.2": (occluded[..., _level(0.2)], ("clean", "occlusion")),
     }
-    rows = [
-        Row(f"A4 test MSE, {condition}, trained {training}, d = {d}", None, errors[list(TRAININGS).index(training), j])
-        for condition, (errors, trainings) in tested.items()
-        for j, d in enumerate(latent)
-        for training in trainings
-    ]
+    rows = []
+    for condition, (errors, trainings) in tested.items():
+        of_training = dict(zip(TRAININGS, errors, strict=True))
+        for j, d in enumerate(latent):
+            what = f"A4 test MSE, {condition}, trained {{}}, d = {d}"
+            rows += report.rows(what, trainings, [of_training[training][j] for training in trainings])
     return Measured(arrays, rows, config={"optimizer": reported.A_OPTIMIZER})
 
 
@@ -112,30 +94,22 @@ def _level(wanted: float) -> int:
     return int(np.abs(LEVELS - wanted).argmin())
 
 
-def draw(saved: Saved) -> list[Path]:
+def draw(saved: Saved) -> Paths:
     """The curves of each test corruption, a panel for each training; the sheet."""
-    arrays, caption, paths = saved.arrays, saved.caption, []
-    for name, xlabel in (
-        ("noisy", "standard deviation of the Gaussian noise (pixel units)"),
-        ("occluded", "occluded fraction of the image area"),
-    ):
-        panels = {
-            f"trained on {training}": [
-                plotting.Series(f"d = {d}", arrays["levels"], errors, "")
-                for d, errors in zip(arrays["latent"], of_training, strict=True)
-            ]
-            for training, of_training in zip(arrays["trainings"], arrays[f"{name}_mse"], strict=True)
-        }
-        paths += plotting.line_panels(
-            saved.place(name), panels, xlabel=xlabel, ylabel="test MSE per pixel, clean target",
-            title=f"Error on {name} test images", caption=caption,
+    arrays, trainings = saved.arrays, [f"trained on {name}" for name in saved.arrays["trainings"]]
+    sizes = [f"d = {d}" for d in arrays["latent"]]
+    for name, xlabel in CORRUPTED.items():
+        lines = [plotting.series(sizes, errors, arrays["levels"]) for errors in arrays[f"{name}_mse"]]
+        yield from saved.draw(
+            plotting.line_panels, name, dict(zip(trainings, lines, strict=True)), xlabel=xlabel,
+            ylabel="test MSE per pixel, clean target", title=f"Error on {name} test images",
         )  # fmt: skip
-    rows, labels = [], []
-    for tested, images in enumerate(arrays["inputs"]):
-        rows += [images, *arrays["outputs"][:, tested]]
-        labels += ["input", *(f"trained on {name}" for name in arrays["trainings"])]
-    title = f"Inputs and what the models with d = {arrays['latent'][-1]} make of them"
-    return paths + plotting.image_sheet(saved.place("sheet"), rows, labels, title=title, caption=caption)
+    pairs = zip(arrays["inputs"], arrays["outputs"].swapaxes(0, 1), strict=True)
+    yield from saved.draw(
+        plotting.image_sheet, "sheet", [row for inputs, outputs in pairs for row in (inputs, *outputs)],
+        ["input", *trainings] * len(arrays["inputs"]),
+        title=f"Inputs and what the models with {sizes[-1]} make of them",
+    )  # fmt: skip
 
 
 STUDY = Study("cross_table", Options, BUDGETS, plan, measure, draw)

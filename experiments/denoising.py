@@ -12,7 +12,6 @@ minute, MNIST full: B5 15 minutes, C4 5.
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import jax
@@ -24,10 +23,7 @@ from ae_jax.models import Autoencoder, conv_autoencoder
 from ae_jax.objectives import denoising
 from ae_jax.types import Plan, hparams
 from experiments import common, reported, study
-from experiments.common import Budget, Setup
-from experiments.report import Row
-from experiments.running import Training
-from experiments.study import Measured, Runs, Saved, Study
+from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 SHOWN = 10  # images on the sheet
 
@@ -53,13 +49,11 @@ PROTOCOLS = {
         {f"noise {noise}": {**reported.C_BEST, "noise": noise} for noise in (0.5, 1.0)},
     ),
 }
-BUDGETS = {
-    "quick": {
-        "digits": Budget(epochs=20, batch_size=64),
-        "mnist": Budget(epochs=3, batch_size=128, limit=5_000),
-    },
-    "full": dict.fromkeys(("digits", "mnist"), Budget(epochs=40, batch_size=128)),
-}
+BUDGETS = common.budgets(
+    digits=Budget(epochs=20, batch_size=64),
+    mnist=Budget(epochs=3, batch_size=128, limit=5_000),
+    full=Budget(epochs=40, batch_size=128),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,30 +99,25 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         "outputs": np.array([evaluation.reconstruct(run[i, 0], images) for i, images in enumerate(inputs)]),
     }
     rows = [
-        Row(f"{protocol} {what} MSE, {variant}", figure if index == 0 else None, arrays[f"{what}_mse"][index])
+        Row(f"{protocol} {part} MSE, {variant}", figure if index == 0 else None, arrays[f"{part}_mse"][index])
         for index, variant in enumerate(variants)
-        for what, figure in zip(("validation", "test"), figures, strict=True)
+        for part, figure in zip(("validation", "test"), figures, strict=True)
     ]
     return Measured(arrays, rows, config={"settings": variants, "folds": folds})
 
 
-def draw(saved: Saved) -> list[Path]:
+def draw(saved: Saved) -> Paths:
     """Learning curves and a sheet of noisy inputs and outputs."""
-    arrays, caption = saved.arrays, saved.caption
-    series = [
-        plotting.Series(str(variant), 1 + np.arange(curves.shape[1]), curves, marker="")
-        for variant, curves in zip(arrays["settings"], arrays["validation_loss"], strict=True)
-    ]
-    paths = plotting.line_plot(
-        saved.place("curves"), series, xlabel="epoch", ylabel="validation MSE per pixel, clean target",
-        title="Denoising: learning curves", caption=caption,
+    arrays = saved.arrays
+    yield from saved.draw(
+        plotting.line_plot, "curves", plotting.series(arrays["settings"], arrays["validation_loss"]),
+        xlabel="epoch", ylabel="validation MSE per pixel, clean target", title="Denoising: learning curves",
     )  # fmt: skip
     rows, labels = [arrays["images"]], ["clean"]
     for variant, inputs, outputs in zip(arrays["settings"], arrays["inputs"], arrays["outputs"], strict=True):
         rows += [inputs, outputs]
         labels += [f"input, {variant}", "output"]
-    title = "Test images, with noise, and denoised"
-    return paths + plotting.image_sheet(saved.place("sheet"), rows, labels, title=title, caption=caption)
+    yield from saved.draw(plotting.image_sheet, "sheet", rows, labels, title="Test images, with noise, and denoised")
 
 
 STUDY = Study("denoising", Options, BUDGETS, plan, measure, draw)

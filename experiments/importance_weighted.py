@@ -14,22 +14,17 @@ binarisation differs by about 2 nats: never mix. Runtime on two CPU cores: digit
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import flax.linen as nn
 import jax
 import numpy as np
 
 from ae_jax import distributions, evaluation, plotting, posterior, variational
-from ae_jax.lanes import Group, lane_grid
 from ae_jax.objectives import Objective
-from ae_jax.types import Plan, UsageError, hparams
+from ae_jax.types import UsageError
 from ae_jax.vae import dense_vae
 from experiments import common, study
-from experiments.common import Budget, Setup
-from experiments.report import Row
-from experiments.running import Training
-from experiments.study import Measured, Runs, Saved, Study
+from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 MODEL = dense_vae(50, (200, 200), nn.tanh)
 LIKELIHOOD = distributions.bernoulli(distributions.binarize_dynamic)
@@ -39,14 +34,11 @@ OBJECTIVES: dict[str, tuple[Objective, float | None]] = {  # and the published -
     "IWAE-50": (variational.iwae(MODEL, LIKELIHOOD, 50), 84.78),
     "IWAE-50, doubly reparameterised": (variational.iwae_doubly_reparameterised(MODEL, LIKELIHOOD, 50), None),
 }
-
-BUDGETS = {
-    "quick": {
-        "digits": Budget(epochs=20, batch_size=100),
-        "mnist": Budget(epochs=2, batch_size=100, limit=5_000),
-    },
-    "full": dict.fromkeys(("digits", "mnist"), Budget(epochs=3280, batch_size=100)),
-}
+BUDGETS = common.budgets(
+    digits=Budget(epochs=20, batch_size=100),
+    mnist=Budget(epochs=2, batch_size=100, limit=5_000),
+    full=Budget(epochs=3280, batch_size=100),
+)
 MEASURES = {"quick": (100, 200), "full": (5000, 10_000)}  # importance samples and test images
 
 
@@ -68,9 +60,8 @@ def plan(setup: Setup) -> Training:
     for name in chosen:
         if name not in OBJECTIVES:
             raise UsageError(f"no objective {name!r}: choose among {', '.join(OBJECTIVES)}")
-    lanes = lane_grid(hparams(learning_rate=1e-3, epochs=setup.budget.epochs), seed=setup.seeds)
-    groups = [Group(name, OBJECTIVES[name][0], Plan(setup.budget.batch_size), lanes) for name in chosen]
-    return Training(groups, setup.everything)
+    objectives = {name: OBJECTIVES[name][0] for name in chosen}
+    return Training(setup.groups(objectives, learning_rate=1e-3), setup.everything)
 
 
 def measure(setup: Setup, runs: Runs) -> Measured:
@@ -85,14 +76,14 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     for name, run in runs.items():
         print(f"{name}: -log p(x) of {len(unseen):,} images by {samples:,} samples ...", flush=True)
         nll = posterior.importance_nll(run, nll_key, unseen, samples).mean(-1)
-        active = posterior.active_units(posterior.encode(run, codes_key, unseen)).sum(-1)
+        active = posterior.active_units(posterior.encode(run, codes_key, unseen))
         bound = evaluation.score(run, bound_key, setup.test, elbo)["elbo"]
         found = {"train_loss": run.curves.train_loss, "nll": nll, "active": active, "elbo": bound}
         arrays |= {f"{_slug(name)}_{measure}": values for measure, values in found.items()}
         rows += [
             Row(f"{name}: test -log p(x), nats", OBJECTIVES[name][1], nll),
             Row(f"{name}: test -ELBO, nats", None, -bound),
-            Row(f"{name}: active units of 50", None, np.where(run.diverged, np.nan, active)),
+            Row(f"{name}: active units of 50", None, active),
         ]
     budget = setup.budget
     numbers = f"{budget.epochs} epochs, batch {budget.batch_size}, {samples:,} samples on {len(unseen):,} test images"
@@ -103,13 +94,13 @@ def _slug(objective: str) -> str:
     return objective.replace(" ", "_")
 
 
-def draw(saved: Saved) -> list[Path]:
+def draw(saved: Saved) -> Paths:
     """Each objective's own bound on the training images, epoch by epoch."""
-    curves = {str(name): saved.arrays[f"{_slug(name)}_train_loss"] for name in saved.arrays["objectives"]}
-    series = [plotting.Series(name, 1 + np.arange(of.shape[1]), of, marker="") for name, of in curves.items()]
-    return plotting.line_plot(
-        saved.place("curves"), series, xlabel="epoch", ylabel="bound on -log p(x), training, nats",
-        title="Importance-weighted bounds", caption=saved.caption,
+    names = saved.arrays["objectives"].tolist()
+    curves = plotting.series(names, [saved.arrays[f"{_slug(name)}_train_loss"] for name in names])
+    yield from saved.draw(
+        plotting.line_plot, "curves", curves, xlabel="epoch", ylabel="bound on -log p(x), training, nats",
+        title="Importance-weighted bounds",
     )  # fmt: skip
 
 

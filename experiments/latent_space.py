@@ -13,28 +13,17 @@ cores: digits quick a minute, MNIST full 5 minutes.
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Literal, NamedTuple
 
-import jax
 import numpy as np
 
-from ae_jax import evaluation, interactive, latent, plotting, storage
+from ae_jax import evaluation, latent, plotting, storage
 from ae_jax.lanes import Group, make_lanes
 from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import autoencoder
-from ae_jax.runs import Run
 from ae_jax.types import Plan, hparams
-from experiments import common, reported, study
-from experiments.common import Budget, Setup
-from experiments.report import Row
-from experiments.running import Training
-from experiments.study import Measured, Runs, Saved, Study
-
-SAMPLES = 400  # of the box and of the normal distribution; the first SHOWN are decoded
-SHOWN = 60
-PLANE_STEPS = 15
-WALKS = ((0, 1), (3, 8), (4, 9), (7, 2))  # pairs of digits
+from experiments import common, pictures, reported, study
+from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 
 class Protocol(NamedTuple):
@@ -54,13 +43,11 @@ PROTOCOLS = {
     "C2": Protocol(reported.C_BEST, epochs=50, channels=reported.C_CHANNELS),
 }
 BUDGETS = {
-    name: {
-        "quick": {
-            "digits": Budget(epochs=120, batch_size=64),
-            "mnist": Budget(epochs=5, batch_size=128, limit=10_000),
-        },
-        "full": dict.fromkeys(("digits", "mnist"), Budget(protocol.epochs, protocol.batch_size)),
-    }
+    name: common.budgets(
+        digits=Budget(epochs=120, batch_size=64),
+        mnist=Budget(epochs=5, batch_size=128, limit=10_000),
+        full=Budget(protocol.epochs, protocol.batch_size),
+    )
     for name, protocol in PROTOCOLS.items()
 }
 
@@ -93,7 +80,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     """Codes of all runs, and what is in the plane."""
     options, labels = setup.options, setup.dataset.test_labels
     clean, plane = setup.test_images, runs["d=2"]
-    sample = np.sort(np.random.default_rng(options.seed).permutation(len(clean))[: options.tsne_sample])
+    sample = latent.sample(len(clean), options.tsne_sample, options.seed)
     arrays = {"labels": labels, "sample": sample, "sample_images": setup.dataset.test_images[sample]}
     rows = []
     for run in runs.values():
@@ -104,7 +91,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         arrays[f"tsne_{d}"] = latent.tsne(codes[sample], options.seed)
         error = evaluation.reconstruction_error(run, clean, clean)
         rows.append(Row(f"{options.study} test MSE, d = {d}", None, [error]))
-    arrays |= describe_plane(plane, arrays["codes_2"], labels, setup.key)
+    arrays |= pictures.of_plane(plane, arrays["codes_2"], labels, setup.key)
     arrays |= {} if plane.diverged else storage.to_arrays(plane)
     right = latent.nearest(arrays["codes_2"], arrays["centroids"]) == labels
     accuracy = np.nan if plane.diverged else right.mean()
@@ -112,76 +99,27 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     return Measured(arrays, rows, config=numbers(options))
 
 
-def describe_plane(run: Run, codes: np.ndarray, labels: np.ndarray, key: jax.Array) -> dict[str, np.ndarray]:
-    """Centroids, samples and their images, the decoded plane, walks between digits; consumes ``key``."""
-    box_key, normal_key = jax.random.split(key)
-    centroids = latent.centroids(codes, labels)
-    in_box = latent.sample_box(box_key, *latent.bounding_box(centroids), SAMPLES)
-    normal = latent.sample_normal(normal_key, codes, SAMPLES)
-    plane = latent.grid(*np.percentile(codes, (5, 95), axis=0), PLANE_STEPS)[::-1]  # as seen: z2 grows upwards
-    ends = {digit: codes[_most_typical(codes, labels, centroids, digit)] for pair in WALKS for digit in pair}
-    walks = np.concatenate([latent.interpolate(ends[a], ends[b], 10) for a, b in WALKS])
-    return {
-        "centroids": centroids,
-        "box_samples": in_box,
-        "box_images": latent.decode(run, in_box[:SHOWN]),
-        "normal_samples": normal,
-        "normal_images": latent.decode(run, normal[:SHOWN]),
-        "plane": plane,
-        "plane_images": latent.decode(run, plane.reshape(-1, 2)).reshape(*plane.shape[:2], 28, 28, 1),
-        "walk_images": latent.decode(run, walks).reshape(len(WALKS), 10, 28, 28, 1),
-    }
-
-
-def _most_typical(codes: np.ndarray, labels: np.ndarray, centroids: np.ndarray, digit: int) -> int:
-    """The image of a digit whose code is the nearest to its centroid; any image if there is none of the digit."""
-    distance = np.square(codes - np.nan_to_num(centroids[digit])).sum(1)
-    return int(np.argmin(np.where(labels == digit, distance, np.inf)))
-
-
-def draw(saved: Saved) -> list[Path]:
+def draw(saved: Saved) -> Paths:
     """Every figure of the latent space."""
-    arrays, caption, place = saved.arrays, saved.caption, saved.place
-    labels, sample, stars = arrays["labels"], arrays["sample"], arrays["centroids"]
-    paths = plotting.digit_scatter(
-        place("codes"), {"": (arrays["codes_2"], labels)}, stars=stars, caption=caption,
+    arrays, labels, stars = saved.arrays, saved.arrays["labels"], saved.arrays["centroids"]
+    yield from saved.draw(
+        plotting.digit_scatter, "codes", {"": (arrays["codes_2"], labels)}, stars=stars,
         title="Codes of the test set in the latent plane, and the centroids",
     )  # fmt: skip
     for d in sorted(int(name.removeprefix("tsne_")) for name in arrays if name.startswith("tsne_")):
-        panels = {
-            "PCA": (arrays[f"pca_{d}"], labels),
-            f"t-SNE of {len(sample):,}": (arrays[f"tsne_{d}"], labels[sample]),
-        }
-        title = f"Codes of the test set, d = {d}"
-        paths += plotting.digit_scatter(place(f"projections_{d}"), panels, title=title, caption=caption)
-        for name, points, axes in (
-            ("pca", arrays[f"pca_{d}"][sample], ("first component", "second component")),
-            ("tsne", arrays[f"tsne_{d}"], ("", "")),
-        ):
-            page = place(f"{name}_{d}").with_suffix(".html")
-            heading = f"{name.upper()} of the codes, d = {d}. {caption}"
-            paths.append(
-                interactive.digit_scatter(
-                    page, points, labels[sample], arrays["sample_images"], title=heading, axes=axes
-                )
-            )
-    paths += plotting.sample_scatter(
-        place("fig5_samples"), arrays["box_samples"], stars, caption=caption,
-        title="Fig. 5  Uniform samples of the centroids' bounding box",
-    )  # fmt: skip
+        yield from pictures.draw_projections(saved, d)
+    title = "Fig. 5  Uniform samples of the centroids' bounding box"
+    yield from saved.draw(plotting.sample_scatter, "fig5_samples", arrays["box_samples"], stars, title=title)
     for name, title in (
         ("box", "Decoded: uniform samples of the box"),
         ("normal", "Decoded: draws of a normal distribution"),
     ):
         rows = arrays[f"{name}_images"].reshape(-1, 12, 28, 28, 1)
-        paths += plotting.image_sheet(place(f"{name}_images"), rows, [""] * len(rows), title=title, caption=caption)
-    rows = arrays["plane_images"]
-    labels = [f"{z2:.1f}" for z2 in arrays["plane"][:, 0, 1]]
+        yield from saved.draw(plotting.image_sheet, f"{name}_images", rows, None, title=title)
+    heights = [f"{z2:.1f}" for z2 in arrays["plane"][:, 0, 1]]
     title = "The latent plane decoded, from the 5th to the 95th percentile of the codes; left: z2"
-    paths += plotting.image_sheet(place("plane"), rows, labels, title=title, caption=caption)
-    walks = [f"{a} to {b}" for a, b in WALKS]
-    title = "On straight lines between the codes of two digits"
-    return paths + plotting.image_sheet(place("walks"), arrays["walk_images"], walks, title=title, caption=caption)
+    yield from saved.draw(plotting.image_sheet, "plane", arrays["plane_images"], heights, title=title)
+    yield from pictures.draw_walks(saved)
 
 
 STUDY = Study("latent_space", Options, lambda options: BUDGETS[options.study], plan, measure, draw)

@@ -12,35 +12,25 @@ share a program. Runtime on two CPU cores: digits quick half a minute; MNIST ful
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 
 from ae_jax import evaluation, pca, plotting
-from ae_jax.lanes import Group, lane_grid
 from ae_jax.models import conv_autoencoder, dense_autoencoder
 from ae_jax.objectives import autoencoder
-from ae_jax.types import Plan, UsageError, hparams
-from experiments import common, reported, study
-from experiments.common import Budget, Setup
-from experiments.report import Row
-from experiments.running import Training
-from experiments.study import Measured, Runs, Saved, Study
+from ae_jax.types import UsageError
+from experiments import common, report, reported, study
+from experiments.study import Budget, Measured, Paths, Runs, Saved, Setup, Study, Training
 
 LATENT = {"quick": (2, 8, 32), "full": (1, 2, 4, 8, 16, 32, 64, 128)}
 KINDS = {"dense": dense_autoencoder, "conv": conv_autoencoder}
 BAND = (10, 100)  # where report D looks for the best size
-
-BUDGETS = {
-    "quick": {
-        "digits": Budget(epochs=40, batch_size=64),
-        "mnist": Budget(epochs=3, batch_size=128, limit=10_000),
-    },
-    "full": {
-        "digits": Budget(epochs=200, batch_size=64),
-        "mnist": Budget(epochs=20, batch_size=128),
-    },
-}
+BUDGETS = common.budgets(
+    digits=Budget(epochs=40, batch_size=64),
+    mnist=Budget(epochs=3, batch_size=128, limit=10_000),
+    full=Budget(epochs=20, batch_size=128),
+    full_digits=Budget(epochs=200, batch_size=64),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,18 +48,13 @@ def latent(options: Options) -> tuple[int, ...]:
 
 def plan(setup: Setup) -> Training:
     """A group for each kind and size, a lane for each seed. PCA is fitted first: it refuses sizes beyond the data's."""
-    sizes, budget = latent(setup.options), setup.budget
+    sizes = latent(setup.options)
     if min(sizes) < 1:
         raise UsageError(f"--latent {min(sizes)} is not allowed: give whole numbers of at least 1")
     mean, axes = pca.fit(setup.train_images, max(sizes))
     setup.earlier.update({f"PCA d={d}": pca.as_run(mean, axes[:d]) for d in sizes})
-    lanes = lane_grid(hparams(epochs=budget.epochs), seed=setup.seeds)
-    groups = [
-        Group(f"{kind} d={d}", autoencoder(network(d)), Plan(budget.batch_size), lanes)
-        for kind, network in KINDS.items()
-        for d in sizes
-    ]
-    return Training(groups, setup.everything)
+    objectives = {f"{kind} d={d}": autoencoder(network(d)) for kind, network in KINDS.items() for d in sizes}
+    return Training(setup.groups(objectives), setup.everything)
 
 
 def measure(setup: Setup, runs: Runs) -> Measured:
@@ -85,31 +70,21 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         "test_mse": np.array([evaluation.reconstruction_error(of_kind, test, test) for of_kind in networks]),
         "train_loss": np.array([[run.curves.train_loss for run in of_kind] for of_kind in networks]),
     }
-    rows = [
-        Row(f"D5 PCA test MSE, d = {d}", reported.PCA_MSE.get(d), [mse])
-        for d, mse in zip(sizes, arrays["pca_test_mse"], strict=True)
-    ]
-    rows += [
-        Row(f"D5 {kind} test MSE, d = {d}", None, errors)
-        for kind, of_kind in zip(KINDS, arrays["test_mse"], strict=True)
-        for d, errors in zip(sizes, of_kind, strict=True)
-    ]
+    rows = report.rows("D5 PCA test MSE, d = {}", sizes, arrays["pca_test_mse"], reported.PCA_MSE)
+    for kind, of_kind in zip(KINDS, arrays["test_mse"], strict=True):
+        rows += report.rows(f"D5 {kind} test MSE, d = {{}}", sizes, of_kind)
     return Measured(arrays, rows)
 
 
-def draw(saved: Saved) -> list[Path]:
+def draw(saved: Saved) -> Paths:
     """Error against latent dimension, report D's band marked."""
     arrays, order = saved.arrays, np.argsort(saved.arrays["latent"])
-    sizes = arrays["latent"][order]
-    series = [plotting.Series("PCA", sizes, arrays["pca_test_mse"][order], "s", dashed=True)]
-    series += [
-        plotting.Series(kind, sizes, errors[order].T)
-        for kind, errors in zip(arrays["kind"].tolist(), arrays["test_mse"], strict=True)
-    ]
-    return plotting.line_plot(
-        saved.place(), series, log_x=True, x_ticks=sizes, from_zero=True, band=BAND,
-        xlabel="latent dimension d (shaded: the report's 10 to 100)", ylabel="test MSE per pixel",
-        title="Error against latent dimension", caption=saved.caption,
+    sizes, errors = arrays["latent"][order], arrays["test_mse"][:, order].swapaxes(1, 2)
+    principal = plotting.Series("PCA", sizes, arrays["pca_test_mse"][order], "s", dashed=True)
+    yield from saved.draw(
+        plotting.line_plot, "", [principal, *plotting.series(arrays["kind"], errors, sizes, "o")],
+        log_x=True, x_ticks=sizes, from_zero=True, band=BAND, ylabel="test MSE per pixel",
+        xlabel="latent dimension d (shaded: the report's 10 to 100)", title="Error against latent dimension",
     )  # fmt: skip
 
 

@@ -14,42 +14,29 @@ full 20 minutes.
 
 from __future__ import annotations
 
-import dataclasses
-from pathlib import Path
-
 import numpy as np
-from scipy.linalg import subspace_angles
 
 from ae_jax import evaluation, pca, plotting
 from ae_jax.lanes import Group, lane_grid
 from ae_jax.models import ACTIVATIONS, dense_autoencoder, linear
 from ae_jax.objectives import autoencoder
 from ae_jax.types import Plan
-from experiments import common, study
-from experiments.common import Budget, Setup
-from experiments.report import Row
-from experiments.running import Training
-from experiments.study import Measured, Runs, Saved, Study
+from experiments import common, report, study
+from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 LATENT = 5
 HIDDEN = ("linear", "sigmoid", "relu", "elu")
 STAGES = (0.2, 0.6, 1.0)  # of the epochs: steps 10,000, 30,000 and 50,000 of the report
 SHOWN = 10  # images on a sheet
-
 # 84 epochs of 600 steps are 50,400; on digits an epoch has 14.
-BUDGETS = {
-    "quick": {
-        "digits": Budget(epochs=60, batch_size=100),
-        "mnist": Budget(epochs=10, batch_size=100, limit=10_000),
-    },
-    "full": {
-        "digits": Budget(epochs=1000, batch_size=100),
-        "mnist": Budget(epochs=84, batch_size=100),
-    },
-}
+BUDGETS = common.budgets(
+    digits=Budget(epochs=60, batch_size=100),
+    mnist=Budget(epochs=10, batch_size=100, limit=10_000),
+    full=Budget(epochs=84, batch_size=100),
+    full_digits=Budget(epochs=1000, batch_size=100),
+)
 
 
-@dataclasses.dataclass(frozen=True)
 class Options(common.SeededOptions):
     """Dense autoencoders with linear, sigmoid, ReLU and ELU hidden layers against PCA."""
 
@@ -89,56 +76,41 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         "stage_reconstructions": evaluation.reconstruct(linear[:, 0], shown),
         "reconstructions": np.array(evaluation.reconstruct([run[0] for run in full], shown)),
         "pca_reconstructions": evaluation.reconstruct(principal, shown),
-        "angles": np.array([_angles(axes, span) for span in pca.decoder_span(linear[-1])]),
+        "angles": pca.principal_angles(axes, pca.decoder_span(linear[-1])),
     }
     for part, inputs in images.items():
         arrays[f"pca_{part}_mse"] = evaluation.reconstruction_error(principal, inputs, inputs)[None]
         arrays[f"{part}_mse"] = np.array(evaluation.reconstruction_error(full, inputs, inputs))
         arrays[f"stage_{part}_mse"] = evaluation.reconstruction_error(linear, inputs, inputs)
-    return Measured(arrays, _rows(arrays), config={"latent": LATENT})
-
-
-def _angles(axes: np.ndarray, span: np.ndarray) -> np.ndarray:
-    """Principal angles in degrees ``[components]`` between the span of PCA's axes and of ``span``'s columns."""
-    if not np.isfinite(span).all():
-        return np.full(len(axes), np.nan)
-    return np.degrees(subspace_angles(axes.T, span))
-
-
-def _rows(arrays: dict[str, np.ndarray]) -> list[Row]:
-    return [
-        *(Row(f"D1 PCA, {part} MSE", None, arrays[f"pca_{part}_mse"]) for part in ("train", "test")),
-        *(
-            Row(f"{'D1' if name == 'linear' else 'D2'} {name}, {part} MSE", None, arrays[f"{part}_mse"][index])
-            for index, name in enumerate(HIDDEN)
-            for part in ("train", "test")
-        ),
+    rows = [Row(f"D1 PCA, {part} MSE", None, arrays[f"pca_{part}_mse"]) for part in images]
+    for name, *errors in zip(HIDDEN, arrays["train_mse"], arrays["test_mse"], strict=True):
+        protocol = "D1" if name == "linear" else "D2"
+        rows += report.rows(f"{protocol} {name}, {{}} MSE", images, errors)
+    rows += [
         Row("D1 train MSE, linear over PCA", None, arrays["train_mse"][0] / arrays["pca_train_mse"]),
         Row("D1 largest principal angle, degrees", None, arrays["angles"].max(1)),
     ]
+    return Measured(arrays, rows, config={"latent": LATENT})
 
 
-def draw(saved: Saved) -> list[Path]:
+def draw(saved: Saved) -> Paths:
     """Figs. 2 and 3 of the report and the training curves."""
-    arrays, caption = saved.arrays, saved.caption
-    hidden, steps = arrays["hidden"].tolist(), arrays["stage_steps"]
-    paths = plotting.image_sheet(
-        saved.place("fig2_stages"), [*arrays["stage_reconstructions"], arrays["images"]],
-        [*(f"{count:,} steps" for count in steps), "input"],
-        title="Fig. 2  Linear reconstructions during training", caption=caption,
+    arrays, hidden, steps = saved.arrays, saved.arrays["hidden"].tolist(), saved.arrays["stage_steps"]
+    yield from saved.draw(
+        plotting.image_sheet, "fig2_stages", [*arrays["stage_reconstructions"], arrays["images"]],
+        [*(f"{count:,} steps" for count in steps), "input"], title="Fig. 2  Linear reconstructions during training",
     )  # fmt: skip
-    paths += plotting.image_sheet(
-        saved.place("fig3_activations"),
+    yield from saved.draw(
+        plotting.image_sheet, "fig3_activations",
         [arrays["images"], arrays["pca_reconstructions"], *arrays["reconstructions"]], ["input", "PCA", *hidden],
-        title=f"Fig. 3  Reconstructions from {saved.meta['config']['latent']} numbers", caption=caption,
+        title=f"Fig. 3  Reconstructions from {saved.meta['config']['latent']} numbers",
     )  # fmt: skip
     epochs = arrays["train_loss"].shape[-1]
     step = np.linspace(steps[-1] / epochs, steps[-1], epochs)
-    series = [plotting.Series(name, step, loss, "") for name, loss in zip(hidden, arrays["train_loss"], strict=True)]
-    series.append(plotting.Series("PCA", step[[0, -1]], np.repeat(arrays["pca_train_mse"], 2), "", dashed=True))
-    return paths + plotting.line_plot(
-        saved.place("training"), series, xlabel="training step", ylabel="train MSE per pixel",
-        title="Training error by hidden activation", caption=caption,
+    best = plotting.Series("PCA", step[[0, -1]], np.repeat(arrays["pca_train_mse"], 2), "", dashed=True)
+    yield from saved.draw(
+        plotting.line_plot, "training", [*plotting.series(hidden, arrays["train_loss"], step), best],
+        xlabel="training step", ylabel="train MSE per pixel", title="Training error by hidden activation",
     )  # fmt: skip
 
 

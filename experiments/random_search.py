@@ -25,11 +25,9 @@ from ae_jax import data, evaluation, interactive, plotting, search
 from ae_jax.engine import Halving
 from ae_jax.lanes import stack_splits
 from experiments import common, study, tables
-from experiments.common import Setup
-from experiments.report import Row, print_table
-from experiments.running import Training
+from experiments.report import print_table
 from experiments.spaces import BUDGETS, FULL_TRIALS, QUICK_TRIALS, SEARCHES, Search, build
-from experiments.study import Measured, Runs, Saved, Study
+from experiments.study import Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 LOG = {"learning_rate", "l2"}  # drawn on logarithmic axes
 
@@ -109,33 +107,20 @@ def _range(values: np.ndarray) -> str:
     return f"{low}" if low == high else f"{low}-{high}"
 
 
-def draw(saved: Saved) -> list[Path]:
+def draw(saved: Saved) -> Paths:
     """Fig. 1 of report A, a scatter for each hyper-parameter, parallel coordinates."""
     drawn, score = tables.varying_numbers(saved.arrays), saved.arrays["score"]
     if not drawn:  # a single trial, or the same one again and again
-        return []
-    scatter = functools.partial(
-        plotting.scatter_grid, y=score, log_x=LOG, ylabel="validation MSE per pixel", caption=saved.caption
-    )
-    paths = scatter(saved.place("scatter"), drawn, title="Validation error against each hyper-parameter")
+        return
+    panels = {"scatter": (drawn, "Validation error against each hyper-parameter")}
     if "l2" in drawn:
-        title = "Fig. 1  Error against the L2 penalty"
-        paths += scatter(saved.place("fig1_l2"), {"l2": drawn["l2"]}, title=title)
+        panels["fig1_l2"] = {"l2": drawn["l2"]}, "Fig. 1  Error against the L2 penalty"
+    for name, (columns, title) in panels.items():
+        yield from saved.draw(
+            plotting.scatter_grid, name, columns, score, log_x=LOG, ylabel="validation MSE per pixel", title=title
+        )
     columns, page = drawn | {"validation MSE": score}, saved.place("parallel").with_suffix(".html")
-    return [*paths, interactive.parallel_coordinates(page, columns, log=LOG, title=saved.caption)]
-
-
-def _correlations(arrays: dict[str, np.ndarray]) -> dict[str, float]:
-    """Spearman's rank correlation of each hyper-parameter that varies with the validation error."""
-    from scipy.stats import spearmanr
-
-    finite = np.isfinite(arrays["score"])
-    varying = {name: values[finite] for name, values in tables.varying_numbers(arrays).items()}
-    return {
-        name: float(spearmanr(values, arrays["score"][finite]).statistic)
-        for name, values in varying.items()
-        if len(np.unique(values)) > 1
-    }
+    yield interactive.parallel_coordinates(page, columns, log=LOG, title=saved.caption)
 
 
 def _rows(chosen: Search, protocol: str, arrays: dict[str, np.ndarray]) -> list[Row]:
@@ -144,7 +129,7 @@ def _rows(chosen: Search, protocol: str, arrays: dict[str, np.ndarray]) -> list[
         Row(f"{protocol} best validation MSE", chosen.reported, [arrays["score"][best]]),
         Row(f"{protocol} its test MSE", chosen.reported_test, arrays["best_test_mse"]),
     ]
-    if "l2" in (correlations := _correlations(arrays)) and chosen.reported_spearman:
+    if "l2" in (correlations := tables.correlations(arrays)) and chosen.reported_spearman:
         rows.append(Row(f"{protocol} Spearman(L2, MSE)", chosen.reported_spearman, [correlations["l2"]], True))
     return rows
 
@@ -164,7 +149,7 @@ def show(saved: Saved) -> None:
     cells = [[tables.text(trial[name]) for name in header] for trial in ranked[:top]]
     best = f"{top} of {len(ranked)} trials. Report's best: {SEARCHES[saved.meta['config']['study']].reported_best}"
     print_table("Ranking by validation MSE", header, cells, best)
-    if correlations := [(name, f"{rho:+.3f}") for name, rho in _correlations(saved.arrays).items()]:
+    if correlations := [(name, f"{rho:+.3f}") for name, rho in tables.correlations(saved.arrays).items()]:
         print_table("Spearman rank correlation with the validation MSE", ("", "rho"), correlations)
 
 

@@ -13,7 +13,6 @@ minutes.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -21,17 +20,14 @@ import numpy as np
 
 from ae_jax import distributions, evaluation, generation, latent, plotting, posterior, variational
 from ae_jax.data import holdout
-from ae_jax.lanes import DIVERGED, Group, make_lanes
+from ae_jax.lanes import Group, make_lanes
 from ae_jax.models import ConvEncoder
 from ae_jax.objectives import classifier
 from ae_jax.runs import Run
 from ae_jax.types import Plan, hparams
 from ae_jax.vae import conv_vae, conv_vqvae
-from experiments import common, study
-from experiments.common import Budget, Setup
-from experiments.report import Row
-from experiments.running import Training
-from experiments.study import Measured, Runs, Saved, Study
+from experiments import common, report, study
+from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 BETAS = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
 LATENT = 10
@@ -63,14 +59,11 @@ LABELS = {
     "mixture_balance": "mixture samples, balance of the classes",
     "mixture_frechet": "mixture samples, Frechet distance",
 }
-
-BUDGETS = {
-    "quick": {
-        "digits": Budget(epochs=40, batch_size=64),
-        "mnist": Budget(epochs=2, batch_size=128, limit=5_000),
-    },
-    "full": dict.fromkeys(("digits", "mnist"), Budget(epochs=20, batch_size=128)),
-}
+BUDGETS = common.budgets(
+    digits=Budget(epochs=40, batch_size=64),
+    mnist=Budget(epochs=2, batch_size=128, limit=5_000),
+    full=Budget(epochs=20, batch_size=128),
+)
 
 
 class Options(common.Options):
@@ -103,14 +96,11 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     of_runs = [_measure(runs[name], judge, setup, key) for name, key in zip(LANES, keys, strict=True)]
     arrays = {measure: np.concatenate([of_run[measure] for of_run in of_runs]) for measure in of_runs[0]}
     arrays["names"] = names = np.array(sum(LANES.values(), []))
-    diverged = arrays["status"] == DIVERGED
     score = evaluation.score(quantised, quantised_keys[0], setup.test)
     counts = posterior.code_counts(quantised, quantised_keys[1], setup.test_images)
-    rows = [
-        Row(f"{name}: {label}", None, [np.nan if diverged[index] else arrays[measure][index]])
-        for index, name in enumerate(names)
-        for measure, label in LABELS.items()
-    ]
+    rows = []
+    for index, name in enumerate(names):
+        rows += report.rows(f"{name}: {{}}", LABELS.values(), [arrays[measure][index] for measure in LABELS])
     rows += [
         Row("VQ-VAE: distortion, nats", None, score["distortion"]),
         Row("VQ-VAE: codes in use of 32 (perplexity)", None, posterior.perplexity(counts)),
@@ -130,42 +120,34 @@ def _measure(run: Run, judge: Run, setup: Setup, keys: jax.Array) -> dict[str, n
     }
     measures = {name: score[name] for name in ("rate", "distortion", "elbo", "clipped")} | {
         "status": run.status,
-        "active": posterior.active_units(codes).sum(-1),
+        "active": posterior.active_units(codes),
         "latent_rates": posterior.latent_rates(codes),
         "mmd": posterior.aggregate_mmd(codes),
     }
     real = evaluation.class_logits(judge, setup.test_images)
     for kind, images in drawn.items():
-        logits = [evaluation.class_logits(judge, of_lane) for of_lane in images]
-        verdicts = [generation.recognition(jax.nn.softmax(of_lane)) for of_lane in logits]
-        measures |= {
-            f"{kind}_images": images[:, :SHOWN],
-            f"{kind}_share": np.array([verdict.share for verdict in verdicts]),
-            f"{kind}_balance": np.array([verdict.balance for verdict in verdicts]),
-            f"{kind}_frechet": np.array([generation.frechet_distance(of_lane, real) for of_lane in logits]),
-        }
+        measures[f"{kind}_images"] = images[:, :SHOWN]
+        judged = generation.judgement(judge, images, real)
+        measures |= {f"{kind}_{name}": values for name, values in judged.items()}
     return measures
 
 
-def draw(saved: Saved) -> list[Path]:
+def draw(saved: Saved) -> Paths:
     """The rate-distortion curve and sheets of samples."""
-    arrays, caption = saved.arrays, saved.caption
-    names, sweep = arrays["names"].tolist(), len(BETAS)
-    series = [plotting.Series("ELBO, beta 0.1 to 8", arrays["rate"][:sweep], arrays["distortion"][:sweep])]
-    series += [
-        plotting.Series(name, arrays["rate"][[i]], arrays["distortion"][[i]], "s")
-        for i, name in enumerate(names[sweep:], start=sweep)
-    ]
-    paths = plotting.line_plot(
-        saved.place("curve"), series, xlabel="rate (nats)", ylabel="distortion (nats)",
-        title="Rate and distortion on the test set", caption=caption,
+    names, rate, distortion = (saved.arrays[name] for name in ("names", "rate", "distortion"))
+    sweep = len(BETAS)
+    points = [plotting.Series("ELBO, beta 0.1 to 8", rate[:sweep], distortion[:sweep])]
+    for name, *point in zip(names[sweep:], rate[sweep:, None], distortion[sweep:, None], strict=True):
+        points.append(plotting.Series(str(name), *point, "s"))
+    yield from saved.draw(
+        plotting.line_plot, "curve", points, xlabel="rate (nats)", ylabel="distortion (nats)",
+        title="Rate and distortion on the test set",
     )  # fmt: skip
     for kind, title in (
         ("prior", "Samples of the prior"),
         ("mixture", "Samples of a Gaussian mixture fitted to the codes"),
     ):
-        paths += plotting.image_sheet(saved.place(kind), arrays[f"{kind}_images"], names, title=title, caption=caption)
-    return paths
+        yield from saved.draw(plotting.image_sheet, kind, saved.arrays[f"{kind}_images"], names, title=title)
 
 
 STUDY = Study("rate_distortion", Options, BUDGETS, plan, measure, draw)

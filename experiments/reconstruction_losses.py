@@ -12,35 +12,22 @@ it, so that four seeds are run. Runtime on two CPU cores: digits quick half a mi
 
 from __future__ import annotations
 
-import dataclasses
-from pathlib import Path
-
 import flax.linen as nn
 import numpy as np
 
 from ae_jax import evaluation, plotting
-from ae_jax.lanes import Group, lane_grid
 from ae_jax.models import Autoencoder, dense_autoencoder
 from ae_jax.objectives import autoencoder, cross_entropy_autoencoder
-from ae_jax.types import Plan, hparams
 from experiments import common, reported, study
-from experiments.common import Budget, Setup
-from experiments.report import Row
-from experiments.running import Training
-from experiments.study import Measured, Runs, Saved, Study
+from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 SHOWN = 10  # images on the sheet
-
-BUDGETS = {
-    "quick": {
-        "digits": Budget(epochs=60, batch_size=64),
-        "mnist": Budget(epochs=5, batch_size=64, limit=10_000),
-    },
-    "full": {
-        "digits": Budget(epochs=400, batch_size=64),
-        "mnist": Budget(epochs=20, batch_size=64, seeds=4),
-    },
-}
+BUDGETS = common.budgets(
+    digits=Budget(epochs=60, batch_size=64),
+    mnist=Budget(epochs=5, batch_size=64, limit=10_000),
+    full=Budget(epochs=20, batch_size=64, seeds=4),
+    full_digits=Budget(epochs=400, batch_size=64),
+)
 
 
 def _network(widths: tuple[int, ...], latent: int, output=nn.sigmoid) -> Autoencoder:
@@ -56,17 +43,14 @@ NETWORKS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
 class Options(common.SeededOptions):
     """Sigmoid or ReLU output, squared error or cross-entropy, wide or narrow."""
 
 
 def plan(setup: Setup) -> Training:
     """A group for each network, a lane for each seed, on all training images."""
-    lanes = lane_grid(hparams(epochs=setup.budget.epochs), seed=setup.seeds)
-    protocol = Plan(setup.budget.batch_size)
-    groups = [Group(name, objective, protocol, lanes) for name, (_, objective) in NETWORKS.items()]
-    return Training(groups, setup.everything)
+    objectives = {name: objective for name, (_, objective) in NETWORKS.items()}
+    return Training(setup.groups(objectives), setup.everything)
 
 
 def measure(setup: Setup, runs: Runs) -> Measured:
@@ -75,49 +59,35 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     train_mse = np.array(evaluation.reconstruction_error(trained, train, train))
     best = np.where(np.isnan(train_mse), np.inf, train_mse).argmin(1)  # of the seeds: it is shown on the sheet
     shown = [run[lane] for run, lane in zip(trained, best, strict=True)]
-    labels = {name: label for name, (label, _) in NETWORKS.items()}
+    labels = [label for label, _ in NETWORKS.values()]
     arrays = {
-        "protocol": np.array(list(labels)),
-        "label": np.array(list(labels.values())),
+        "protocol": np.array(list(NETWORKS)),
+        "label": np.array(labels),
         "seed": setup.seeds,
         "train_loss": np.array([run.curves.train_loss for run in trained]),
         "train_mse": train_mse,
         "test_mse": np.array(evaluation.reconstruction_error(trained, test, test)),
         "images": test[:SHOWN],
         "reconstructions": np.array(evaluation.reconstruct(shown, test[:SHOWN])),
-        "lost_pixels": lost_pixels(evaluation.reconstruct(runs["E2"], test), test),
+        "lost_pixels": evaluation.lost_pixels(evaluation.reconstruct(runs["E2"], test), test),
     }
-    rows = [
-        Row(f"{name} {part} MSE, {label}", figures.get(name), errors)
-        for part, figures in (("train", {"E1": reported.E1_TRAIN_MSE}), ("test", {}))
-        for (name, label), errors in zip(labels.items(), arrays[f"{part}_mse"], strict=True)
-    ]
+    rows = []
+    for part, figures in (("train", reported.E1_TRAIN_MSE), ("test", {})):
+        of = zip(NETWORKS, labels, arrays[f"{part}_mse"], strict=True)
+        rows += [Row(f"{name} {part} MSE, {label}", figures.get(name), errors) for name, label, errors in of]
     return Measured(arrays, [*rows, Row("E2 inked pixels that are always black", None, arrays["lost_pixels"])])
 
 
-def lost_pixels(outputs: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """The share of the pixels with ink on some image that an output leaves black on all: ``[lanes]``.
-
-    ``outputs [lanes, n, 28, 28, 1]`` are reconstructions of ``images [n, 28, 28, 1]``; NaN for NaN.
-    """
-    inked = np.asarray(images).any(0)
-    black = (outputs == 0).all(1)
-    share = (black & inked).sum((1, 2, 3)) / inked.sum()
-    return np.where(np.isnan(outputs).any((1, 2, 3, 4)), np.nan, share)
-
-
-def draw(saved: Saved) -> list[Path]:
+def draw(saved: Saved) -> Paths:
     """The report's Figs. 3 to 6 on one sheet, and the errors side by side."""
-    arrays, caption = saved.arrays, saved.caption
+    arrays = saved.arrays
     names = [f"{name} {label}" for name, label in zip(arrays["protocol"], arrays["label"], strict=True)]
-    paths = plotting.image_sheet(
-        saved.place("fig3_to_6"), [arrays["images"], *arrays["reconstructions"]], ["input", *names],
-        title="Figs. 3 to 6  Reconstructions by output and loss, each by its best seed", caption=caption,
+    yield from saved.draw(
+        plotting.image_sheet, "fig3_to_6", [arrays["images"], *arrays["reconstructions"]], ["input", *names],
+        title="Figs. 3 to 6  Reconstructions by output and loss, each by its best seed",
     )  # fmt: skip
     panels = {f"{part} MSE per pixel": arrays[f"{part}_mse"] for part in ("train", "test")}
-    return paths + plotting.bar_panels(
-        saved.place("errors"), names, panels, title="Error by output and loss", caption=caption
-    )
+    yield from saved.draw(plotting.bar_panels, "errors", names, panels, title="Error by output and loss")
 
 
 STUDY = Study("reconstruction_losses", Options, BUDGETS, plan, measure, draw)

@@ -14,8 +14,6 @@ contractive one's 64 backward passes for each step.
 
 from __future__ import annotations
 
-import dataclasses
-from pathlib import Path
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -27,22 +25,16 @@ from ae_jax.lanes import Group, lane_grid
 from ae_jax.models import dense_autoencoder
 from ae_jax.runs import Run
 from ae_jax.types import Plan, hparams
-from experiments import common, study
-from experiments.common import Budget, Setup
-from experiments.report import Row, print_table
-from experiments.running import Training
-from experiments.study import Measured, Runs, Saved, Study
+from experiments import common, report, study
+from experiments.study import Budget, Measured, Paths, Runs, Saved, Setup, Study, Training
 
 NETWORK = dense_autoencoder(64, (), code_activation=nn.sigmoid)
 OVERCOMPLETE = dense_autoencoder(1024, (), code_activation=nn.sigmoid)
 NOISE = 0.5  # standard deviation of the test of robustness
 ACTIVE = 0.1  # a code unit above this is active
-PROBED = 10_000  # training images the linear probe learns from
 CONTRACTED = 64  # test images whose Jacobians are taken
 SHOWN = 10  # images on the sheet
-
-# Quantities of the table, in its order, and how they are named there.
-MEASURES = {
+MEASURES = {  # quantities of the table, in its order, and how they are named there
     "test_mse": "test MSE",
     "noisy_mse": "noisy MSE",
     "activation": "mean |code|",
@@ -50,16 +42,12 @@ MEASURES = {
     "contraction": "||J||_F^2",
     "probe": "probe accuracy",
 }
-BUDGETS = {
-    "quick": {
-        "digits": Budget(epochs=40, batch_size=64),
-        "mnist": Budget(epochs=2, batch_size=128, limit=5_000),
-    },
-    "full": {
-        "digits": Budget(epochs=200, batch_size=64),
-        "mnist": Budget(epochs=20, batch_size=128),
-    },
-}
+BUDGETS = common.budgets(
+    digits=Budget(epochs=40, batch_size=64),
+    mnist=Budget(epochs=2, batch_size=128, limit=5_000),
+    full=Budget(epochs=20, batch_size=128),
+    full_digits=Budget(epochs=200, batch_size=64),
+)
 
 
 class Family(NamedTuple):
@@ -79,7 +67,6 @@ FAMILIES = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
 class Options(common.SeededOptions):
     """Sparse, contractive and overcomplete denoising autoencoders."""
 
@@ -112,18 +99,13 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         "images": np.array([clean[:SHOWN], noisy[:SHOWN]]),
         "reconstructions": np.concatenate(drawn),
     }
-    rows = [Row(f"{name}: test MSE", None, errors) for name, errors in zip(names, arrays["test_mse"], strict=True)]
+    rows = report.rows("{}: test MSE", names, arrays["test_mse"])
     return Measured(arrays, rows, config={"noise": NOISE, "active": ACTIVE})
 
 
 def _measures(setup: Setup, run: Run, noisy: Array) -> dict[str, np.ndarray]:
     """The quantities of ``MEASURES`` by name: ``[*run.shape]`` each; ``noisy`` are the test images, corrupted."""
-    clean, dataset = setup.test_images, setup.dataset
-    train_codes, codes = latent.encode(run, setup.train_images[:PROBED]), latent.encode(run, clean)
-    probe = [
-        evaluation.linear_probe(train_codes[lane], dataset.train_labels[:PROBED], codes[lane], dataset.test_labels)
-        for lane in np.ndindex(run.shape)
-    ]
+    clean, codes = setup.test_images, latent.encode(run, setup.test_images)
     active = (np.abs(codes) > ACTIVE).mean((-2, -1))
     return {
         "test_mse": evaluation.reconstruction_error(run, clean, clean),
@@ -131,7 +113,7 @@ def _measures(setup: Setup, run: Run, noisy: Array) -> dict[str, np.ndarray]:
         "activation": np.abs(codes).mean((-2, -1)),
         "active": np.where(run.diverged, np.nan, active),
         "contraction": evaluation.contraction(run, clean[:CONTRACTED]),
-        "probe": np.reshape(probe, run.shape),
+        "probe": study.probe(setup, run),
     }
 
 
@@ -141,21 +123,21 @@ def show(saved: Saved) -> None:
     means = (np.nanmean(arrays[name], axis=1) for name in MEASURES)
     cells = [[name, *(f"{v:.4f}" for v in values)] for name, *values in zip(arrays["model"], *means, strict=True)]
     caption = f"noisy: Gaussian {config['noise']}; active: above {config['active']}"
-    print_table("Regularised autoencoders", ("model, weight or masked share", *MEASURES.values()), cells, caption)
+    report.print_table(
+        "Regularised autoencoders", ("model, weight or masked share", *MEASURES.values()), cells, caption
+    )
 
 
-def draw(saved: Saved) -> list[Path]:
+def draw(saved: Saved) -> Paths:
     """The quantities side by side and reconstructions of noisy images."""
-    arrays, caption = saved.arrays, saved.caption
-    names = arrays["model"].tolist()
-    paths = plotting.bar_panels(
-        saved.place("measures"), names, {label: arrays[name] for name, label in MEASURES.items()},
-        title="Regularised autoencoders: weight of the penalty, or share masked", caption=caption,
+    arrays, names = saved.arrays, saved.arrays["model"].tolist()
+    yield from saved.draw(
+        plotting.bar_panels, "measures", names, {label: arrays[name] for name, label in MEASURES.items()},
+        title="Regularised autoencoders: weight of the penalty, or share masked",
     )  # fmt: skip
-    return paths + plotting.image_sheet(
-        saved.place("noisy"), [*arrays["images"].clip(0, 1), *arrays["reconstructions"]],
+    yield from saved.draw(
+        plotting.image_sheet, "noisy", [*arrays["images"].clip(0, 1), *arrays["reconstructions"]],
         ["clean", "noisy input", *names], title=f"Reconstructions under Gaussian noise {saved.meta['config']['noise']}",
-        caption=caption,
     )  # fmt: skip
 
 

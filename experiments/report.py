@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +22,20 @@ class Row(NamedTuple):
     reported: float | None
     ours: Sequence[float]
     higher_is_better: bool = False
+
+
+def rows(
+    what: str, names: Iterable[Any], ours: Iterable[Any], reported: Mapping[Any, float] | None = None,
+    higher_is_better: bool = False,
+) -> list[Row]:  # fmt: skip
+    """A row for each of ``names``, which ``what`` has a place for: ``rows("test MSE, d = {}", (1, 2), errors)``.
+
+    ``ours`` has a number or the runs' ``[runs]`` for each; ``reported`` knows some of the names.
+    """
+    return [
+        Row(what.format(name), (reported or {}).get(name), np.atleast_1d(of), higher_is_better)
+        for name, of in zip(names, ours, strict=True)
+    ]
 
 
 def plain(rows: Sequence[Row]) -> list[dict[str, Any]]:

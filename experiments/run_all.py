@@ -12,6 +12,8 @@ reproduction.csv. Runtime on two CPU cores: digits quick 25 minutes, MNIST full 
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import re
 import sys
 import traceback
 from typing import Any
@@ -20,63 +22,25 @@ import jax
 
 from ae_jax import results
 from ae_jax.types import UsageError
-from experiments import (
-    anomaly,
-    baseline,
-    common,
-    compression,
-    cross_table,
-    denoising,
-    gradients,
-    importance_weighted,
-    latent_space,
-    latent_sweep,
-    linear_pca,
-    random_search,
-    rate_distortion,
-    reconstruction_losses,
-    regularised,
-    report,
-    running,
-    smoothness,
-    study,
-    tables,
-    transfer,
-    variational,
-)
+from experiments import command_line, common, report, running, study, tables
 from experiments.study import Study
 
+NAMES = (
+    "compression", "random_search_A1", "cross_table", "latent_space_A5", "smoothness",
+    "baseline", "random_search_B3", "latent_space_B4", "denoising_B5", "transfer_B6",
+    "random_search_C1", "latent_space_C2", "transfer_C3", "denoising_C4",
+    "linear_pca", "variational_B7", "variational_C5", "variational_D3", "variational_D4", "latent_sweep",
+    "reconstruction_losses", "gradients", "regularised", "anomaly", "rate_distortion", "importance_weighted",
+)  # fmt: skip
 
-def _variants(of: Study, *names: str) -> dict[str, tuple[Study, dict[str, Any]]]:
-    """A study by the name of its npz, with its own options; one for each of its variants, if it has any."""
-    return {f"{of.name}_{name}": (of, {"study": name}) for name in names} or {of.name: (of, {})}
+
+def _named(name: str) -> tuple[Study, dict[str, Any]]:
+    """A study, and the options that make it the variant which its npz is named after."""
+    module, variant = re.fullmatch(r"(.+?)(?:_([A-E]\d))?", name).groups()
+    return importlib.import_module(f"experiments.{module}").STUDY, {"study": variant} if variant else {}
 
 
-STUDIES = {
-    **_variants(compression.STUDY),
-    **_variants(random_search.STUDY, "A1"),
-    **_variants(cross_table.STUDY),
-    **_variants(latent_space.STUDY, "A5"),
-    **_variants(smoothness.STUDY),
-    **_variants(baseline.STUDY),
-    **_variants(random_search.STUDY, "B3"),
-    **_variants(latent_space.STUDY, "B4"),
-    **_variants(denoising.STUDY, "B5"),
-    **_variants(transfer.STUDY, "B6"),
-    **_variants(random_search.STUDY, "C1"),
-    **_variants(latent_space.STUDY, "C2"),
-    **_variants(transfer.STUDY, "C3"),
-    **_variants(denoising.STUDY, "C4"),
-    **_variants(linear_pca.STUDY),
-    **_variants(variational.STUDY, "B7", "C5", "D3", "D4"),
-    **_variants(latent_sweep.STUDY),
-    **_variants(reconstruction_losses.STUDY),
-    **_variants(gradients.STUDY),
-    **_variants(regularised.STUDY),
-    **_variants(anomaly.STUDY),
-    **_variants(rate_distortion.STUDY),
-    **_variants(importance_weighted.STUDY),
-}
+STUDIES = {name: _named(name) for name in NAMES}
 ONLY_IF_NAMED = {"importance_weighted"}  # its full budget, 3,280 epochs, takes days without an accelerator
 
 
@@ -167,4 +131,4 @@ def print_summary(options: Options, names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    common.main(Options, run)
+    command_line.main(Options, run)

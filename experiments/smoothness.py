@@ -20,10 +20,7 @@ import numpy as np
 from ae_jax import interactive, latent, plotting, results, storage
 from ae_jax.types import UsageError
 from experiments import common, latent_space, study
-from experiments.common import Setup
-from experiments.report import Row
-from experiments.running import Training
-from experiments.study import Measured, Runs, Saved, Study
+from experiments.study import Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 STEPS = 100
 
@@ -82,13 +79,12 @@ def _steps(distance: np.ndarray, nearest: np.ndarray) -> tuple[float, float]:
     return float(np.max(step, where=same, initial=0.0)), float(np.max(step, where=~same, initial=0.0))
 
 
-def draw(saved: Saved) -> list[Path]:
+def draw(saved: Saved) -> Paths:
     """The surface and the flat maps."""
-    arrays, caption = saved.arrays, saved.caption
-    points, stars = arrays["points"], arrays["centroids"]
-    page = interactive.surface(
+    arrays, points, stars = saved.arrays, saved.arrays["points"], saved.arrays["centroids"]
+    yield interactive.surface(
         saved.place("surface").with_suffix(".html"), points, arrays["distance"], stars, height="D",
-        title=f"Figs. 6 and 7  D(z), squared distance to the image of the nearest centroid. {caption}",
+        title=f"Figs. 6 and 7  D(z), squared distance to the image of the nearest centroid. {saved.caption}",
     )  # fmt: skip
     panels = {
         "Fig. 7  D(z)": arrays["distance"],
@@ -97,7 +93,7 @@ def draw(saved: Saved) -> list[Path]:
     }
     extent = [*points[0, [0, -1], 0], *points[[0, -1], 0, 1]]
     title = "The latent plane: distance map and basins of attraction"
-    return [page, *plotting.plane_maps(saved.place("maps"), panels, extent, stars, title=title, caption=caption)]
+    yield from saved.draw(plotting.plane_maps, "maps", panels, extent, stars, title=title)
 
 
 STUDY = Study("smoothness", Options, latent_space.BUDGETS["A5"], plan, measure, draw)

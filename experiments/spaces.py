@@ -10,7 +10,7 @@ from ae_jax.objectives import Objective, autoencoder
 from ae_jax.optimizers import OPTIMIZERS
 from ae_jax.search import choice, integer_uniform, log_uniform, uniform
 from ae_jax.types import Plan, UsageError
-from experiments.common import Budget
+from experiments.common import Budget, budgets
 
 
 def build(latent=4, conv1=8, conv2=16, conv3=32, hidden=64, batch_size=512, optimizer="adam") -> tuple[Objective, Plan]:
@@ -82,35 +82,23 @@ def space_c1(epochs: int, batch_size: int) -> dict[str, Any]:
 
 SEARCHES = {
     "A1": Search(
-        space_a1,
-        reported=0.0320,
-        reported_spearman=0.979,
+        space_a1, reported=0.0320, reported_spearman=0.979,
         reported_best="lr 0.0136, L2 1.08e-4, dropout 0.0216, 40 epochs",
-    ),  # fmt: skip
+    ),
     "B3": Search(
-        space_b3,
-        folds=5,
-        reported=0.0187,
-        reported_test=0.0187,
+        space_b3, folds=5, reported=0.0187, reported_test=0.0187,
         reported_best="batch 128, lr 0.006, d 48, dropout 0.0775",
-    ),  # fmt: skip
+    ),
     "C1": Search(
-        space_c1,
-        patience=5,
-        reported=0.04,
-        reported_test=0.04,
+        space_c1, patience=5, reported=0.04, reported_test=0.04,
         reported_best="8/16/64/64, lr 1e-3, L2 1e-5, dropout 0.1",
-    ),  # fmt: skip
-}
+    ),
+}  # fmt: skip
 FULL_TRIALS = {"A1": 174, "B3": 5, "C1": 50}
 QUICK_TRIALS = {"A1": 12, "B3": 2, "C1": 3}
+QUICK = Budget(epochs=10, batch_size=64), Budget(epochs=5, batch_size=128, limit=10_000)  # digits and MNIST
 BUDGETS = {
-    study: {
-        "quick": {
-            "digits": Budget(epochs=10, batch_size=64),
-            "mnist": Budget(epochs=5, batch_size=128, limit=10_000),
-        },
-        "full": dict.fromkeys(("digits", "mnist"), Budget(epochs, batch_size)),
-    }
-    for study, epochs, batch_size in (("A1", 50, 512), ("B3", 40, 512), ("C1", 50, 128))
+    "A1": budgets(*QUICK, Budget(epochs=50, batch_size=512)),
+    "B3": budgets(*QUICK, Budget(epochs=40, batch_size=512)),
+    "C1": budgets(*QUICK, Budget(epochs=50, batch_size=128)),
 }

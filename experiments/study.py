@@ -9,22 +9,27 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ae_jax import results
+from ae_jax import evaluation, latent, results
 from ae_jax.lanes import STATUS_NAMES
 from ae_jax.runs import Run
 from ae_jax.types import UsageError
-from experiments import common, report, running
-from experiments.common import Budget, Options, Setup
+from experiments import command_line, common, report, running
+from experiments.common import Budget, Budgets, Options, Setup
 from experiments.report import Row
 from experiments.running import Training
 
+# The words that a study is written in, whichever room they come from; functions are called as ``study.main``.
+__all__ = ["Budget", "Measured", "Paths", "Row", "Runs", "Saved", "Setup", "Study", "Training"]
+
+PROBED = 10_000  # training images that a linear probe learns from, at most
 Runs = dict[str, Run]  # by the name of their group
+Paths = Iterable[Path]  # of figures, as they are written
 
 
 class Measured(NamedTuple):
@@ -58,6 +63,10 @@ class Saved(NamedTuple):
         """Where the figure ``name`` goes, without its ending; the only one of a study needs none."""
         return self.npz.with_name("_".join([self.npz.stem, *([name] if name else [])]))
 
+    def draw(self, plot: Callable[..., list[Path]], name: str, *content: Any, **words: Any) -> list[Path]:
+        """The figure ``name`` by a function of ``plotting``, which is given the study's caption too."""
+        return plot(self.place(name), *content, **words, caption=self.caption)
+
 
 @dataclasses.dataclass(frozen=True)
 class Study:
@@ -67,7 +76,7 @@ class Study:
     budgets: by budget and dataset, or a function of the options that gives them.
     plan: ``setup -> Training``; bad options are refused here.
     measure: ``(setup, runs) -> Measured``, in one process only.
-    draw: ``saved -> paths`` of the figures written.
+    draw: ``saved -> paths`` of the figures.
     show: further tables on the terminal, from what was saved.
     export: ``(setup, saved) -> paths`` of further files.
     deviations: options that must not be given if a report's figures are to stand beside ours, likewise.
@@ -75,10 +84,10 @@ class Study:
 
     name: str
     options: type[Options]
-    budgets: Mapping[str, Mapping[str, Budget]] | Callable[[Any], Mapping[str, Mapping[str, Budget]]]
+    budgets: Budgets | Callable[[Any], Budgets]
     plan: Callable[[Setup], Training]
     measure: Callable[[Setup, Runs], Measured]
-    draw: Callable[[Saved], list[Path]]
+    draw: Callable[[Saved], Paths]
     show: Callable[[Saved], None] = lambda saved: None
     export: Callable[[Setup, Saved], list[Path]] = lambda setup, saved: []
     deviations: tuple[str, ...] | Callable[[Any], tuple[str, ...]] = ()
@@ -100,7 +109,7 @@ def main(study: Study) -> None:
             print(f"nothing to resume in {options.out}: starting anew", file=sys.stderr)
         run(study, options)
 
-    common.main(study.options, start)
+    command_line.main(study.options, start)
 
 
 def run(study: Study, options: Options) -> Path | None:
@@ -132,7 +141,7 @@ def redraw(study: Study, options: Options) -> Path | None:
     if not running.is_writer():
         return None
     saved = read(study, study.npz(options))
-    figures = study.draw(saved)
+    figures = list(study.draw(saved))
     study.show(saved)
     report.print_rows(saved.meta)
     print("\nDrawn again:")
@@ -160,6 +169,23 @@ def save(study: Study, setup: Setup, runs: Runs, measured: Measured) -> Path:
         "peak_host_bytes": running.peak_host_bytes(),
     }
     return results.save(study.npz(options), measured.arrays, meta)
+
+
+def probe(setup: Setup, run: Run) -> np.ndarray:
+    """Test accuracy of a linear probe of each lane's codes, fitted to ``PROBED`` training images: ``[*run.shape]``."""
+    train, test = (latent.encode(run, images) for images in (setup.train_images[:PROBED], setup.test_images))
+    labels = setup.dataset.train_labels[:PROBED], setup.dataset.test_labels
+    found = [evaluation.linear_probe(train[i], labels[0], test[i], labels[1]) for i in np.ndindex(run.shape)]
+    return np.reshape(found, run.shape)
+
+
+def histories(runs: Runs) -> dict[str, np.ndarray]:
+    """How the lanes of every run ended, ``[runs, *shape]``, and their losses by epoch, ``[runs, *shape, epochs]``."""
+    return {
+        "status": np.array([run.status for run in runs.values()]),
+        "train_loss": np.array([run.curves.train_loss for run in runs.values()]),
+        "validation_loss": np.array([run.curves.validation_loss for run in runs.values()]),
+    }
 
 
 def _of(options: Options, value: Any) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 from ae_jax import results, search
 from ae_jax.lanes import STATUS_NAMES
 from ae_jax.types import HParams, UsageError
-from experiments.common import require_count
+from experiments.command_line import require_count
 
 PREFIX = "trial_"
 RESULT_COLUMNS = {"rank", "trial", "status", "epochs_trained", "score"}  # and fold_0, fold_1, ...
@@ -45,6 +45,19 @@ def varying_numbers(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The numeric hyper-parameters that are not the same in all trials."""
     trials = hyper_parameters(arrays)
     return {name: v for name, v in trials.items() if v.dtype.kind in "if" and len(np.unique(v)) > 1}
+
+
+def correlations(arrays: dict[str, np.ndarray]) -> dict[str, float]:
+    """Spearman's rank correlation of each hyper-parameter that varies with the validation error."""
+    from scipy.stats import spearmanr
+
+    finite = np.isfinite(arrays["score"])
+    varying = {name: values[finite] for name, values in varying_numbers(arrays).items()}
+    return {
+        name: float(spearmanr(values, arrays["score"][finite]).statistic)
+        for name, values in varying.items()
+        if len(np.unique(values)) > 1
+    }
 
 
 def trial_rows(arrays: dict[str, np.ndarray]) -> list[dict[str, Any]]:

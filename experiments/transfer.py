@@ -22,19 +22,14 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from ae_jax import evaluation, latent, plotting, results, storage
+from ae_jax import evaluation, plotting, results, storage
 from ae_jax.lanes import Group, Lanes, lane_grid
 from ae_jax.models import Classifier, ConvEncoder, conv_autoencoder
 from ae_jax.objectives import autoencoder, classifier
 from ae_jax.runs import Run
 from ae_jax.types import Plan, PyTree, UsageError, hparams
-from experiments import common, latent_space, reported, running, study
-from experiments.common import Budget, Setup
-from experiments.report import Row
-from experiments.running import Training
-from experiments.study import Measured, Runs, Saved, Study
-
-PROBED = 10_000  # training images that the linear probe learns from
+from experiments import common, latent_space, report, reported, running, study
+from experiments.study import Budget, Measured, Paths, Runs, Saved, Setup, Study, Training
 
 
 class Protocol(NamedTuple):
@@ -42,7 +37,7 @@ class Protocol(NamedTuple):
 
     latent: code sizes of the autoencoders; source: whose hyper-parameters they and the classifiers take.
     fresh: modules of the encoder that are replaced. trainable: what learns while the rest is frozen.
-    figures: the report's test loss and accuracy, by the name of the run.
+    losses, accuracies: the report's of the test images, by the name of the run.
     """
 
     latent: tuple[int, ...]
@@ -50,30 +45,25 @@ class Protocol(NamedTuple):
     model: nn.Module
     fresh: tuple[str, ...]
     trainable: tuple[str, ...]
-    figures: dict[str, tuple[float | None, float]]
+    losses: dict[str, float]
+    accuracies: dict[str, float]
 
 
 PROTOCOLS = {
     "B6": Protocol(
         (2, 10), latent_space.PROTOCOLS["B4"], ConvEncoder(latent=10), fresh=("Dense_1",), trainable=("Dense_1",),
-        figures={
-            "fine-tuned, d = 2": (0.115, 0.9646),
-            "fine-tuned, d = 10": (0.064, 0.9804),
-            "from scratch": (None, 0.9904),
-        },
+        losses=reported.B6_LOSS, accuracies=reported.B6_ACCURACY,
     ),
     "C3": Protocol(
         (2,), latent_space.PROTOCOLS["C2"], Classifier(ConvEncoder(2, reported.C_CHANNELS)), fresh=(),
-        trainable=("Dense_0", "Dense_1", "head"), figures={"frozen, d = 2": (None, 0.95)},
+        trainable=("Dense_0", "Dense_1", "head"), losses={}, accuracies=reported.C3_ACCURACY,
     ),
 }  # fmt: skip
-BUDGETS = {
-    "quick": {
-        "digits": Budget(epochs=40, batch_size=64),
-        "mnist": Budget(epochs=3, batch_size=128, limit=10_000),
-    },
-    "full": dict.fromkeys(("digits", "mnist"), Budget(epochs=20, batch_size=128)),
-}
+BUDGETS = common.budgets(
+    digits=Budget(epochs=40, batch_size=64),
+    mnist=Budget(epochs=3, batch_size=128, limit=10_000),
+    full=Budget(epochs=20, batch_size=128),
+)
 PRETRAINING = {"quick": 1, "full": 2}  # epochs of an autoencoder for one of a classifier
 
 
@@ -114,11 +104,9 @@ def plan(setup: Setup) -> Training:
 def pretraining(setup: Setup) -> Training:
     """A group for each code size, a lane for each seed."""
     options, protocol = setup.options, PROTOCOLS[setup.options.study]
+    objectives = {f"d={d}": autoencoder(conv_autoencoder(d, protocol.source.channels)) for d in protocol.latent}
     epochs = PRETRAINING[options.budget] * setup.budget.epochs
-    lanes = lane_grid(hparams(**numbers(options), epochs=epochs), seed=setup.seeds)
-    models = {d: conv_autoencoder(d, protocol.source.channels) for d in protocol.latent}
-    how = Plan(setup.budget.batch_size, protocol.source.optimizer)
-    return Training([Group(f"d={d}", autoencoder(model), how, lanes) for d, model in models.items()])
+    return Training(setup.groups(objectives, protocol.source.optimizer, **numbers(options), epochs=epochs))
 
 
 def read(path: Path, study: str) -> Run:
@@ -149,49 +137,34 @@ def _encoder(_, params: PyTree) -> PyTree:
 def measure(setup: Setup, runs: Runs) -> Measured:
     """Test loss and accuracy of every run: ``[runs, seeds]``; confusion and the probes are the first seed's."""
     options, images, labels = setup.options, setup.test_images, setup.dataset.test_labels
-    scores = {name: evaluation.score(run, setup.key, setup.test) for name, run in runs.items()}
+    protocol, scores = PROTOCOLS[options.study], [evaluation.score(run, setup.key, setup.test) for run in runs.values()]
     predictions = [evaluation.predict(run[0], images) for run in runs.values()]
-    probes = {d: probe(setup, run[0]) for d, run in autoencoders(setup).items()}
-    arrays = {
+    probes = {d: study.probe(setup, run[0]) for d, run in autoencoders(setup).items()}
+    arrays = study.histories(runs) | {
         "runs": np.array(list(runs)),
-        "status": np.array([run.status for run in runs.values()]),
-        "train_loss": np.array([run.curves.train_loss for run in runs.values()]),
-        "validation_loss": np.array([run.curves.validation_loss for run in runs.values()]),
-        "test_loss": np.array([score["loss"] for score in scores.values()]),
-        "test_accuracy": np.array([score["accuracy"] for score in scores.values()]),
+        "test_loss": np.array([score["loss"] for score in scores]),
+        "test_accuracy": np.array([score["accuracy"] for score in scores]),
         "confusion": np.array([evaluation.confusion(labels, classes) for classes in predictions]),
         "probe_accuracy": np.array(list(probes.values())),
     }
-    rows = []
-    for name, score in scores.items():
-        loss, accuracy = PROTOCOLS[options.study].figures.get(name, (None, None))
-        rows.append(Row(f"{options.study} {name}: test loss", loss, score["loss"]))
-        rows.append(Row(f"{options.study} {name}: test accuracy", accuracy, score["accuracy"], True))
-    rows += [Row(f"{options.study} linear probe of the codes, {d}", None, [value], True) for d, value in probes.items()]
+    what = f"{options.study} {{}}: test"
+    losses = report.rows(f"{what} loss", runs, arrays["test_loss"], protocol.losses)
+    accuracies = report.rows(f"{what} accuracy", runs, arrays["test_accuracy"], protocol.accuracies, True)
+    rows = [row for of_run in zip(losses, accuracies, strict=True) for row in of_run]
+    rows += report.rows(f"{options.study} linear probe of the codes, {{}}", probes, probes.values(), None, True)
     return Measured(arrays, rows, config=numbers(options))
 
 
-def probe(setup: Setup, run: Run) -> float:
-    """Test accuracy of a linear probe of a lane's codes."""
-    dataset = setup.dataset
-    train, test = (latent.encode(run, images) for images in (setup.train_images[:PROBED], setup.test_images))
-    return evaluation.linear_probe(train, dataset.train_labels[:PROBED], test, dataset.test_labels)
-
-
-def draw(saved: Saved) -> list[Path]:
+def draw(saved: Saved) -> Paths:
     """Learning curves and confusion matrices."""
-    names, caption = saved.arrays["runs"].tolist(), saved.caption
-    series = [
-        plotting.Series(name, 1 + np.arange(curves.shape[1]), curves, marker="")
-        for name, curves in zip(names, saved.arrays["validation_loss"], strict=True)
-    ]
-    paths = plotting.line_plot(
-        saved.place("curves"), series, xlabel="epoch", ylabel="validation cross-entropy (nats)",
-        title="Classifiers from pretrained encoders", caption=caption, from_zero=True,
+    names = saved.arrays["runs"].tolist()
+    yield from saved.draw(
+        plotting.line_plot, "curves", plotting.series(names, saved.arrays["validation_loss"]), xlabel="epoch",
+        ylabel="validation cross-entropy (nats)", title="Classifiers from pretrained encoders", from_zero=True,
     )  # fmt: skip
     panels = dict(zip(names, saved.arrays["confusion"], strict=True))
     title = "Confusion matrices on the test set, first seed"
-    return paths + plotting.confusion_matrices(saved.place("confusion"), panels, title=title, caption=caption)
+    yield from saved.draw(plotting.confusion_matrices, "confusion", panels, title=title)
 
 
 STUDY = Study("transfer", Options, BUDGETS, plan, measure, draw, deviations=("encoder",))

@@ -14,32 +14,21 @@ Runtime on two CPU cores: digits quick a minute, MNIST full about 10 minutes eac
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import jax
 import numpy as np
-from scipy.stats import norm
 
-from ae_jax import distributions, evaluation, latent, plotting, posterior, variational
-from ae_jax.batching import Data
+from ae_jax import distributions, evaluation, plotting, posterior, variational
 from ae_jax.data import holdout
 from ae_jax.distributions import Likelihood
-from ae_jax.lanes import Group, lane_grid
 from ae_jax.models import Autoencoder, conv_autoencoder, dense_autoencoder
 from ae_jax.objectives import autoencoder
-from ae_jax.runs import Run
-from ae_jax.types import Plan, UsageError, hparams
+from ae_jax.types import UsageError
 from ae_jax.vae import VAE, conv_vae, dense_vae
-from experiments import common, reported, study
-from experiments.common import Budget, Setup
-from experiments.latent_space import WALKS
-from experiments.report import Row
-from experiments.running import Training
-from experiments.study import Measured, Runs, Saved, Study
+from experiments import common, pictures, report, reported, study
+from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
-SHOWN = 12
-MANIFOLD_STEPS = 20
 UNSEEN = 1000  # test images whose likelihood is measured
 PLAIN = "plain autoencoder"
 BINARIZE = {
@@ -55,7 +44,7 @@ class Protocol(NamedTuple):
     models: dict[str, VAE]
     plain: Autoencoder
     variance: float | None = None  # of a Gaussian likelihood; None is Bernoulli
-    figures: tuple[float | None, ...] = (None, None, None)  # training, validation and test loss
+    figures: dict[str, float] = {}  # training, validation and test loss
 
 
 TWO_STAGES = (32, 64), None  # channels, and no hidden layer: report C, section 2.4
@@ -67,13 +56,10 @@ PROTOCOLS = {
         {"d = 5": conv_vae(5, *TWO_STAGES), "d = 20": conv_vae(20, *TWO_STAGES)}, conv_autoencoder(5, *TWO_STAGES)
     ),
 }
-QUICK = {
-    "digits": Budget(epochs=60, batch_size=64),
-    "mnist": Budget(epochs=3, batch_size=128, limit=10_000),
-}
+QUICK = Budget(epochs=60, batch_size=64), Budget(epochs=3, batch_size=128, limit=10_000)  # digits and MNIST
 FULL = dict.fromkeys(PROTOCOLS, Budget(epochs=40, batch_size=128))
 FULL["D3"] = Budget(epochs=105, batch_size=100)  # 50,400 steps: report D's other networks take 50,000
-BUDGETS = {name: {"quick": QUICK, "full": dict.fromkeys(("digits", "mnist"), full)} for name, full in FULL.items()}
+BUDGETS = {name: common.budgets(*QUICK, full) for name, full in FULL.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,19 +91,18 @@ def plan(setup: Setup) -> Training:
     protocol, of_pixels = PROTOCOLS[setup.options.study], likelihood(setup.options)
     objectives = {name: variational.elbo(model, of_pixels) for name, model in protocol.models.items()}
     objectives[PLAIN] = autoencoder(protocol.plain)
-    lanes = lane_grid(hparams(learning_rate=1e-3, epochs=setup.budget.epochs), seed=setup.seeds)
-    how = Plan(setup.budget.batch_size)
-    return Training([Group(name, objective, how, lanes) for name, objective in objectives.items()])
+    return Training(setup.groups(objectives, learning_rate=1e-3))
 
 
 def measure(setup: Setup, runs: Runs) -> Measured:
     """Losses of all three parts, likelihood and rate of each latent, ``[seeds, ...]``; what the figures show."""
     # The models share a measure's key on purpose: it is the same noise that they are compared by.
     train_key, nll_key, figures_key, validation_key, test_key, codes_key = jax.random.split(setup.key, 6)
-    train, validation = holdout(len(setup.dataset.train_images))
+    halves = holdout(len(setup.dataset.train_images))
+    train, validation = (jax.tree.map(lambda leaf, half=half: leaf[half], setup.training) for half in halves)
     parts = {
-        "training": (train_key, _part(setup.training, train)),
-        "validation": (validation_key, _part(setup.training, validation)),
+        "training": (train_key, train),
+        "validation": (validation_key, validation),
         "test": (test_key, setup.test),
     }
     unseen, arrays, rows = setup.test_images[:UNSEEN], {}, []
@@ -131,99 +116,54 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         arrays |= {f"{slug}_latent_rates": rates, f"{slug}_nll": nll}
         arrays |= {f"{slug}_{curve}": losses for curve, losses in run.curves._asdict().items()}
     first = next(iter(runs.values()))
-    return Measured(arrays | _figures(setup, first[0], runs[PLAIN][0], figures_key), rows)
-
-
-def _part(data: Data, indices: np.ndarray) -> Data:
-    return jax.tree.map(lambda leaf: leaf[indices], data)
+    return Measured(arrays | pictures.of_prior(setup, first[0], runs[PLAIN][0], figures_key), rows)
 
 
 def _rows(
     options: Options, name: str, scores: dict[str, dict[str, np.ndarray]], nll: np.ndarray, rates: np.ndarray
 ) -> list[Row]:
     """The report's loss is energy plus rate; for a Bernoulli likelihood that is the negative ELBO."""
-    title, figures, test = f"{options.study} {name}", PROTOCOLS[options.study].figures, scores["test"]
-    in_use = np.where(np.isnan(rates).any(-1), np.nan, (rates > 0.01).sum(-1))
+    title, test = f"{options.study} {name}", scores["test"]
+    losses = [score["energy"] + score["rate"] for score in scores.values()]
+    further = {
+        "test rate, nats": test["rate"],
+        "test distortion, nats, normalised": test["distortion"],
+        f"test -log p(x), {options.samples} samples, 1,000 images": nll,
+        "latents in use (rate above 0.01 nats)": np.where(np.isnan(rates).any(-1), np.nan, (rates > 0.01).sum(-1)),
+        "log-variances at their limit": test["clipped"],
+    }
     return [
-        *(
-            Row(f"{title} {part} loss", figure, score["energy"] + score["rate"])
-            for (part, score), figure in zip(scores.items(), figures, strict=True)
-        ),
-        Row(f"{title} test rate, nats", None, test["rate"]),
-        Row(f"{title} test distortion, nats, normalised", None, test["distortion"]),
-        Row(f"{title} test -log p(x), {options.samples} samples, 1,000 images", None, nll),
-        Row(f"{title} latents in use (rate above 0.01 nats)", None, in_use),
-        Row(f"{title} log-variances at their limit", None, test["clipped"]),
+        *report.rows(f"{title} {{}} loss", scores, losses, PROTOCOLS[options.study].figures),
+        *report.rows(f"{title} {{}}", further, further.values()),
     ]
 
 
-def _figures(setup: Setup, run: Run, plain: Run, key: jax.Array) -> dict[str, np.ndarray]:
-    """What the figures show of two lanes, variational and plain: images, codes, samples. Consumes ``key``."""
-    prior_key, code_key = jax.random.split(key)
-    images, labels, seed = setup.test_images, setup.dataset.test_labels, setup.options.seed
-    codes = posterior.encode(run, code_key, images).mean
-    plain_codes = latent.encode(plain, images)
-    d = codes.shape[1]
-    deviations = norm.ppf(np.linspace(0.05, 0.95, SHOWN))
-    middle = np.zeros((d, SHOWN, d))
-    middle[np.arange(d), :, np.arange(d)] = deviations
-    ends = {digit: codes[int(np.argmax(labels == digit))] for pair in WALKS for digit in pair}
-    walks = np.concatenate([latent.interpolate(ends[a], ends[b], SHOWN) for a, b in WALKS])
-    sample = np.sort(np.random.default_rng(seed).permutation(len(images))[:2000])
-
-    def decode(points: np.ndarray, columns: int = SHOWN) -> np.ndarray:
-        return latent.decode(run, points.reshape(-1, d)).reshape(-1, columns, 28, 28, 1)
-
-    arrays = {
-        "images": images[:SHOWN],
-        "reconstructions": decode(codes[:SHOWN])[0],
-        "prior_images": decode(jax.random.normal(prior_key, (5 * SHOWN, d))),
-        "traversal_images": decode(middle),
-        "walk_images": decode(walks),
-        "labels": labels,
-        "sample": sample,
-        "pca_vae": latent.pca(codes),
-        "pca_plain": latent.pca(plain_codes),
-        "tsne_vae": latent.tsne(codes[sample], seed),
-        "tsne_plain": latent.tsne(plain_codes[sample], seed),
-    }
-    if d == 2:
-        quantiles = norm.ppf(np.linspace(0.02, 0.98, MANIFOLD_STEPS))
-        plane = np.stack(np.meshgrid(quantiles, quantiles[::-1]), -1)
-        arrays |= {"codes": codes, "manifold_images": decode(plane, MANIFOLD_STEPS)}
-    return arrays
-
-
-def draw(saved: Saved) -> list[Path]:
-    """Every figure."""
-    arrays, caption = saved.arrays, saved.caption
-    labels, sample = arrays["labels"], arrays["sample"]
-
-    def sheet(name: str, rows: np.ndarray, labels: list[str], title: str) -> list[Path]:
-        return plotting.image_sheet(saved.place(name), rows, labels, title=title, caption=caption)
-
-    rows = [arrays["images"], arrays["reconstructions"]]
-    paths = sheet("reconstructions", rows, ["input", "output"], "Test images and the decoded means of their codes")
-    paths += sheet("prior", arrays["prior_images"], [""] * len(arrays["prior_images"]), "Draws of the prior, decoded")
-    names = [f"z{i + 1}" for i in range(len(arrays["traversal_images"]))]
+def draw(saved: Saved) -> Paths:
+    """Sheets of images, and the codes beside the plain autoencoder's."""
+    arrays, labels, sample = saved.arrays, saved.arrays["labels"], saved.arrays["sample"]
+    latents = [f"z{i + 1}" for i in range(len(arrays["traversal_images"]))]
+    shown = [arrays["images"], arrays["reconstructions"]]
     title = "One latent from the 5th to the 95th percentile of the prior, the others at 0"
-    paths += sheet("traversals", arrays["traversal_images"], names, title)
-    title = "On straight lines between the codes of two digits"
-    paths += sheet("walks", arrays["walk_images"], [f"{a} to {b}" for a, b in WALKS], title)
+    sheets = {
+        "reconstructions": (shown, ["input", "output"], "Test images and the decoded means of their codes"),
+        "prior": (arrays["prior_images"], None, "Draws of the prior, decoded"),
+        "traversals": (arrays["traversal_images"], latents, title),
+    }
+    if "manifold_images" in arrays:
+        title = "The manifold of digits: a grid of the prior's quantiles, decoded"
+        sheets["manifold"] = arrays["manifold_images"], None, title
+        codes, title = {"": (arrays["codes"], labels)}, "Means of the codes of the test set"
+        yield from saved.draw(plotting.digit_scatter, "codes", codes, title=title)
+    for name, (rows, names, title) in sheets.items():
+        yield from saved.draw(plotting.image_sheet, name, rows, names, title=title)
+    yield from pictures.draw_walks(saved)
     panels = {
         f"{kind}, {name}": (arrays[f"{kind.lower().replace('-', '')}_{key}"], chosen)
         for kind, chosen in (("PCA", labels), ("t-SNE", labels[sample]))
         for name, key in (("variational", "vae"), ("plain", "plain"))
     }
     title = "Codes of the test set beside those of a plain autoencoder"
-    paths += plotting.digit_scatter(saved.place("projections"), panels, title=title, caption=caption)
-    if "manifold_images" in arrays:
-        title = "The manifold of digits: a grid of the prior's quantiles, decoded"
-        paths += sheet("manifold", arrays["manifold_images"], [""] * MANIFOLD_STEPS, title)
-        panels = {"": (arrays["codes"], labels)}
-        title = "Means of the codes of the test set"
-        paths += plotting.digit_scatter(saved.place("codes"), panels, title=title, caption=caption)
-    return paths
+    yield from saved.draw(plotting.digit_scatter, "projections", panels, title=title)
 
 
 STUDY = Study(

@@ -28,7 +28,7 @@ def shown(drawings, folder):
 
 
 def draw(of, npz):
-    of.draw(study.read(of, npz))
+    list(of.draw(study.read(of, npz)))
 
 
 def main():

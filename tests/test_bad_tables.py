@@ -5,7 +5,7 @@ import pytest
 
 from ae_jax import results, search
 from ae_jax.types import Dataset, UsageError
-from experiments import common, random_search, spaces, tables
+from experiments import command_line, common, random_search, spaces, tables
 
 HEADER = "learning_rate,l2,dropout,epochs,latent"
 REQUIRED = ("learning_rate", "l2", "dropout", "epochs", "latent")
@@ -59,7 +59,7 @@ def test_counts_are_refused_in_the_words_of_the_options(tmp_path):
     path = tmp_path / "trials.csv"
     path.write_text(f"{HEADER}\n0.01,0,0,100001,2\n")
     with pytest.raises(UsageError) as error:
-        common._check(common.Options(out=tmp_path, epochs=100001))
+        command_line._check(common.Options(out=tmp_path, epochs=100001))
     assert refusal(path) == ", line 2: " + str(error.value).removeprefix("--")
 
 

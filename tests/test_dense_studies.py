@@ -4,7 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import anomaly, gradients, reconstruction_losses
+from ae_jax import evaluation
+from experiments import derivations
 from tests.commands import in_group
 
 
@@ -67,7 +68,7 @@ def test_lost_pixels_by_hand():
     """Two of four pixels ever have ink; of those the first lane loses one, the second none."""
     images = np.array([[1, 0, 0, 0], [0, 1, 0, 0]], np.float32).reshape(2, 2, 2, 1)
     outputs = np.array([[[0.5, 0, 0, 0], [0, 0, 0, 0]], [[0.5, 0, 0, 0], [0, 0.1, 0, 0]]]).reshape(2, 2, 2, 2, 1)
-    np.testing.assert_array_equal(reconstruction_losses.lost_pixels(outputs, images), [0.5, 0.0])
+    np.testing.assert_array_equal(evaluation.lost_pixels(outputs, images), [0.5, 0.0])
 
 
 @in_group("gradients")
@@ -80,10 +81,10 @@ def test_gradients_study(ran):
     np.testing.assert_allclose(arrays["cross_entropy_slope"][middle], -0.5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", gradients.CASES)
+@pytest.mark.parametrize("name", derivations.CASES)
 def test_gradients_by_hand(name):
     images = np.random.default_rng(0).uniform(size=(3, 4, 4, 1))
-    found = gradients.check(gradients.CASES[name], jax.random.key(0), images)
+    found = derivations.check(derivations.CASES[name], jax.random.key(0), images)
     assert found.autodiff < 1e-13 and found.numeric < 1e-6 and found.at_target < 1e-13 and found.curvature > 0
 
 
@@ -93,8 +94,8 @@ def test_a_wrong_gradient_is_found():
     def slipped(x, y):
         return -(x * (1 - x) - y * (1 - x)) / (y - y**2) / len(x)
 
-    case = gradients.CASES["(7) cross-entropy"]._replace(gradient=slipped)
-    found = gradients.check(case, jax.random.key(0), np.random.default_rng(0).uniform(size=(3, 4, 4, 1)))
+    case = derivations.CASES["(7) cross-entropy"]._replace(gradient=slipped)
+    found = derivations.check(case, jax.random.key(0), np.random.default_rng(0).uniform(size=(3, 4, 4, 1)))
     assert found.autodiff > 0.1 and found.numeric > 0.1
 
 
@@ -134,5 +135,5 @@ def test_anomaly_refuses_a_test_set_that_lacks_a_digit(run_study, tmp_path):
 def test_auc_by_hand():
     """Of the six pairs of an anomaly and a normal image, five are in order."""
     scores = np.array([0.1, 0.2, 0.5, 0.4, 0.9])
-    assert anomaly.auc(scores, np.array([False, False, False, True, True])) == pytest.approx(5 / 6)
-    assert np.isnan(anomaly.auc(scores * np.nan, np.array([False, False, False, True, True])))
+    assert evaluation.auc(scores, np.array([False, False, False, True, True])) == pytest.approx(5 / 6)
+    assert np.isnan(evaluation.auc(scores * np.nan, np.array([False, False, False, True, True])))

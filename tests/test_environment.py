@@ -8,7 +8,7 @@ import jax
 import pytest
 
 from ae_jax import data
-from experiments import common
+from experiments import command_line, common
 
 
 def test_compiled_programs_are_kept_apart_from_the_users():
@@ -33,7 +33,7 @@ def test_a_study_keeps_the_programs_that_took_a_while_unless_told_otherwise(monk
     kept = []
     before = jax.config.jax_persistent_cache_min_compile_time_secs
     try:
-        common.main(common.Options, lambda options: kept.append(getattr(jax.config, name)))
+        command_line.main(common.Options, lambda options: kept.append(getattr(jax.config, name)))
     finally:
         jax.config.update(name, before)
     assert kept == [seconds]

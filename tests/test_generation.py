@@ -72,6 +72,18 @@ def test_recognition_by_hand():
     assert unsure.share == unsure.balance == 0.0
 
 
+def test_a_judge_speaks_of_each_lane(monkeypatch):
+    """Its logits are the images themselves: a lane of sure threes, one of real images, one that diverged."""
+    monkeypatch.setattr(generation.evaluation, "class_logits", lambda judge, images: images)
+    real = np.random.default_rng(0).normal(size=(30, 10))
+    threes = np.tile(100.0 * np.eye(10)[3], (30, 1))
+    judged = generation.judgement(None, np.stack([threes, real, np.full((30, 10), np.nan)]), real)
+    assert judged.keys() == {"share", "balance", "frechet"}
+    np.testing.assert_array_equal(judged["share"], [1, generation.recognition(jax.nn.softmax(real)).share, np.nan])
+    np.testing.assert_allclose(judged["balance"][[0, 2]], [0, np.nan], atol=1e-9)
+    np.testing.assert_allclose(judged["frechet"], [generation.frechet_distance(threes, real), 0, np.nan], atol=1e-6)
+
+
 def test_frechet_distance_is_the_formula_with_scipys_matrix_root():
     rng = np.random.default_rng(0)
     first, second = rng.normal(size=(200, 5)) @ rng.normal(size=(5, 5)), 1.0 + rng.normal(size=(150, 5)) * 2

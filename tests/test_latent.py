@@ -72,6 +72,18 @@ def test_nearest_never_picks_a_missing_centre():
     np.testing.assert_array_equal(latent.nearest(codes, CENTRES), [0, 1, 1])
 
 
+def test_nothing_is_nearest_to_the_code_of_a_diverged_lane():
+    codes = np.array([[np.nan, np.nan], [3.0, 1.0], [0.0, np.nan]])
+    np.testing.assert_array_equal(latent.nearest(codes, CENTRES), [-1, 1, -1])
+    np.testing.assert_array_equal(latent.nearest(codes, np.full((2, 2), np.nan)), [-1, -1, -1])
+
+
+def test_typical_examples_are_the_nearest_of_their_own_class():
+    """The nearest to a centre by far is of the other class; a class without a centre has some example of its own."""
+    codes = np.array([[4.0, 0.0], [1.0, 0.0], [-3.0, 0.0], [9.0, 0.0], [5.0, 5.0]])
+    np.testing.assert_array_equal(latent.typical(codes, np.array([0, 0, 1, 1, 2]), CENTRES), [1, 3, 4])
+
+
 def test_distance_map_is_zero_at_the_centres_and_sums_over_pixels(run, params):
     points = np.array([[0.0, 0.0], [4.0, 0.0], [1.0, 1.0]])
     distance, centre = latent.distance_map(run, points, CENTRES)
@@ -92,6 +104,25 @@ def test_basins_go_by_the_decoded_images(run, params):
 def test_interpolation_is_a_straight_line():
     line = latent.interpolate(np.array([0.0, 1.0]), np.array([4.0, 1.0]), 5)
     np.testing.assert_allclose(line, [[0, 1], [1, 1], [2, 1], [3, 1], [4, 1]])
+
+
+def test_walks_follow_each_other():
+    ends = np.array([[0.0, 0.0], [2.0, 0.0], [2.0, 4.0]])
+    walks = latent.walks(ends, [(0, 1), (2, 0)], 3)
+    np.testing.assert_allclose(walks, [[0, 0], [1, 0], [2, 0], [2, 4], [1, 2], [0, 0]])
+
+
+def test_traversals_move_one_latent_at_a_time():
+    codes = latent.traversals(np.array([-1.0, 2.0]), latent=3)
+    np.testing.assert_array_equal(codes[1], [[0, -1, 0], [0, 2, 0]])
+    np.testing.assert_array_equal(codes.sum(-1), [[-1, 2]] * 3)
+
+
+def test_a_sample_is_sorted_and_without_repetition():
+    chosen = latent.sample(1000, 50, seed=3)
+    assert len(chosen) == 50 and (np.diff(chosen) > 0).all() and chosen[0] >= 0 and 900 < chosen[-1] < 1000
+    assert (chosen != latent.sample(1000, 50, seed=4)).any()
+    np.testing.assert_array_equal(latent.sample(5, 50, seed=3), range(5))
 
 
 def test_pca_keeps_the_variance_and_pads(params):

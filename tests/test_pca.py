@@ -48,6 +48,16 @@ def test_decoder_span_of_a_deep_linear_decoder_is_the_product_of_its_kernels():
     )
 
 
+def test_principal_angles_by_hand():
+    """A plane that is turned out of the axes' by 30 degrees, mixed; the axes' own; that of a lane that diverged."""
+    axes = np.eye(4)[:2]
+    turned = np.array([[1.0, 0, 0, 0], [0, np.sqrt(3) / 2, 0, 1 / 2]])
+    spans = np.stack([(np.array([[1.0, 2], [0, 3]]) @ turned).T, axes.T, np.full((4, 2), np.nan)])
+    angles = pca.principal_angles(axes, spans)
+    np.testing.assert_allclose(angles, [[30, 0], [0, 0], [np.nan, np.nan]], atol=1e-5)
+    np.testing.assert_allclose(pca.principal_angles(axes, spans[0]), [30, 0], atol=1e-5)
+
+
 @pytest.mark.parametrize("components", [0, 61])
 def test_too_many_components_are_refused(images, components):
     with pytest.raises(UsageError, match=f"{components} principal components.*choose 1 to 60"):

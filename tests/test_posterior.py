@@ -75,11 +75,16 @@ def test_active_units_and_latent_rates():
     """The first latent tells images apart; the second is the prior; the third moves by too little."""
     mean = np.stack([np.linspace(-1, 1, 50), np.zeros(50), np.linspace(-0.1, 0.1, 50)], axis=1)
     codes = codes_of(mean, np.tile([-2.0, 0.0, 0.0], (50, 1)))
-    np.testing.assert_array_equal(posterior.active_units(codes), [[True, False, False]])
-    np.testing.assert_array_equal(posterior.active_units(codes, threshold=0.001), [[True, False, True]])
+    np.testing.assert_array_equal(posterior.active_units(codes), [1])
+    np.testing.assert_array_equal(posterior.active_units(codes, threshold=0.001), [2])
     second_moment = np.square(mean).mean(0)
     expected = 0.5 * (second_moment + np.exp([-2.0, 0, 0]) - 1 - [-2.0, 0, 0])
     np.testing.assert_allclose(posterior.latent_rates(codes)[0], expected, rtol=1e-5, atol=1e-7)
+
+
+def test_codes_of_a_diverged_lane_have_no_active_units():
+    mean = np.stack([np.full((50, 3), np.nan), np.linspace([-1, 0, -1], [1, 0, 1], 50)])
+    np.testing.assert_array_equal(posterior.active_units(posterior.Codes(mean, mean)), [np.nan, 2])
 
 
 def test_the_aggregated_posterior_of_an_exact_model_is_the_prior():

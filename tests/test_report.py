@@ -35,3 +35,13 @@ def test_rows_survive_json_diverged_runs_included():
     np.testing.assert_array_equal(back[0].ours, rows[0].ours)
     assert back[1] == rows[1]
     assert report.cells(back[0], True) == ("a", "0.1000", "0.2000", "", "1 of 2", "worse")
+
+
+def test_rows_take_their_figures_by_name():
+    """One for each name; those that the report does not know have none."""
+    rows = report.rows("error, d = {}", (2, 4), [0.5, np.array([0.1, 0.3])], {4: 0.2})
+    assert [row.what for row in rows] == ["error, d = 2", "error, d = 4"]
+    assert [row.reported for row in rows] == [None, 0.2] and not rows[0].higher_is_better
+    assert [list(row.ours) for row in rows] == [[0.5], [0.1, 0.3]]
+    with pytest.raises(ValueError, match="zip"):
+        report.rows("{}", (1, 2), [0.5])

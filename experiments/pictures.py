@@ -1,0 +1,90 @@
+"""What the figures of a latent space show: codes in two dimensions; samples, grids and walks, decoded."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+from scipy.stats import norm
+
+from ae_jax import interactive, latent, plotting, posterior
+from ae_jax.runs import Run
+from experiments.study import Paths, Saved, Setup
+
+SAMPLES = 400  # of the box and of the normal distribution; the first DECODED are decoded
+DECODED = 60
+PLANE_STEPS, MANIFOLD_STEPS = 15, 20
+COLUMNS = 12  # of a sheet
+WALKS = ((0, 1), (3, 8), (4, 9), (7, 2))  # pairs of digits
+
+
+def of_plane(run: Run, codes: np.ndarray, labels: np.ndarray, key: jax.Array) -> dict[str, np.ndarray]:
+    """Centroids, samples and their images, the decoded plane, walks between digits; consumes ``key``."""
+    box_key, normal_key = jax.random.split(key)
+    centroids = latent.centroids(codes, labels)
+    in_box = latent.sample_box(box_key, *latent.bounding_box(centroids), SAMPLES)
+    normal = latent.sample_normal(normal_key, codes, SAMPLES)
+    plane = latent.grid(*np.percentile(codes, (5, 95), axis=0), PLANE_STEPS)[::-1]  # as seen: z2 grows upwards
+    walks = latent.walks(codes[latent.typical(codes, labels, centroids)], WALKS, 10)
+    return {
+        "centroids": centroids,
+        "box_samples": in_box,
+        "box_images": latent.decode(run, in_box[:DECODED]),
+        "normal_samples": normal,
+        "normal_images": latent.decode(run, normal[:DECODED]),
+        "plane": plane,
+        "plane_images": latent.decode(run, plane.reshape(-1, 2)).reshape(*plane.shape[:2], 28, 28, 1),
+        "walk_images": latent.decode(run, walks).reshape(len(WALKS), 10, 28, 28, 1),
+    }
+
+
+def of_prior(setup: Setup, run: Run, plain: Run, key: jax.Array) -> dict[str, np.ndarray]:
+    """Of two lanes, variational and plain: reconstructions, draws of the prior, traversals, codes. Consumes ``key``."""
+    prior_key, code_key = jax.random.split(key)
+    images, labels, seed = setup.test_images, setup.dataset.test_labels, setup.options.seed
+    codes, plain_codes = posterior.encode(run, code_key, images).mean, latent.encode(plain, images)
+    d = codes.shape[1]
+    firsts = codes[[int(np.argmax(labels == digit)) for digit in range(10)]]
+    sample = latent.sample(len(images), 2000, seed)
+
+    def decode(points: np.ndarray, columns: int = COLUMNS) -> np.ndarray:
+        return latent.decode(run, points.reshape(-1, d)).reshape(-1, columns, 28, 28, 1)
+
+    arrays = {
+        "images": images[:COLUMNS],
+        "reconstructions": decode(codes[:COLUMNS])[0],
+        "prior_images": decode(jax.random.normal(prior_key, (5 * COLUMNS, d))),
+        "traversal_images": decode(latent.traversals(norm.ppf(np.linspace(0.05, 0.95, COLUMNS)), d)),
+        "walk_images": decode(latent.walks(firsts, WALKS, COLUMNS)),
+        "labels": labels,
+        "sample": sample,
+        "pca_vae": latent.pca(codes),
+        "pca_plain": latent.pca(plain_codes),
+        "tsne_vae": latent.tsne(codes[sample], seed),
+        "tsne_plain": latent.tsne(plain_codes[sample], seed),
+    }
+    if d == 2:
+        quantiles = norm.ppf(np.linspace(0.02, 0.98, MANIFOLD_STEPS))
+        plane = np.stack(np.meshgrid(quantiles, quantiles[::-1]), -1)
+        arrays |= {"codes": codes, "manifold_images": decode(plane, MANIFOLD_STEPS)}
+    return arrays
+
+
+def draw_walks(saved: Saved) -> Paths:
+    """The sheet of ``walk_images``."""
+    labels, title = [f"{a} to {b}" for a, b in WALKS], "On straight lines between the codes of two digits"
+    yield from saved.draw(plotting.image_sheet, "walks", saved.arrays["walk_images"], labels, title=title)
+
+
+def draw_projections(saved: Saved, d: int) -> Paths:
+    """Codes of ``d`` numbers by PCA and by t-SNE: side by side, and each as a page that shows the images."""
+    arrays, labels, sample = saved.arrays, saved.arrays["labels"], saved.arrays["sample"]
+    pca, tsne = arrays[f"pca_{d}"], arrays[f"tsne_{d}"]
+    panels = {"PCA": (pca, labels), f"t-SNE of {len(sample):,}": (tsne, labels[sample])}
+    title = f"Codes of the test set, d = {d}"
+    yield from saved.draw(plotting.digit_scatter, f"projections_{d}", panels, title=title)
+    pages = {"pca": (pca[sample], ("first component", "second component")), "tsne": (tsne, ("", ""))}
+    for name, (points, axes) in pages.items():
+        yield interactive.digit_scatter(
+            saved.place(f"{name}_{d}").with_suffix(".html"), points, labels[sample], arrays["sample_images"],
+            title=f"{name.upper()} of the codes, d = {d}. {saved.caption}", axes=axes,
+        )  # fmt: skip
