@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "ae_jax"
 FLOORS = (
     {"types"},
     {"data", "losses", "convolutions", "results", "host", "recipes"},
-    {"layers", "corruptions", "checkpoints", "calls"},
+    {"images", "layers", "corruptions", "checkpoints", "calls"},
     {"models", "optimizers", "distributions"},
     {"objectives", "vae"},
     {"training", "variational", "widening"},
