@@ -26,14 +26,14 @@ def test_no_pixel_is_in_both_parts(monkeypatch):
     """Cut from photographs whose pixels are numbered: the numbers tell where each patch lies."""
     import sklearn.datasets
 
-    numbered = [np.arange(427 * 640 * 3, dtype=np.int32).reshape(427, 640, 3) + i * 10**6 for i in range(2)]
+    numbered = [np.arange(427 * 640, dtype=np.int32).reshape(427, 640, 1) + i * 10**6 for i in range(2)]
     monkeypatch.setattr(sklearn.datasets, "load_sample_images", lambda: type("Bunch", (), {"images": numbered}))
     train, train_labels, test, test_labels = embedded.photos()
     for patches, labels in (train, train_labels), (test, test_labels):
         first = patches[:, :1, :1, :1]
-        rows, columns, colours = np.ogrid[:32, :32, :3]
-        np.testing.assert_array_equal(patches, first + (rows * 640 + columns) * 3 + colours)  # whole, not wrapped
-        assert ((first % 10**6 // 3) % 640 <= 640 - 32).all()
+        rows, columns, _ = np.ogrid[:32, :32, :1]
+        np.testing.assert_array_equal(patches, first + rows * 640 + columns)  # whole
+        assert (first % 10**6 % 640 <= 640 - 32).all()  # not wrapped
         np.testing.assert_array_equal(first.ravel() // 10**6, labels)
     trained_on = np.zeros(2 * 10**6, bool)
     trained_on[train] = True
