@@ -138,14 +138,14 @@ class TrainState(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What a loss sees: images ``[batch, 28, 28, 1]`` float32 in [0, 1] and labels ``[batch]`` int32."""
+    """What a loss sees: images ``[batch, H, W, C]`` float32 in [0, 1] and labels ``[batch]`` int32."""
 
     images: Array
     labels: Array
 
 
 class Dataset(NamedTuple):
-    """Images on the host: uint8 ``[n, 28, 28, 1]``, labels uint8 ``[n]``; digest names the exact content."""
+    """Images on the host: uint8 ``[n, H, W, C]``, labels uint8 ``[n]``; digest names the exact content."""
 
     name: str
     train_images: np.ndarray

@@ -16,7 +16,7 @@ import jax
 import joblib
 import tyro
 
-from ae_jax import data
+from ae_jax import downloads
 from ae_jax.types import UsageError
 from experiments import common
 from experiments.common import Options
@@ -40,7 +40,7 @@ def main(options_type: type[O], study: Callable[[O], Any]) -> None:
     use_all_cores()
     if options.out is None:
         options = dataclasses.replace(options, out=Path("results") / f"{options.dataset}-{options.budget}")
-    programs = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(data.cache_dir() / "programs"))
+    programs = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(downloads.cache_dir() / "programs"))
     jax.config.update("jax_compilation_cache_dir", programs or None)
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)

@@ -10,10 +10,10 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "ae_jax"
 FLOORS = (
     {"types"},
-    {"data", "losses", "convolutions", "results", "host", "recipes"},
-    {"layers", "corruptions", "checkpoints", "calls"},
-    {"models", "optimizers", "distributions"},
-    {"objectives", "vae"},
+    {"downloads", "embedded", "idx", "pictures", "losses", "convolutions", "results", "host", "recipes"},
+    {"archives", "layers", "corruptions", "checkpoints", "calls"},
+    {"data", "models", "optimizers", "distributions"},
+    {"images", "objectives", "vae"},
     {"batching", "variational", "widening"},
     {"training"},
     {"sharing", "lanes"},

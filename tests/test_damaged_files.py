@@ -3,7 +3,6 @@
 import hashlib
 import json
 import pickle
-import random
 import warnings
 import zipfile
 
@@ -14,19 +13,10 @@ from flax import serialization
 from ae_jax import checkpoints, results
 from ae_jax.types import UsageError
 from experiments import baseline, common, run_all
+from tests.damage import damaged
 
 META = {"study": "mine", "config": {"epochs": 3}}
 TREE = {"weights": np.arange(6, dtype=np.float32).reshape(2, 3), "step": np.int32(4)}
-
-
-def damaged(content: bytes, flips: int = 300):
-    """``content`` with one bit flipped, many times, then cut off at several lengths; always the same."""
-    rng = random.Random(0)
-    for _ in range(flips):
-        at = rng.randrange(len(content))
-        yield content[:at] + bytes([content[at] ^ 1 << rng.randrange(8)]) + content[at + 1 :]
-    for _ in range(60):
-        yield content[: rng.randrange(len(content))]
 
 
 def assert_one_line(error: Exception, path) -> None:

@@ -3,16 +3,12 @@
 With AE_JAX_DATA set, the real MNIST found there is checked too; everything else uses small IDX files.
 """
 
-import functools
 import gzip
-import hashlib
-import http.server
 import os
 import socket
 import struct
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -20,8 +16,9 @@ import numpy as np
 import pytest
 from sklearn.model_selection import KFold
 
-from ae_jax import data
+from ae_jax import archives, data, downloads
 from ae_jax.types import Dataset, UsageError
+from tests import mirrors
 
 REAL_MNIST = os.environ.get("AE_JAX_DATA")
 TRAIN_LABELS, TEST_IMAGES = "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte"
@@ -35,8 +32,8 @@ def idx_files(monkeypatch) -> dict[str, bytes]:
         images, labels = rng.integers(0, 256, (n, 28, 28), np.uint8), rng.integers(0, 10, n, np.uint8)
         files[f"{part}-images-idx3-ubyte"] = struct.pack(">4i", 2051, n, 28, 28) + images.tobytes()
         files[f"{part}-labels-idx1-ubyte"] = struct.pack(">2i", 2049, n) + labels.tobytes()
-    expected = {name: (len(files[name]), hashlib.sha256(files[name]).hexdigest()) for name in data.MNIST_FILES}
-    monkeypatch.setattr(data, "MNIST_FILES", expected)
+    files = {name: files[name] for name in archives.KNOWN["mnist"].files.files}
+    mirrors.publish(monkeypatch, "mnist", mirrors.expected(files))
     return files
 
 
@@ -91,9 +88,9 @@ def test_missing_files_are_refused_even_when_the_cache_has_them(idx_files, cache
         monkeypatch.setenv("AE_JAX_DATA", str(folder))
     with pytest.raises(UsageError) as error:
         data.load("mnist", folder if named_by == "argument" else None)
-    for word in (str(folder), "MNIST/raw", TEST_IMAGES, "--data-dir", "AE_JAX_DATA", "--dataset digits"):
+    for word in (str(folder), "MNIST/raw", TEST_IMAGES, "--data-dir", "AE_JAX_DATA", "data set digits"):
         assert word in str(error.value)
-    assert TRAIN_LABELS not in str(error.value)
+    assert f" lacks {TEST_IMAGES}. " in str(error.value)
 
 
 def flip_last_bit(content: bytes) -> bytes:
@@ -121,73 +118,43 @@ def test_damaged_files_are_refused(idx_files, cache, tmp_path, gz, damage):
     path.write_bytes(damage(idx_files[TEST_IMAGES]))
     with pytest.raises(UsageError) as error:
         data.load("mnist", folder)
-    size, sha256 = data.MNIST_FILES[TEST_IMAGES]
-    for word in (str(path), f"{size:,} bytes", sha256, "Replace it", "--dataset digits"):
+    size, sha256 = archives.KNOWN["mnist"].files.files[TEST_IMAGES]
+    for word in (str(path), f"{size:,} bytes", sha256, "Replace it", "data set digits"):
         assert word in str(error.value)
 
 
 # --- download and cache ---
 
 
-class Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves one folder by file name, whatever the path before it: also what a proxy is asked for."""
-
-    requests: list[str] = []
-
-    def translate_path(self, path):
-        return str(Path(self.directory) / Path(path).name)
-
-    def log_message(self, *args):
-        self.requests.append(self.requestline)
-
-
 @pytest.fixture
 def server(tmp_path):
     """(URL of a server on the loopback interface, the folder it serves, the request lines it saw)."""
-    folder, requests = tmp_path / "served", []
+    folder = tmp_path / "served"
     folder.mkdir()
-    handler = type("RecordingHandler", (Handler,), {"requests": requests})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=folder)) as httpd:
-        threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01}).start()
-        yield f"http://127.0.0.1:{httpd.server_port}", folder, requests
-        httpd.shutdown()
+    with mirrors.serving(folder) as (url, requests):
+        yield url, folder, requests
 
 
 @pytest.fixture
 def mirror(monkeypatch, idx_files):
     """A function that has tensorflow-datasets take MNIST from a URL, with the checksums of ``idx_files``."""
-    import tensorflow_datasets as tfds
-    from tensorflow_datasets.core.download.checksums import UrlInfo
-
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(variable, raising=False)
 
     def point_to(url: str) -> dict[str, bytes]:
-        archives = {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in idx_files.items()}
-        infos = {
-            f"{url}/{name}": UrlInfo(len(archive), hashlib.sha256(archive).hexdigest(), name)
-            for name, archive in archives.items()
-        }
-        monkeypatch.setattr(tfds.builder_cls("mnist"), "url_infos", infos)
-        return archives
+        files = {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in idx_files.items()}
+        mirrors.lead(monkeypatch, "mnist", url, files)
+        return files
 
     return point_to
 
 
-def serve(folder: Path, archives: dict[str, bytes]):
-    for name, archive in archives.items():
-        (folder / name).write_bytes(archive)
-
-
 def test_download_fills_the_cache_once(idx_files, cache, server, mirror, capfd):
     url, folder, requests = server
-    serve(folder, mirror(url))
+    mirrors.serve(folder, mirror(url))
     first = data.load("mnist")
     assert_is(first, idx_files)
     assert sorted(path.name for path in cache.iterdir()) == sorted(f"{name}.gz" for name in idx_files)
     assert sum(line.startswith("GET") for line in requests) == 4
-    assert capfd.readouterr().err == f"downloading MNIST (11 MB) to {cache}\n"
+    assert capfd.readouterr().err == f"downloading MNIST (0.0 MB) to {cache}\n"
 
     requests.clear()
     assert data.load("mnist").digest == first.digest
@@ -198,7 +165,7 @@ def test_download_fills_the_cache_once(idx_files, cache, server, mirror, capfd):
 
 def test_download_goes_through_the_proxy(idx_files, cache, server, mirror, monkeypatch):
     url, folder, requests = server
-    serve(folder, mirror("http://mnist.invalid"))
+    mirrors.serve(folder, mirror("http://mnist.invalid"))
     monkeypatch.setenv("HTTP_PROXY", url)
     assert_is(data.load("mnist"), idx_files)
     assert all(line.split()[1].startswith("http://mnist.invalid/") for line in requests)
@@ -206,16 +173,16 @@ def test_download_goes_through_the_proxy(idx_files, cache, server, mirror, monke
 
 def test_wrong_file_from_the_server_stays_out_of_the_cache(idx_files, cache, server, mirror):
     url, folder, _ = server
-    archives = mirror(url)
-    serve(folder, archives | {f"{TEST_IMAGES}.gz": gzip.compress(b"an error page")})
-    with pytest.raises(UsageError, match=r"cannot download MNIST .*wrong checksum.*--dataset digits") as error:
+    files = mirror(url)
+    mirrors.serve(folder, files | {f"{TEST_IMAGES}.gz": gzip.compress(b"an error page")})
+    with pytest.raises(UsageError, match=r"cannot download MNIST .*wrong checksum.*data set digits") as error:
         data.load("mnist")
     assert f"{TEST_IMAGES}.gz" in str(error.value)
     assert "\n" not in str(error.value)
     assert f"{TEST_IMAGES}.gz" not in [path.name for path in cache.iterdir()]
     assert all(path.is_file() for path in cache.iterdir())  # the scratch folder is gone
 
-    serve(folder, archives)
+    mirrors.serve(folder, files)
     assert_is(data.load("mnist"), idx_files)
 
 
@@ -223,8 +190,8 @@ def test_file_that_only_tensorflow_datasets_expects_stays_out_of_the_cache(
     idx_files, cache, server, mirror, monkeypatch
 ):
     url, folder, _ = server
-    serve(folder, mirror(url))
-    monkeypatch.setitem(data.MNIST_FILES, "train-images-idx3-ubyte", (1, "0" * 64))
+    mirrors.serve(folder, mirror(url))
+    monkeypatch.setitem(archives.KNOWN["mnist"].files.files, "train-images-idx3-ubyte", (1, "0" * 64))
     with pytest.raises(UsageError, match="is not MNIST's train-images"):
         data.load("mnist")
     assert list(cache.iterdir()) == []
@@ -232,9 +199,9 @@ def test_file_that_only_tensorflow_datasets_expects_stays_out_of_the_cache(
 
 def test_file_the_server_lacks(cache, server, mirror):
     url, folder, _ = server
-    archives = mirror(url)
-    del archives[f"{TEST_IMAGES}.gz"]
-    serve(folder, archives)
+    files = mirror(url)
+    del files[f"{TEST_IMAGES}.gz"]
+    mirrors.serve(folder, files)
     with pytest.raises(UsageError, match=f"404.*{TEST_IMAGES}"):
         data.load("mnist")
 
@@ -250,21 +217,21 @@ def hanging_lookup(*args, **kwargs):
 
 @pytest.mark.parametrize("lookup", [unknown_host, hanging_lookup])
 def test_offline_is_told_in_seconds(cache, mirror, monkeypatch, lookup):
-    assert data.PROBE_SECONDS <= 5
-    monkeypatch.setattr(data, "PROBE_SECONDS", 0.2)
+    assert downloads.PROBE_SECONDS <= 5
+    monkeypatch.setattr(downloads, "PROBE_SECONDS", 0.2)
     mirror("http://mnist.invalid")
     monkeypatch.setattr(socket, "getaddrinfo", lookup)
     start = time.monotonic()
     with pytest.raises(UsageError, match="cannot download") as error:
         data.load("mnist")
     assert time.monotonic() - start < 30  # half of the lookup's
-    for word in ("mnist.invalid", "--data-dir", "AE_JAX_DATA", "--dataset digits"):
+    for word in ("mnist.invalid", "--data-dir", "AE_JAX_DATA", "data set digits"):
         assert word in str(error.value)
 
 
 @pytest.mark.parametrize("listens", [True, False], ids=["silent-server", "no-server"])
 def test_dead_server_is_told_in_seconds(cache, mirror, monkeypatch, listens):
-    monkeypatch.setattr(data, "PROBE_SECONDS", 0.2)
+    monkeypatch.setattr(downloads, "PROBE_SECONDS", 0.2)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         if listens:
@@ -278,7 +245,7 @@ def test_dead_server_is_told_in_seconds(cache, mirror, monkeypatch, listens):
 
 def test_without_tensorflow_datasets(cache, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
-    with pytest.raises(UsageError, match="pip install tensorflow-datasets.*--data-dir.*--dataset digits"):
+    with pytest.raises(UsageError, match="pip install tensorflow-datasets.*--data-dir.*data set digits"):
         data.load("mnist")
 
 
@@ -370,7 +337,9 @@ def test_digits_split_is_stratified_shuffled_and_fixed(digits):
 
 
 def test_unknown_name_lists_the_known_ones():
-    with pytest.raises(UsageError, match="'fashion'.*mnist, digits"):
+    with pytest.raises(
+        UsageError, match="'fashion'.*mnist, fashion_mnist, kmnist, emnist_letters, cifar10, digits, photos"
+    ):
         data.load("fashion")
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import jax
 import pytest
 
-from ae_jax import data
+from ae_jax import downloads
 from experiments import command_line, common
 
 
 def test_compiled_programs_are_kept_apart_from_the_users():
     """Those of this process too, however quickly they were compiled."""
     programs = Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
-    assert programs.resolve() != (data.cache_dir() / "programs").resolve()
+    assert programs.resolve() != (downloads.cache_dir() / "programs").resolve()
     assert jax.config.jax_compilation_cache_dir == str(programs)
     jax.clear_caches()
     before = set(programs.iterdir())

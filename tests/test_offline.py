@@ -5,7 +5,7 @@ import socket
 import pytest
 import requests
 
-from ae_jax import data
+from ae_jax import archives, data, downloads
 from ae_jax.types import UsageError
 
 
@@ -13,16 +13,18 @@ def lookup_fails(*args, **kwargs):
     raise socket.gaierror(-2, "Name or service not known")
 
 
-def test_no_network_is_told_in_a_few_words(monkeypatch, tmp_path):
+@pytest.mark.parametrize("name", archives.KNOWN)
+def test_no_network_is_told_in_a_few_words(monkeypatch, tmp_path, name):
     for variable in ("AE_JAX_DATA", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("AE_JAX_CACHE", str(tmp_path))
     monkeypatch.setattr(socket, "getaddrinfo", lookup_fails)
     with pytest.raises(UsageError) as error:
-        data.load("mnist")
-    before, after = str(error.value).split(data.WAYS_OUT)
-    assert before.startswith(f"cannot download MNIST to {tmp_path / 'mnist'}: no connection to ") and not after
-    assert len(before.removeprefix(f"cannot download MNIST to {tmp_path / 'mnist'}")) < 80
+        data.load(name)
+    before, after = str(error.value).split(archives.KNOWN[name].files.ways_out)
+    start = f"cannot download {data.TITLES[name]} to {tmp_path / name}"
+    assert before.startswith(f"{start}: no connection to ") and not after
+    assert len(before.removeprefix(start)) < 80
     assert isinstance(error.value.__cause__, requests.ConnectionError)
 
 
@@ -39,4 +41,4 @@ def test_no_network_is_told_in_a_few_words(monkeypatch, tmp_path):
 )
 def test_what_failed_in_a_few_words(error, words):
     error.request = requests.Request("HEAD", "https://host.invalid/a/file.gz")
-    assert data._reason(error) == words
+    assert downloads._reason(error) == words
