@@ -19,7 +19,6 @@ import optax
 from jax import Array
 
 from ae_jax import optimizers
-from ae_jax.models import IMAGE_SIZE
 from ae_jax.objectives import Objective
 from ae_jax.types import Batch, HParams, Plan, PyTree, TrainState
 
@@ -32,7 +31,7 @@ STEP_STREAM, SHUFFLE_STREAM, EVALUATION_STREAM = range(3)
 
 
 class Data(NamedTuple):
-    """Examples on the device: images uint8, or float in [0, 1], ``[n, 28, 28, 1]``, labels int32 ``[n]``."""
+    """Examples on the device: images uint8, or float in [0, 1], ``[n, *image]``, labels int32 ``[n]``."""
 
     images: Array
     labels: Array
@@ -50,10 +49,10 @@ def take(data: Data, indices: Array) -> Batch:
     return Batch(images.astype(jnp.float32) / scale, data.labels[indices])
 
 
-def init_params(init: Callable[[Array, Array], PyTree], key: Array) -> tuple[PyTree, Array]:
+def init_params(init: Callable[[Array], PyTree], key: Array) -> tuple[PyTree, Array]:
     """Fresh parameters by an objective's ``init``, and the key of the run that trains them. Consumes ``key``."""
     init_key, run_key = jax.random.split(key)
-    return init(init_key, jnp.zeros((1, IMAGE_SIZE, IMAGE_SIZE, 1))), run_key
+    return init(init_key), run_key
 
 
 def first_state(plan: Plan, params: PyTree, run_key: Array, hparams: HParams) -> TrainState:

@@ -17,6 +17,7 @@ import numpy as np
 from jax import Array
 
 PyTree = Any
+ImageShape = tuple[int, int, int]  # height, width, channels
 
 
 class UsageError(ValueError):
@@ -138,14 +139,14 @@ class TrainState(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What a loss sees: images ``[batch, 28, 28, 1]`` float32 in [0, 1] and labels ``[batch]`` int32."""
+    """What a loss sees: images ``[batch, height, width, channels]`` float32 in [0, 1], labels ``[batch]`` int32."""
 
     images: Array
     labels: Array
 
 
 class Dataset(NamedTuple):
-    """Images on the host: uint8 ``[n, 28, 28, 1]``, labels uint8 ``[n]``; digest names the exact content."""
+    """Images on the host: uint8 ``[n, height, width, channels]``, labels uint8 ``[n]``; digest names the content."""
 
     name: str
     train_images: np.ndarray

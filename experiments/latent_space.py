@@ -128,8 +128,8 @@ def describe_plane(run: Run, codes: np.ndarray, labels: np.ndarray, key: jax.Arr
         "normal_samples": normal,
         "normal_images": latent.decode(run, normal[:SHOWN]),
         "plane": plane,
-        "plane_images": latent.decode(run, plane.reshape(-1, 2)).reshape(*plane.shape[:2], 28, 28, 1),
-        "walk_images": latent.decode(run, walks).reshape(len(WALKS), 10, 28, 28, 1),
+        "plane_images": latent.decode(run, plane.reshape(-1, 2)).reshape(*plane.shape[:2], *run.model.image),
+        "walk_images": latent.decode(run, walks).reshape(len(WALKS), 10, *run.model.image),
     }
 
 
@@ -173,7 +173,8 @@ def draw(saved: Saved) -> list[Path]:
         ("box", "Decoded: uniform samples of the box"),
         ("normal", "Decoded: draws of a normal distribution"),
     ):
-        rows = arrays[f"{name}_images"].reshape(-1, 12, 28, 28, 1)
+        images = arrays[f"{name}_images"]
+        rows = images.reshape(-1, 12, *images.shape[1:])
         paths += plotting.image_sheet(place(f"{name}_images"), rows, [""] * len(rows), title=title, caption=caption)
     rows = arrays["plane_images"]
     labels = [f"{z2:.1f}" for z2 in arrays["plane"][:, 0, 1]]

@@ -98,7 +98,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
 def lost_pixels(outputs: np.ndarray, images: np.ndarray) -> np.ndarray:
     """The share of the pixels with ink on some image that an output leaves black on all: ``[lanes]``.
 
-    ``outputs [lanes, n, 28, 28, 1]`` are reconstructions of ``images [n, 28, 28, 1]``; NaN for NaN.
+    ``outputs [lanes, n, *image]`` are reconstructions of ``images [n, *image]``; NaN for NaN.
     """
     inked = np.asarray(images).any(0)
     black = (outputs == 0).all(1)

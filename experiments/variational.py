@@ -172,7 +172,7 @@ def _figures(setup: Setup, run: Run, plain: Run, key: jax.Array) -> dict[str, np
     sample = np.sort(np.random.default_rng(seed).permutation(len(images))[:2000])
 
     def decode(points: np.ndarray, columns: int = SHOWN) -> np.ndarray:
-        return latent.decode(run, points.reshape(-1, d)).reshape(-1, columns, 28, 28, 1)
+        return latent.decode(run, points.reshape(-1, d)).reshape(-1, columns, *images.shape[1:])
 
     arrays = {
         "images": images[:SHOWN],
