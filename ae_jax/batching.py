@@ -23,7 +23,7 @@ MICROBATCH, SMALLEST_MICROBATCH = 64, 16  # examples that draw from one key, as 
 
 
 class Data(NamedTuple):
-    """Examples on the device: images uint8, or float in [0, 1], ``[n, 28, 28, 1]``, labels int32 ``[n]``."""
+    """Examples on the device: images uint8, or float in [0, 1], ``[n, *image]``, labels int32 ``[n]``."""
 
     images: Array
     labels: Array

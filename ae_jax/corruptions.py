@@ -1,6 +1,7 @@
-"""Corruptions ``(key, images, level) -> images``: float images ``[batch, height, width, 1]``, a traced level.
+"""Corruptions ``(key, images, level) -> images``: float images ``[batch, height, width, channels]``, a traced level.
 
-The key is consumed. Nothing is clipped: report A adds its noise outside [0, 1] and so do we.
+The key is consumed. Nothing is clipped: report A adds its noise outside [0, 1] and so do we. An occlusion covers all
+channels of its pixels with one grey; the others draw for each value, a pixel in a channel, by itself.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ SMALLEST_AREA = 0.05  # of occlusion_up_to
 
 @part
 def gaussian(key: Array, images: Array, sigma: Array) -> Array:
-    """Adds normal noise of standard deviation ``sigma`` (pixel units) to every pixel."""
+    """Adds normal noise of standard deviation ``sigma`` (pixel units) to every value."""
     return images + sigma * jax.random.normal(key, images.shape, images.dtype)
 
 
 @part
 def occlusion(key: Array, images: Array, area: Array) -> Array:
-    """Covers a square of ``area`` (fraction of the image, in [0, 1]) with a grey value, drawn for each image.
+    """Covers ``area`` (fraction of the image, in [0, 1]) with a grey value, drawn for each image.
 
-    The side is ``sqrt(area)`` of the image's, rounded to pixels; position and grey value are uniform (report A,
-    section III).
+    What is covered has the image's proportions, a square of a square: its sides are ``sqrt(area)`` of the image's,
+    rounded to pixels. Position and grey value are uniform (report A, section III).
     """
     return _occlude(key, images, area, shared_grey=False)
 
@@ -49,13 +50,13 @@ def occlusion_up_to(key: Array, images: Array, largest: Array) -> Array:
 
 @part
 def masking(key: Array, images: Array, fraction: Array) -> Array:
-    """Sets each pixel to black, 0, with probability ``fraction`` (Vincent et al. 2010, section 3.3)."""
+    """Sets each value to black, 0, with probability ``fraction`` (Vincent et al. 2010, section 3.3)."""
     return jnp.where(jax.random.bernoulli(key, fraction, images.shape), 0.0, images)
 
 
 @part
 def salt_and_pepper(key: Array, images: Array, fraction: Array) -> Array:
-    """Sets each pixel with probability ``fraction`` to 0 or 1, by the toss of a coin (ibid.)."""
+    """Sets each value with probability ``fraction`` to 0 or 1, by the toss of a coin (ibid.)."""
     where_key, value_key = jax.random.split(key)
     extremes = jax.random.bernoulli(value_key, 0.5, images.shape).astype(images.dtype)
     return jnp.where(jax.random.bernoulli(where_key, fraction, images.shape), extremes, images)
@@ -67,12 +68,12 @@ def _occlude(key: Array, images: Array, area: Array, shared_grey: bool) -> Array
     row_key, column_key, grey_key = jax.random.split(key, 3)
 
     def covered(key: Array, size: int) -> Array:
-        """Which positions of one axis the square covers: bool ``[batch, size]``."""
+        """Which positions of one axis are covered: bool ``[batch, size]``."""
         side = jnp.round(jnp.sqrt(area) * size)
         start = jnp.floor(jax.random.uniform(key, (batch, 1)) * (size - side + 1.0))
         position = jnp.arange(size)
         return (position >= start) & (position < start + side)
 
-    square = covered(row_key, height)[:, :, None, None] & covered(column_key, width)[:, None, :, None]
+    inside = covered(row_key, height)[:, :, None, None] & covered(column_key, width)[:, None, :, None]
     grey = jax.random.uniform(grey_key, (1 if shared_grey else batch, 1, 1, 1), images.dtype)
-    return jnp.where(square, grey, images)
+    return jnp.where(inside, grey, images)

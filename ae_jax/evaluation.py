@@ -34,7 +34,7 @@ def _score(_, params: PyTree, hparams: HParams, key: Array, data: Data, indices:
 
 
 def reconstruct(runs: Runs, images: Array) -> Any:
-    """Reconstructions by every lane: ``[n, 28, 28, 1] -> [*run.shape, n, 28, 28, 1]``."""
+    """Reconstructions by every lane: ``[n, *image] -> [*run.shape, n, *image]``."""
     return map_runs(_reconstruct, runs, images)
 
 
@@ -45,7 +45,7 @@ def _reconstruct(objective: Objective, params: PyTree, images: Array) -> Array:
 def reconstruction_errors(runs: Runs, inputs: Array, targets: Array) -> Any:
     """The squared error of each example, mean over its pixels: ``[*run.shape, n]``.
 
-    ``inputs`` and ``targets`` are float images ``[n, 28, 28, 1]``: equal for a plain test, corrupted and clean
+    ``inputs`` and ``targets`` are float images ``[n, *image]``: equal for a plain test, corrupted and clean
     for a test of robustness.
     """
     return map_runs(_reconstruction_errors, runs, inputs, targets)
@@ -78,9 +78,9 @@ def robustness(runs: Runs, corrupt: Corruption, key: Array, images: Array, level
 
 
 def contraction(run: Run, images: Array) -> np.ndarray:
-    """``||J||_F^2`` of every lane's encoder, mean over ``images [n, 28, 28, 1]``: ``[*run.shape]`` (Rifai et al. 2011).
+    """``||J||_F^2`` of every lane's encoder, mean over ``images [n, *image]``: ``[*run.shape]`` (Rifai et al. 2011).
 
-    Holds ``latent * n * 784`` numbers for each lane at work: give it a sample of images.
+    Holds ``latent`` numbers for each pixel of each image, for each lane at work: give it a sample of images.
     """
     return run.map(_contraction, images)
 
@@ -90,7 +90,7 @@ def _contraction(objective: Objective, params: PyTree, images: Array) -> Array:
 
 
 def predict(run: Run, images: Array) -> np.ndarray:
-    """The most likely class by every lane of a classifier: ``[n, 28, 28, 1] -> [*run.shape, n]`` int32."""
+    """The most likely class by every lane of a classifier: ``[n, *image] -> [*run.shape, n]`` int32."""
     return run.map(_predict, images)
 
 
@@ -99,7 +99,7 @@ def _predict(objective: Objective, params: PyTree, images: Array) -> Array:
 
 
 def class_logits(run: Run, images: Array) -> np.ndarray:
-    """Class logits by every lane of a classifier: ``[n, 28, 28, 1] -> [*run.shape, n, classes]``."""
+    """Class logits by every lane of a classifier: ``[n, *image] -> [*run.shape, n, classes]``."""
     return run.map(_logits, images)
 
 
@@ -130,7 +130,7 @@ def auc(scores: np.ndarray, anomalous: np.ndarray) -> float:
 def lost_pixels(outputs: np.ndarray, images: np.ndarray) -> np.ndarray:
     """The share of the pixels with ink on some image that an output leaves black on all: ``[lanes]``.
 
-    ``outputs [lanes, n, 28, 28, 1]`` are reconstructions of ``images [n, 28, 28, 1]``; NaN for NaN.
+    ``outputs [lanes, n, *image]`` are reconstructions of ``images [n, *image]``; NaN for NaN.
     """
     inked = np.asarray(images).any(0)
     black = (outputs == 0).all(1)

@@ -68,7 +68,7 @@ def recognition(probabilities: np.ndarray, confidence: float = 0.9) -> Recogniti
 
 
 def judgement(judge: Run, images: np.ndarray, real: np.ndarray) -> dict[str, np.ndarray]:
-    """What a classifier, a lane alone, says of each lane's ``images [lanes, n, 28, 28, 1]``: ``[lanes]`` each.
+    """What a classifier, a lane alone, says of each lane's ``images [lanes, n, *image]``: ``[lanes]`` each.
 
     ``share`` and ``balance`` as in :class:`Recognition`; ``frechet``: the :func:`frechet_distance` of its logits from
     those of real images, ``real [m, classes]``.

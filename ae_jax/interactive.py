@@ -18,8 +18,8 @@ from plotly.colors import qualitative
 _SHOW_IMAGE = """
 const plot = document.getElementById("{plot_id}");
 const shown = document.createElement("img");
-shown.style = "position:fixed;width:112px;height:112px;image-rendering:pixelated;display:none;pointer-events:none;" +
-    "border:1px solid #888;background:white;z-index:9";
+shown.style = "position:fixed;width:112px;height:112px;object-fit:contain;image-rendering:pixelated;display:none;" +
+    "pointer-events:none;border:1px solid #888;background:white;z-index:9";
 document.body.appendChild(shown);
 plot.on("plotly_hover", event => {
     const image = event.points[0].customdata;
@@ -62,7 +62,7 @@ def parallel_coordinates(path: Path, columns: Mapping[str, np.ndarray], *, log: 
 def digit_scatter(
     path: Path, points: np.ndarray, labels: np.ndarray, images: np.ndarray, *, title: str, axes: tuple[str, str]
 ) -> Path:
-    """Points ``[n, 2]`` coloured by digit; hovering shows the image of a point, uint8 ``[n, 28, 28, 1]``."""
+    """Points ``[n, 2]`` coloured by digit; hovering shows a point's image, uint8 ``[n, height, width, channels]``."""
     pictures = np.array([_png(image) for image in images])
     figure = graph_objects.Figure()
     for digit in range(10):
@@ -108,11 +108,12 @@ def surface(path: Path, points: np.ndarray, heights: np.ndarray, stars: np.ndarr
 
 
 def _png(image: np.ndarray) -> str:
-    """A uint8 image ``[28, 28, 1]`` as a PNG in base64, ink dark."""
+    """A uint8 image ``[height, width, channels]`` as a PNG in base64: three channels in colour, else grey, ink dark."""
     from PIL import Image
 
     file = io.BytesIO()
-    Image.fromarray(255 - image[..., 0]).save(file, "PNG", optimize=True)
+    pixels = image if image.shape[-1] == 3 else 255 - image.mean(-1).round().astype(np.uint8)
+    Image.fromarray(pixels).save(file, "PNG", optimize=True)
     return base64.b64encode(file.getvalue()).decode()
 
 

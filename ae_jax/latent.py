@@ -19,12 +19,12 @@ from ae_jax.types import PyTree, UsageError
 
 
 def encode(run: Run, images: Array) -> np.ndarray:
-    """Codes of float images by every lane: ``[n, 28, 28, 1] -> [*run.shape, n, latent]``."""
+    """Codes of float images by every lane: ``[n, *image] -> [*run.shape, n, latent]``."""
     return run.map(_encode, jnp.asarray(images))
 
 
 def decode(run: Run, codes: Array) -> np.ndarray:
-    """Images of each lane's codes: ``[*run.shape, n, latent] -> [*run.shape, n, 28, 28, 1]``."""
+    """Images of each lane's codes: ``[*run.shape, n, latent] -> [*run.shape, n, *image]``."""
     return run.map(_decode, each=(np.asarray(codes, np.float32),))
 
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ae_jax import convolutions
-from ae_jax.convolutions import Implementation
+from ae_jax.convolutions import Implementation, Padding
 
 
 def batch_last(images: Array) -> Array:
@@ -90,7 +90,7 @@ class Conv(nn.Module):
     features: int
     kernel_size: int = 3
     stride: int = 2
-    padding: int = 1
+    padding: Padding = (1, 1)
     implementation: Implementation = "auto"
 
     @nn.compact
@@ -108,29 +108,30 @@ class ConvTranspose(nn.Module):
     """PyTorch's ConvTranspose2d: the transpose of :class:`Conv`'s linear map, for the same window.
 
     ``[C, H, W, N] -> [features, H', W', N]``; kernel ``[k, k, C, features]``, bias ``[features]``:
-    input pixel ``i`` adds ``kernel[a]`` to output pixel ``stride * i + a - padding``.
+    input pixel ``i`` adds ``kernel[a]`` to output pixel ``stride * i + a - padding``, along each axis.
     """
 
     features: int
     kernel_size: int = 3
     stride: int = 2
-    padding: int = 1
-    output_padding: int = 1
+    padding: Padding = (1, 1)
+    output_padding: Padding = (1, 1)
     implementation: Implementation = "auto"
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """The transpose of whatever the implementation does for a convolution."""
-        k, s, p = self.kernel_size, self.stride, self.padding
+        k, s = self.kernel_size, self.stride
         channels, *size, batch = x.shape
         init = uniform_fan_in(k * k * self.features)  # PyTorch counts the outputs here
         kernel = self.param("kernel", init, (k, k, channels, self.features))
         bias = self.param("bias", init, (self.features,))
-        size = [convolutions.transposed_output_size(n, k, s, p, self.output_padding) for n in size]
+        paddings = zip(size, self.padding, self.output_padding, strict=True)
+        size = [convolutions.transposed_output_size(n, k, s, *padding) for n, *padding in paddings]
         image = jax.ShapeDtypeStruct((self.features, *size, batch), x.dtype)
         backwards = kernel.swapaxes(2, 3)
         convolve = functools.partial(
-            convolutions.convolve, backwards, stride=s, padding=p, implementation=self.implementation
+            convolutions.convolve, backwards, stride=s, padding=self.padding, implementation=self.implementation
         )
         (y,) = jax.linear_transpose(convolve, image)(x)
         return y + bias[:, None, None, None]

@@ -1,12 +1,16 @@
-"""Encoders, decoders and what is composed of them. Images ``[batch, 28, 28, 1]`` and codes ``[batch, latent]``.
+"""Encoders, decoders and what is composed of them. Images ``[batch, *image]`` and codes ``[batch, latent]``.
 
-The last axis of ``codes`` is the latent space; the batch-last layout inside is a matter of ``layers``. Dropout
-follows every hidden activation; its rate is a traced number, or None, and it acts only when ``train`` is true.
+``image`` is height, width and channels, a static of every encoder and decoder, by default that of the reports. Flat
+features are images ``(features, 1, 1)``, for dense networks. The last axis of ``codes`` is the latent space; the
+batch-last layout inside is a matter of ``layers``. Dropout follows every hidden activation; its rate is a traced
+number, or None, and it acts only when ``train`` is true.
+
+A convolution has kernel 3 and stride 2. Along an axis of even length it pads one pixel, and so does its mirror image at
+the output; along an odd one, none: lengths are halved, rounded down, and come back exactly, 28 -> 14 -> 7 -> 3 -> 1.
 """
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 
@@ -14,11 +18,11 @@ import flax.linen as nn
 from jax import Array
 
 from ae_jax import layers
-from ae_jax.convolutions import Implementation, output_size
+from ae_jax.convolutions import Implementation, Padding
 from ae_jax.recipes import part
-from ae_jax.types import UsageError
+from ae_jax.types import ImageShape, UsageError
 
-IMAGE_SIZE = 28
+MNIST_SHAPE: ImageShape = (28, 28, 1)
 Activation = Callable[[Array], Array]
 
 
@@ -37,29 +41,51 @@ ACTIVATIONS: dict[str, Activation] = {
 for _name, _activation in ACTIVATIONS.items():
     part(_activation, _name)
 
-# (padding, output_padding) of the stride-2, kernel-3 stages 28 -> 14 -> 7 -> 3 and back.
-_STAGES = ((1, 1), (1, 1), (0, 0))
+
+def _check_shape(image: ImageShape) -> None:
+    if not (isinstance(image, tuple) and len(image) == 3 and all(isinstance(n, int) and n > 0 for n in image)):
+        raise UsageError(f"image={image} is not allowed: give (height, width, channels), such as {MNIST_SHAPE}")
 
 
-def _stages(channels: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
-    """The stages of a network with ``channels``. Raises UsageError unless there are one to three."""
-    if not 1 <= len(channels) <= len(_STAGES):
-        raise UsageError(f"channels {channels} are not allowed: give one to {len(_STAGES)} numbers")
-    return _STAGES[: len(channels)]
+def _check_images(images: Array, image: ImageShape) -> None:
+    """Refuse a batch of another shape than the network's, when it is traced."""
+    if (given := images.shape[1:]) != image:
+        advice = f"build it with image={given}" if len(given) == 3 else "give [batch, height, width, channels]"
+        raise UsageError(f"images of shape {given} do not fit a network for {image}: {advice}")
 
 
-def _feature_size(channels: tuple[int, ...]) -> int:
-    size = IMAGE_SIZE
-    for padding, _ in _stages(channels):
-        size = output_size(size, 3, 2, padding)
-    return size
+def _map_sizes(image: ImageShape, channels: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Height and width of the image and of the feature maps after each convolution.
+
+    Raises UsageError unless there are at least one and as many as fit: an axis of one pixel cannot be halved.
+    """
+    _check_shape(image)
+    height, width, _ = image
+    fitting = min(height, width).bit_length() - 1
+    if not 1 <= len(channels) <= fitting:
+        advice = f"give 1 to {fitting} numbers, or a larger image=" if fitting else "build a dense network"
+        raise UsageError(f"channels {channels} are not allowed for images of {height}x{width} pixels: {advice}")
+    return [(height >> stage, width >> stage) for stage in range(len(channels) + 1)]
+
+
+def _padding(size: tuple[int, int]) -> Padding:
+    """Of a convolution of maps of this height and width, and of what comes out of its mirror image."""
+    height, width = size
+    return 1 - height % 2, 1 - width % 2
+
+
+def shared_image(encoder: nn.Module, decoder: nn.Module) -> ImageShape:
+    """Of the images that both are for. Raises UsageError if they are for different ones."""
+    if encoder.image != decoder.image:
+        raise UsageError(f"an encoder for images {encoder.image} and a decoder for {decoder.image} are not one model")
+    return encoder.image
 
 
 @part
 class ConvEncoder(nn.Module):
-    """One to three stride-2 convolutions, a hidden dense layer unless None, a linear code (reports A, B, C).
+    """Stride-2 convolutions, a hidden dense layer unless None, a linear code (reports A, B, C).
 
-    Raises UsageError for another number of channels.
+    Raises UsageError for no channels, and for more than the image can be halved.
     """
 
     latent: int
@@ -67,18 +93,20 @@ class ConvEncoder(nn.Module):
     hidden: int | None = 64
     activation: Activation = nn.relu
     implementation: Implementation = "auto"
+    image: ImageShape = MNIST_SHAPE
 
     def __post_init__(self):
-        _stages(self.channels)
+        _map_sizes(self.image, self.channels)
         super().__post_init__()
 
     @nn.compact
     def __call__(self, images: Array, dropout: Array | None = None, train: bool = False) -> Array:
-        """``[batch, 28, 28, 1] -> [batch, latent]``."""
+        """``[batch, *image] -> [batch, latent]``. Raises UsageError for images of another shape."""
+        _check_images(images, self.image)
         x = layers.batch_last(images)
-        for features, (padding, _) in zip(self.channels, _stages(self.channels), strict=True):
-            x = self.activation(layers.Conv(features, padding=padding, implementation=self.implementation)(x))
-            x = layers.Dropout()(x, dropout, train)
+        for features, size in zip(self.channels, _map_sizes(self.image, self.channels)[:-1], strict=True):
+            x = layers.Conv(features, padding=_padding(size), implementation=self.implementation)(x)
+            x = layers.Dropout()(self.activation(x), dropout, train)
         x = x.reshape(-1, images.shape[0])
         if self.hidden is not None:
             x = layers.Dropout()(self.activation(layers.Dense(self.hidden)(x)), dropout, train)
@@ -87,34 +115,37 @@ class ConvEncoder(nn.Module):
 
 @part
 class ConvDecoder(nn.Module):
-    """The mirror of :class:`ConvEncoder`: its dense layers, then transposed convolutions to one channel."""
+    """The mirror of :class:`ConvEncoder`: its dense layers, then transposed convolutions to the image's channels."""
 
     channels: tuple[int, ...] = (8, 16, 32)
     hidden: int | None = 64
     activation: Activation = nn.relu
     implementation: Implementation = "auto"
+    image: ImageShape = MNIST_SHAPE
 
     def __post_init__(self):
-        _stages(self.channels)
+        _map_sizes(self.image, self.channels)
         super().__post_init__()
 
     @nn.compact
     def __call__(self, codes: Array, dropout: Array | None = None, train: bool = False) -> Array:
-        """``[batch, latent] -> [batch, 28, 28, 1]``, before the output activation."""
-        size = _feature_size(self.channels)
+        """``[batch, latent] -> [batch, *image]``, before the output activation."""
+        *outer, innermost = _map_sizes(self.image, self.channels)
         x = codes.T
-        for features in (*([] if self.hidden is None else [self.hidden]), self.channels[-1] * size * size):
+        for features in (*([] if self.hidden is None else [self.hidden]), self.channels[-1] * math.prod(innermost)):
             x = self.activation(layers.Dense(features)(x))
             x = layers.Dropout()(x, dropout, train)
-        x = x.reshape(self.channels[-1], size, size, codes.shape[0])
-        stages = _stages(self.channels)[::-1]
-        transposed = functools.partial(layers.ConvTranspose, implementation=self.implementation)
-        for features, (padding, output_padding) in zip(self.channels[-2::-1], stages[:-1], strict=True):
-            x = transposed(features, padding=padding, output_padding=output_padding)(x)
-            x = layers.Dropout()(self.activation(x), dropout, train)
-        padding, output_padding = stages[-1]
-        x = transposed(1, padding=padding, output_padding=output_padding)(x)
-        return layers.batch_first(x)
+        x = x.reshape(self.channels[-1], *innermost, codes.shape[0])
+        for features, size in zip(self.channels[-2::-1], outer[:0:-1], strict=True):
+            x = layers.Dropout()(self.activation(self._up(features, size)(x)), dropout, train)
+        return layers.batch_first(self._up(self.image[2], outer[0])(x))
+
+    def _up(self, features: int, size: tuple[int, int]) -> layers.ConvTranspose:
+        """A transposed convolution to maps of ``size``."""
+        padding = _padding(size)
+        return layers.ConvTranspose(
+            features, padding=padding, output_padding=padding, implementation=self.implementation
+        )
 
 
 @part
@@ -125,10 +156,16 @@ class DenseEncoder(nn.Module):
     widths: tuple[int, ...] = (500, 500)
     activation: Activation = nn.relu
     code_activation: Activation = linear
+    image: ImageShape = MNIST_SHAPE
+
+    def __post_init__(self):
+        _check_shape(self.image)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, images: Array, dropout: Array | None = None, train: bool = False) -> Array:
-        """``[batch, 28, 28, 1] -> [batch, latent]``."""
+        """``[batch, *image] -> [batch, latent]``. Raises UsageError for images of another shape."""
+        _check_images(images, self.image)
         x = images.reshape(images.shape[0], -1).T
         for width in self.widths:
             x = self.activation(layers.Dense(width)(x))
@@ -142,16 +179,20 @@ class DenseDecoder(nn.Module):
 
     widths: tuple[int, ...] = (500, 500)
     activation: Activation = nn.relu
+    image: ImageShape = MNIST_SHAPE
+
+    def __post_init__(self):
+        _check_shape(self.image)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, codes: Array, dropout: Array | None = None, train: bool = False) -> Array:
-        """``[batch, latent] -> [batch, 28, 28, 1]``, before the output activation."""
+        """``[batch, latent] -> [batch, *image]``, before the output activation."""
         x = codes.T
         for width in self.widths:
             x = self.activation(layers.Dense(width)(x))
             x = layers.Dropout()(x, dropout, train)
-        shape = (IMAGE_SIZE, IMAGE_SIZE, 1)
-        return layers.Dense(math.prod(shape))(x).T.reshape(-1, *shape)
+        return layers.Dense(math.prod(self.image))(x).T.reshape(-1, *self.image)
 
 
 @part
@@ -162,16 +203,21 @@ class Autoencoder(nn.Module):
     decoder: nn.Module
     output: Activation = nn.sigmoid
 
+    @property
+    def image(self) -> ImageShape:
+        """Height, width and channels of an image."""
+        return shared_image(self.encoder, self.decoder)
+
     def encode(self, images: Array, dropout: Array | None = None, train: bool = False) -> Array:
-        """``[batch, 28, 28, 1] -> [batch, latent]``."""
+        """``[batch, *image] -> [batch, latent]``."""
         return self.encoder(images, dropout, train)
 
     def logits(self, codes: Array, dropout: Array | None = None, train: bool = False) -> Array:
-        """``[batch, latent] -> [batch, 28, 28, 1]``: output pixels before their activation."""
+        """``[batch, latent] -> [batch, *image]``: output pixels before their activation."""
         return self.decoder(codes, dropout, train)
 
     def decode(self, codes: Array, dropout: Array | None = None, train: bool = False) -> Array:
-        """``[batch, latent] -> [batch, 28, 28, 1]``: output pixels."""
+        """``[batch, latent] -> [batch, *image]``: output pixels."""
         return self.output(self.logits(codes, dropout, train))
 
     def __call__(self, images: Array, dropout: Array | None = None, train: bool = False) -> Array:
@@ -186,9 +232,14 @@ class Classifier(nn.Module):
     encoder: nn.Module
     classes: int = 10
 
+    @property
+    def image(self) -> ImageShape:
+        """Height, width and channels of an image."""
+        return self.encoder.image
+
     @nn.compact
     def __call__(self, images: Array, dropout: Array | None = None, train: bool = False) -> Array:
-        """``[batch, 28, 28, 1] -> [batch, classes]``."""
+        """``[batch, *image] -> [batch, classes]``."""
         codes = self.encoder(images, dropout, train)
         return layers.Dense(self.classes, name="head")(codes.T).T
 
@@ -198,13 +249,14 @@ def conv_autoencoder(
     channels: tuple[int, ...] = (8, 16, 32),
     hidden: int | None = 64,
     implementation: Implementation = "auto",
+    image: ImageShape = MNIST_SHAPE,
 ) -> Autoencoder:
-    """The convolutional autoencoder of reports A, B and C, with one to three convolutions; ``hidden`` may be None.
+    """The convolutional autoencoder of reports A, B and C, a convolution for each of ``channels``.
 
-    Raises UsageError for another number of channels.
+    ``hidden`` may be None. Raises UsageError for no channels, and for more than the image can be halved.
     """
-    encoder = ConvEncoder(latent, channels, hidden, implementation=implementation)
-    return Autoencoder(encoder, ConvDecoder(channels, hidden, implementation=implementation))
+    common = {"implementation": implementation, "image": image}
+    return Autoencoder(ConvEncoder(latent, channels, hidden, **common), ConvDecoder(channels, hidden, **common))
 
 
 def dense_autoencoder(
@@ -213,7 +265,8 @@ def dense_autoencoder(
     activation: Activation = nn.relu,
     code_activation: Activation = linear,
     output: Activation = nn.sigmoid,
+    image: ImageShape = MNIST_SHAPE,
 ) -> Autoencoder:
     """The dense autoencoder of reports D and E: ``widths`` from the image inwards, mirrored outwards."""
-    encoder = DenseEncoder(latent, widths, activation, code_activation)
-    return Autoencoder(encoder, DenseDecoder(widths[::-1], activation), output)
+    encoder = DenseEncoder(latent, widths, activation, code_activation, image)
+    return Autoencoder(encoder, DenseDecoder(widths[::-1], activation, image), output)

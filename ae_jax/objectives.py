@@ -19,20 +19,20 @@ from ae_jax import losses
 from ae_jax.corruptions import Corruption
 from ae_jax.models import Autoencoder
 from ae_jax.recipes import Recipe, recipe
-from ae_jax.types import Batch, HParams, PyTree, UsageError
+from ae_jax.types import Batch, HParams, ImageShape, PyTree, UsageError
 
 
 class Objective(NamedTuple):
     """``init`` makes parameters, ``loss`` scores a batch; training and evaluation share both.
 
-    init: ``(key, images [1, 28, 28, 1]) -> params``; consumes the key.
+    init: ``key -> params``; consumes the key.
     loss: ``(params, key, batch, hparams, train) -> (loss [batch], metrics of [batch])``; consumes the key.
         ``train`` is a Python bool: dropout acts only when it is true.
     separable: whether the loss of an example depends on that example alone. If not, its batch is never divided.
     recipe: how it was built, set by the builder's decorator; None for one that was put together by hand.
     """
 
-    init: Callable[[Array, Array], PyTree]
+    init: Callable[[Array], PyTree]
     loss: Callable[[PyTree, Array, Batch, HParams, bool], tuple[Array, dict[str, Array]]]
     separable: bool
     recipe: Recipe | None = None
@@ -44,11 +44,19 @@ class Objective(NamedTuple):
             raise UsageError("an objective without a recipe does not say its model: decorate its builder with recipe")
         return self.recipe.model
 
+    @property
+    def image(self) -> ImageShape:
+        """Height, width and channels of the images that it is for. Raises UsageError as :attr:`model` does."""
+        return self.model.image
+
 
 @functools.cache
-def init_of(model: nn.Module) -> Callable[[Array, Array], PyTree]:
-    """``model.init``, the same function for equal models, so that one program initialises them for all objectives."""
-    return model.init
+def init_of(model: nn.Module) -> Callable[[Array], PyTree]:
+    """``key -> params``, the same function for equal models, so that one program initialises them for all objectives.
+
+    Consumes the key.
+    """
+    return lambda key: model.init(key, jnp.zeros((1, *model.image)))
 
 
 @recipe
@@ -141,7 +149,7 @@ def contractive(model: Autoencoder) -> Objective:
 
 
 def jacobian(model: Autoencoder, params: PyTree, images: Array) -> Array:
-    """Derivatives of each image's code by its own pixels: ``[latent, batch, 28, 28, 1]``.
+    """Derivatives of each image's code by its own pixels: ``[latent, batch, *image]``.
 
     Exact, one reverse pass for each latent dimension: an image's code depends on that image alone, so the sum of
     one code over the batch has the gradients of all images side by side.

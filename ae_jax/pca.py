@@ -10,14 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ae_jax.models import dense_autoencoder, linear
+from ae_jax.models import MNIST_SHAPE, dense_autoencoder, linear
 from ae_jax.objectives import Objective, autoencoder
 from ae_jax.runs import Run, of_params
-from ae_jax.types import PyTree, UsageError
+from ae_jax.types import ImageShape, PyTree, UsageError
 
 
 def fit(images: Array, components: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean ``[pixels]`` and orthonormal axes ``[components, pixels]`` of ``images [n, 28, 28, 1]``, in float64.
+    """Mean ``[pixels]`` and orthonormal axes ``[components, pixels]`` of ``images [n, *image]``, in float64.
 
     The axes come in the order of their variance: the first ``k`` are the PCA with ``k`` components. Raises
     UsageError for more components than images or pixels.
@@ -34,12 +34,12 @@ def fit(images: Array, components: int) -> tuple[np.ndarray, np.ndarray]:
     return fitted.mean_, fitted.components_
 
 
-def as_run(mean: np.ndarray, axes: np.ndarray) -> Run:
+def as_run(mean: np.ndarray, axes: np.ndarray, image: ImageShape = MNIST_SHAPE) -> Run:
     """The model ``x -> mean + axes' axes (x - mean)`` with :func:`fit`'s values as its parameters, as a lane alone."""
     encoder = {"kernel": axes.T, "bias": -axes @ mean}
     decoder = {"kernel": axes, "bias": mean}
     params = {"params": {"encoder": {"Dense_0": encoder}, "decoder": {"Dense_0": decoder}}}
-    objective = autoencoder(dense_autoencoder(len(axes), widths=(), output=linear))
+    objective = autoencoder(dense_autoencoder(len(axes), widths=(), output=linear, image=image))
     return of_params(f"PCA d={len(axes)}", objective, jax.tree.map(np.float32, params))
 
 

@@ -242,26 +242,37 @@ def scatter_grid(
 def image_sheet(
     path: Path, rows: Sequence[np.ndarray], labels: Sequence[str] | None, *, title: str, caption: str = ""
 ) -> list[Path]:
-    """Rows of images ``[columns, 28, 28, 1]`` in [0, 1], each with its label at the left, if any; ink is dark.
+    """Rows of images ``[columns, height, width, channels]`` in [0, 1], each with its label at the left, if any.
 
-    Images of a diverged model, NaN, are marked with a cross.
+    Three channels are red, green and blue; otherwise their mean is drawn, ink dark. Images of a diverged model, NaN,
+    are marked with a cross.
     """
     labels = [""] * len(rows) if labels is None else labels
-    columns, cell = len(rows[0]), 28 + 2
-    tiles = np.pad(np.asarray(rows)[..., 0], ((0, 0), (0, 0), (0, cell - 28), (0, cell - 28)))
-    sheet = tiles.swapaxes(1, 2).reshape(len(rows) * cell, columns * cell)
+    images = np.asarray(rows)
+    _, columns, height, width, _ = images.shape
+    cell, centre = np.array([height, width]) + 2, np.array([height, width]) // 2
+    lost = np.argwhere(np.isnan(images).any((2, 3, 4))) * cell + centre
     with plt.rc_context(STYLE | {"axes.grid": False}):
         margin = max(1.4, 0.4 + 0.09 * max(map(len, labels)))  # inches
-        figure, axes = plt.subplots(figsize=(margin + 0.55 * columns, 0.7 + 0.55 * len(rows)))
-        axes.imshow(sheet, vmin=0, vmax=1, interpolation="nearest")
-        lost = np.argwhere(np.isnan(tiles).any((2, 3))) * cell + 14
+        figure, axes = plt.subplots(figsize=(margin + 0.55 * columns, 0.7 + 0.55 * len(rows) * cell[0] / cell[1]))
+        axes.imshow(_sheet(images), vmin=0, vmax=1, interpolation="nearest")
         if len(lost):
             axes.plot(lost[:, 1], lost[:, 0], linestyle="", marker="x", color="0.6")
-        axes.set_yticks(np.arange(len(rows)) * cell + 14, labels)
+        axes.set_yticks(np.arange(len(rows)) * cell[0] + centre[0], labels)
         axes.set_xticks([])
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         return _save(figure, path, caption, title)
+
+
+def _sheet(images: np.ndarray) -> np.ndarray:
+    """``[rows, columns, height, width, channels]`` side by side, two pixels of white between: grey or ``[..., 3]``."""
+    colour = images.shape[-1] == 3
+    shown = np.nan_to_num(images, nan=1.0).clip(0, 1) if colour else images.mean(-1, keepdims=True)
+    tiles = np.pad(shown, ((0, 0), (0, 0), (0, 2), (0, 2), (0, 0)), constant_values=float(colour))  # grey: ink is dark
+    rows, columns, height, width, channels = tiles.shape
+    sheet = tiles.swapaxes(1, 2).reshape(rows * height, columns * width, channels)
+    return sheet if colour else sheet[..., 0]
 
 
 def bar_panels(

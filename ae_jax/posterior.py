@@ -1,7 +1,7 @@
 """What a variational model has learned: its likelihood on unseen images, and what its codes are used for.
 
 Takes runs of objectives with a likelihood, see ``runs``; every lane draws from the same ``key``, which is consumed.
-Images are float ``[n, 28, 28, 1]`` in [0, 1]; the likelihood observes (binarises) them. Rate, distortion and ELBO are
+Images are float ``[n, *image]`` in [0, 1]; the likelihood observes (binarises) them. Rate, distortion and ELBO are
 the metrics of ``evaluation.score``: with beta as lanes they are the points of a rate-distortion curve.
 """
 

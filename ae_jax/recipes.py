@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import flax.linen as nn
 
-from ae_jax.types import UsageError
+from ae_jax.types import ImageShape, UsageError
 
 PARTS: dict[str, Callable] = {}  # stable name -> builder, model class, activation, corruption ...
 T = TypeVar("T")
@@ -63,6 +63,10 @@ def _name(thing: Any) -> str:
     return f"{thing.__module__.removeprefix('ae_jax.')}.{thing.__qualname__}"
 
 
+def _fields(module: nn.Module) -> dict[str, Any]:
+    return {name: getattr(module, name) for name in module.__dataclass_fields__ if name not in ("parent", "name")}
+
+
 def describe(value: Any) -> Any:
     """``value`` of a recipe as plain JSON values, equal in every process; :func:`build` is the way back.
 
@@ -73,8 +77,7 @@ def describe(value: Any) -> Any:
     if isinstance(value, tuple) and not hasattr(value, "_fields"):
         return [describe(element) for element in value]
     if isinstance(value, nn.Module):
-        fields = {name: getattr(value, name) for name in value.__dataclass_fields__ if name not in ("parent", "name")}
-        return {"build": _name(type(value))} | {name: describe(field) for name, field in fields.items()}
+        return {"build": _name(type(value))} | {name: describe(field) for name, field in _fields(value).items()}
     if getattr(value, "recipe", None) is not None:
         value = value.recipe
     if isinstance(value, Recipe):
@@ -104,3 +107,19 @@ def build(description: Any) -> Any:
         except (TypeError, AttributeError) as error:
             raise UsageError(f"{name} cannot be built from {', '.join(arguments)}: {error}") from error
     raise UsageError(f"{description.get('foreign', description)!r} is not part of ae_jax: build it in Python")
+
+
+def sized(thing: T, image: ImageShape) -> T:
+    """An objective, a model or another part for images of ``image``: every module in it with that field gets it.
+
+    The same object as one that is built for such images from the start; ``thing`` itself where nothing changes, as in
+    what was put together by hand, without a recipe. Raises UsageError for an image that is too small for its networks.
+    """
+    if isinstance(thing, nn.Module):
+        fields = {name: sized(field, image) for name, field in _fields(thing).items()}
+        fields |= {"image": image} if "image" in fields else {}
+        return thing if fields == _fields(thing) else type(thing)(**fields)
+    if (made := getattr(thing, "recipe", None)) is not None:
+        arguments = tuple((name, sized(value, image)) for name, value in made.arguments)
+        return thing if arguments == made.arguments else PARTS[made.builder](**dict(arguments))
+    return thing

@@ -82,7 +82,7 @@ def lane_epoch(
     static_argnames="init",
     compiler_options={"xla_backend_optimization_level": 0},  # runs once: worth compiling four times faster
 )
-def init_params(init: Callable[[Array, Array], PyTree], seeds: Array) -> tuple[PyTree, Array]:
+def init_params(init: Callable[[Array], PyTree], seeds: Array) -> tuple[PyTree, Array]:
     """Fresh parameters of lanes whose keys are ``jax.random.key(seed)``, and their runs' keys; ``seeds [lanes]``."""
     return sharing.lane_map(lambda seed: training.init_params(init, jax.random.key(seed)), seeds)
 

@@ -15,7 +15,6 @@ from jax import Array
 
 from ae_jax import optimizers
 from ae_jax.batching import PADDING, WHOLE, Data, Division, evaluation_batches, take
-from ae_jax.models import IMAGE_SIZE
 from ae_jax.objectives import Objective
 from ae_jax.types import Batch, HParams, Plan, PyTree, TrainState
 
@@ -28,10 +27,10 @@ def stream_key(key: Array, stream: int, index: Array) -> Array:
     return jax.random.fold_in(jax.random.fold_in(key, stream), index)
 
 
-def init_params(init: Callable[[Array, Array], PyTree], key: Array) -> tuple[PyTree, Array]:
+def init_params(init: Callable[[Array], PyTree], key: Array) -> tuple[PyTree, Array]:
     """Fresh parameters by an objective's ``init``, and the key of the run that trains them. Consumes ``key``."""
     init_key, run_key = jax.random.split(key)
-    return init(init_key, jnp.zeros((1, IMAGE_SIZE, IMAGE_SIZE, 1))), run_key
+    return init(init_key), run_key
 
 
 def first_state(plan: Plan, params: PyTree, run_key: Array, hparams: HParams) -> TrainState:

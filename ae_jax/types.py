@@ -17,6 +17,7 @@ import numpy as np
 from jax import Array
 
 PyTree = Any
+ImageShape = tuple[int, int, int]  # height, width, channels
 
 
 class UsageError(ValueError):

@@ -9,9 +9,9 @@ from jax import Array
 
 from ae_jax import distributions, layers
 from ae_jax.convolutions import Implementation
-from ae_jax.models import Activation, conv_autoencoder, dense_autoencoder
+from ae_jax.models import MNIST_SHAPE, Activation, conv_autoencoder, dense_autoencoder, shared_image
 from ae_jax.recipes import part
-from ae_jax.types import UsageError
+from ae_jax.types import ImageShape, UsageError
 
 
 @part
@@ -24,8 +24,13 @@ class VAE(nn.Module):
     encoder: nn.Module
     decoder: nn.Module
 
+    @property
+    def image(self) -> ImageShape:
+        """Height, width and channels of an image."""
+        return shared_image(self.encoder, self.decoder)
+
     def encode(self, images: Array, dropout: Array | None = None, train: bool = False) -> tuple[Array, Array]:
-        """Mean and log-variance of q(z | x): ``[batch, 28, 28, 1] -> [batch, latent], [batch, latent]``.
+        """Mean and log-variance of q(z | x): ``[batch, *image] -> [batch, latent], [batch, latent]``.
 
         The log-variance is kept in the range of ``distributions.limit``. Raises UsageError for an odd encoder.
         """
@@ -36,11 +41,11 @@ class VAE(nn.Module):
         return mean, distributions.limit(log_variance)
 
     def logits(self, codes: Array, dropout: Array | None = None, train: bool = False) -> Array:
-        """``[batch, latent] -> [batch, 28, 28, 1]``: output pixels before their activation."""
+        """``[batch, latent] -> [batch, *image]``: output pixels before their activation."""
         return self.decoder(codes, dropout, train)
 
     def decode(self, codes: Array, dropout: Array | None = None, train: bool = False) -> Array:
-        """Pixel means in [0, 1], of the Bernoulli and of the Gaussian: ``[batch, latent] -> [batch, 28, 28, 1]``."""
+        """Pixel means in [0, 1], of the Bernoulli and of the Gaussian: ``[batch, latent] -> [batch, *image]``."""
         return nn.sigmoid(self.logits(codes, dropout, train))
 
     def __call__(self, images: Array, dropout: Array | None = None, train: bool = False) -> Array:
@@ -54,15 +59,21 @@ def conv_vae(
     channels: tuple[int, ...] = (8, 16, 32),
     hidden: int | None = 64,
     implementation: Implementation = "auto",
+    image: ImageShape = MNIST_SHAPE,
 ) -> VAE:
     """The networks of ``conv_autoencoder`` as a VAE; two channels and no hidden layer give report C's (2.4)."""
-    networks = conv_autoencoder(2 * latent, channels, hidden, implementation)
+    networks = conv_autoencoder(2 * latent, channels, hidden, implementation, image)
     return VAE(networks.encoder, networks.decoder)
 
 
-def dense_vae(latent: int, widths: tuple[int, ...] = (500, 500), activation: Activation = nn.elu) -> VAE:
+def dense_vae(
+    latent: int,
+    widths: tuple[int, ...] = (500, 500),
+    activation: Activation = nn.elu,
+    image: ImageShape = MNIST_SHAPE,
+) -> VAE:
     """The networks of ``dense_autoencoder`` as a VAE; by default report D's (section 5)."""
-    networks = dense_autoencoder(2 * latent, widths, activation)
+    networks = dense_autoencoder(2 * latent, widths, activation, image=image)
     return VAE(networks.encoder, networks.decoder)
 
 
@@ -97,8 +108,13 @@ class VQVAE(nn.Module):
     quantiser: VectorQuantiser
     decoder: nn.Module
 
+    @property
+    def image(self) -> ImageShape:
+        """Height, width and channels of an image."""
+        return shared_image(self.encoder, self.decoder)
+
     def encode(self, images: Array, dropout: Array | None = None, train: bool = False) -> Array:
-        """Vectors before quantisation: ``[batch, 28, 28, 1] -> [batch, positions, code_size]``.
+        """Vectors before quantisation: ``[batch, *image] -> [batch, positions, code_size]``.
 
         Raises UsageError if the encoder's units are not a multiple of ``code_size``.
         """
@@ -113,11 +129,11 @@ class VQVAE(nn.Module):
         return self.quantiser(vectors)
 
     def logits(self, vectors: Array, dropout: Array | None = None, train: bool = False) -> Array:
-        """``[batch, positions, code_size] -> [batch, 28, 28, 1]``: output pixels before their activation."""
+        """``[batch, positions, code_size] -> [batch, *image]``: output pixels before their activation."""
         return self.decoder(vectors.reshape(vectors.shape[0], -1), dropout, train)
 
     def decode(self, vectors: Array, dropout: Array | None = None, train: bool = False) -> Array:
-        """Pixel means in [0, 1]: ``[batch, positions, code_size] -> [batch, 28, 28, 1]``."""
+        """Pixel means in [0, 1]: ``[batch, positions, code_size] -> [batch, *image]``."""
         return nn.sigmoid(self.logits(vectors, dropout, train))
 
     def __call__(self, images: Array, dropout: Array | None = None, train: bool = False) -> Array:
@@ -127,10 +143,15 @@ class VQVAE(nn.Module):
 
 
 def conv_vqvae(
-    codes: int, code_size: int, positions: int = 8, channels: tuple[int, ...] = (8, 16, 32), hidden: int = 64
+    codes: int,
+    code_size: int,
+    positions: int = 8,
+    channels: tuple[int, ...] = (8, 16, 32),
+    hidden: int | None = 64,
+    image: ImageShape = MNIST_SHAPE,
 ) -> VQVAE:
     """The networks of ``conv_autoencoder`` around a quantiser: an image is ``positions`` choices among ``codes``."""
-    networks = conv_autoencoder(positions * code_size, channels, hidden)
+    networks = conv_autoencoder(positions * code_size, channels, hidden, image=image)
     return VQVAE(networks.encoder, VectorQuantiser(codes, code_size), networks.decoder)
 
 

@@ -25,7 +25,7 @@ from jax import Array
 
 from ae_jax import distributions
 from ae_jax.distributions import Likelihood
-from ae_jax.objectives import Objective
+from ae_jax.objectives import Objective, init_of
 from ae_jax.recipes import recipe
 from ae_jax.types import Batch, HParams, PyTree, UsageError
 from ae_jax.vae import VAE, VQVAE, straight_through
@@ -34,7 +34,7 @@ from ae_jax.vae import VAE, VQVAE, straight_through
 class Posterior(NamedTuple):
     """Images, and what the encoder and the sampler make of them."""
 
-    images: Array  # [batch, 28, 28, 1], as the likelihood observes them
+    images: Array  # [batch, *image], as the likelihood observes them
     mean: Array  # [batch, latent]
     log_variance: Array  # [batch, latent]
     codes: Array  # [samples, batch, latent]
@@ -80,9 +80,9 @@ def _metrics(likelihood: Likelihood, params: PyTree, posterior: Posterior, energ
 
 
 @functools.cache
-def _init(model: VAE | VQVAE, likelihood: Likelihood) -> Callable[[Array, Array], PyTree]:
+def _init(model: VAE | VQVAE, likelihood: Likelihood) -> Callable[[Array], PyTree]:
     """Parameters of the model, those of the likelihood beside them."""
-    return lambda key, images: {"params": model.init(key, images)["params"] | likelihood.init()}
+    return lambda key: {"params": init_of(model)(key)["params"] | likelihood.init()}
 
 
 def _penalised(

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from ae_jax import models
-from ae_jax.models import IMAGE_SIZE, Autoencoder, ConvDecoder, ConvEncoder, DenseDecoder, DenseEncoder
+from ae_jax.models import Autoencoder, ConvDecoder, ConvEncoder, DenseDecoder, DenseEncoder
 from ae_jax.objectives import Objective
 from ae_jax.types import PyTree
 
@@ -27,8 +27,7 @@ WORTH = 1.1  # times the parameters that a narrow network may have when wide: mo
 @functools.cache
 def parameter_shapes(objective: Objective) -> PyTree:
     """The parameters of one lane, shapes and dtypes without values."""
-    image = jax.ShapeDtypeStruct((1, IMAGE_SIZE, IMAGE_SIZE, 1), np.float32)
-    return jax.eval_shape(objective.init, jax.random.key(0), image)
+    return jax.eval_shape(objective.init, jax.random.key(0))
 
 
 def parameter_count(objective: Objective) -> int:

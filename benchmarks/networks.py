@@ -15,7 +15,7 @@ import jax
 from ae_jax import distributions, models
 from ae_jax.convolutions import Implementation
 from ae_jax.objectives import Objective, autoencoder
-from ae_jax.types import UsageError
+from ae_jax.types import ImageShape, UsageError
 from ae_jax.vae import VAE, conv_vae
 from ae_jax.variational import elbo
 
@@ -50,6 +50,7 @@ class LinenEncoder(nn.Module):
     units: int
     channels: tuple[int, ...]
     rate: float
+    image: ImageShape = models.MNIST_SHAPE
 
     @nn.compact
     def __call__(self, images: jax.Array, _: jax.Array | float = 0.0, train: bool = False) -> jax.Array:
@@ -66,6 +67,7 @@ class LinenDecoder(nn.Module):
 
     channels: tuple[int, ...]
     rate: float
+    image: ImageShape = models.MNIST_SHAPE
 
     @nn.compact
     def __call__(self, codes: jax.Array, _: jax.Array | float = 0.0, train: bool = False) -> jax.Array:
@@ -91,6 +93,7 @@ class LinenDense(nn.Module):
     """The dense autoencoder 784-500-500-5 in Linen's layers."""
 
     rate: float
+    image: ImageShape = models.MNIST_SHAPE
 
     @nn.compact
     def __call__(self, images: jax.Array, _: jax.Array | float = 0.0, train: bool = False) -> jax.Array:

@@ -114,7 +114,8 @@ def draw(saved: Saved) -> Paths:
         ("box", "Decoded: uniform samples of the box"),
         ("normal", "Decoded: draws of a normal distribution"),
     ):
-        rows = arrays[f"{name}_images"].reshape(-1, 12, 28, 28, 1)
+        images = arrays[f"{name}_images"]
+        rows = images.reshape(-1, 12, *images.shape[1:])
         yield from saved.draw(plotting.image_sheet, f"{name}_images", rows, None, title=title)
     heights = [f"{z2:.1f}" for z2 in arrays["plane"][:, 0, 1]]
     title = "The latent plane decoded, from the 5th to the 95th percentile of the codes; left: z2"

@@ -32,8 +32,8 @@ def of_plane(run: Run, codes: np.ndarray, labels: np.ndarray, key: jax.Array) ->
         "normal_samples": normal,
         "normal_images": latent.decode(run, normal[:DECODED]),
         "plane": plane,
-        "plane_images": latent.decode(run, plane.reshape(-1, 2)).reshape(*plane.shape[:2], 28, 28, 1),
-        "walk_images": latent.decode(run, walks).reshape(len(WALKS), 10, 28, 28, 1),
+        "plane_images": latent.decode(run, plane.reshape(-1, 2)).reshape(*plane.shape[:2], *run.model.image),
+        "walk_images": latent.decode(run, walks).reshape(len(WALKS), 10, *run.model.image),
     }
 
 
@@ -47,7 +47,7 @@ def of_prior(setup: Setup, run: Run, plain: Run, key: jax.Array) -> dict[str, np
     sample = latent.sample(len(images), 2000, seed)
 
     def decode(points: np.ndarray, columns: int = COLUMNS) -> np.ndarray:
-        return latent.decode(run, points.reshape(-1, d)).reshape(-1, columns, 28, 28, 1)
+        return latent.decode(run, points.reshape(-1, d)).reshape(-1, columns, *run.model.image)
 
     arrays = {
         "images": images[:COLUMNS],

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from ae_jax.lanes import DONE, lane_grid
-from ae_jax.objectives import Objective
+from ae_jax.objectives import Objective, init_of
 from ae_jax.recipes import Recipe
 from ae_jax.runs import Curves, Run, of_params
 
@@ -14,7 +14,7 @@ from ae_jax.runs import Curves, Run, of_params
 def run_of(model, params, likelihood=None, status=DONE) -> Run:
     """Lanes of ``model``, one for each entry of the leaves of ``params [lanes, ...]``."""
     recipe = Recipe("made", (("model", model), ("likelihood", likelihood)))
-    run = of_params("made", Objective(model.init, None, separable=True, recipe=recipe), params)
+    run = of_params("made", Objective(init_of(model), None, separable=True, recipe=recipe), params)
     lanes = lane_grid(seed=np.arange(len(jax.tree.leaves(run.params)[0])))
     zeros, none = np.zeros(lanes.shape), np.empty((*lanes.shape, 0))
     statuses = np.broadcast_to(status, lanes.shape).copy()

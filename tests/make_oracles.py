@@ -64,7 +64,7 @@ def blobs(rng: np.random.Generator, n: int) -> np.ndarray:
 
 
 def forward_and_gradients(network: torch_networks.Autoencoder, loss: str, images: np.ndarray) -> dict:
-    """Codes, outputs, batch-mean loss and its gradients for ``images [batch, 28, 28, 1]``, in their precision."""
+    """Codes, outputs, batch-mean loss and its gradients for ``images [batch, *image]``, in their precision."""
     x = torch_networks.channels_first(images, torch.as_tensor(images).dtype)
     codes = network.encoder(x)
     logits = network.decoder(codes)

@@ -27,7 +27,7 @@ def objective(epochs) -> Objective:
         index = epoch.astype(jnp.int32) - (0 if train else 1)  # a validation follows the step
         return losses[index] + counting + 0.0 * batch.labels, {}
 
-    return Objective(lambda key, images: {"epochs": jnp.zeros(()), "losses": jnp.zeros(epochs)}, loss, separable=True)
+    return Objective(lambda key: {"epochs": jnp.zeros(()), "losses": jnp.zeros(epochs)}, loss, separable=True)
 
 
 def group(table, trial=None) -> Group:

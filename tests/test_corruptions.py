@@ -66,6 +66,21 @@ def test_occlusion_covers_one_square_of_the_area_in_one_grey(area):
     assert stats.kstest(greys, stats.uniform(0, 1).cdf).pvalue > 1e-3
 
 
+def test_occlusion_of_a_colour_rectangle():
+    """A quarter of 20x30 pixels are 10x15 of them, in all three channels one grey, and everywhere: 11 x 16 places."""
+    images = 2.0 + jnp.arange(3000 * 20 * 30 * 3, dtype=jnp.float32).reshape(3000, 20, 30, 3) / 2**23
+    occluded = np.asarray(corruptions.occlusion(jax.random.key(1), images, 0.25))
+    covered = occluded < 2
+    np.testing.assert_array_equal(covered, np.broadcast_to(covered[..., :1], covered.shape))
+    rows, columns = covered[..., 0].any(2), covered[..., 0].any(1)
+    assert (rows.sum(1) == 10).all() and (columns.sum(1) == 15).all()
+    np.testing.assert_array_equal(covered[..., 0], rows[:, :, None] & columns[:, None])
+    np.testing.assert_array_equal(occluded[~covered], np.asarray(images)[~covered])
+    assert (np.ptp(occluded[covered].reshape(3000, -1), axis=1) == 0).all()
+    places = np.bincount(rows.argmax(1) * 16 + columns.argmax(1), minlength=176)
+    assert places.shape == (176,) and stats.chisquare(places).pvalue > 1e-3
+
+
 @pytest.mark.parametrize("corrupt", [corruptions.occlusion, corruptions.occlusion_shared_grey])
 def test_occlusion_is_everywhere_equally_often(corrupt):
     """A square of 14 has 15 x 15 places, the borders among them; chi-square of all pairs at the 0.1 % level."""

@@ -13,19 +13,31 @@ from ae_jax.types import UsageError
 
 # For parameters, which only serve a test: random numbers compile for long.
 QUICKLY = {"xla_backend_optimization_level": 0}
-WINDOWS = [(3, 2, 1, 1), (3, 2, 0, 0), (3, 1, 1, 0), (4, 2, 1, 0), (5, 3, 2, 1), (2, 2, 0, 1), (1, 1, 0, 0)]
+# Kernel, stride, padding, output padding, the last two of height and width.
+WINDOWS = [
+    (3, 2, (1, 1), (1, 1)),
+    (3, 2, (0, 0), (0, 0)),
+    (3, 2, (1, 0), (1, 0)),
+    (3, 2, (0, 1), (0, 1)),
+    (3, 1, (1, 1), (0, 0)),
+    (4, 2, (1, 1), (0, 0)),
+    (5, 3, (2, 2), (1, 1)),
+    (5, 2, (0, 2), (1, 0)),
+    (2, 2, (0, 0), (1, 1)),
+    (1, 1, (0, 0), (0, 0)),
+]
 
 
 def lax_conv(x, kernel, stride, padding):
     """x [N, H, W, C], kernel [k, k, C, O]."""
-    pads = [(padding, padding)] * 2
+    pads = [(p, p) for p in padding]
     return jax.lax.conv_general_dilated(x, kernel, (stride, stride), pads, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
 def lax_conv_transpose(x, kernel, stride, padding, output_padding):
     """The input dilated by the stride, then convolved with the flipped kernel."""
     k = kernel.shape[0]
-    pads = [(k - 1 - padding, k - 1 - padding + output_padding)] * 2
+    pads = [(k - 1 - p, k - 1 - p + out) for p, out in zip(padding, output_padding, strict=True)]
     flipped = kernel[::-1, ::-1]
     return jax.lax.conv_general_dilated(
         x, flipped, (1, 1), pads, lhs_dilation=(stride, stride), dimension_numbers=("NHWC", "HWIO", "NHWC")

@@ -114,7 +114,7 @@ def trajectory(optimizer: str):
         def step(state, indices):
             return training.train_step(objective, plan, state, numbers, batching.take(data, indices))
 
-        begin = objective._replace(init=lambda key, images: params)
+        begin = objective._replace(init=lambda key: params)
         state = training.init_state(begin, plan, jax.random.key(0), numbers)
         return jax.lax.scan(step, state, oracle["batches"])
 

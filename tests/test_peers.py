@@ -1,6 +1,7 @@
 """Side by side with PyTorch at the sizes of the reports: networks, gradients, optimizers, layers, initialisation."""
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +9,10 @@ import numpy as np
 import pytest
 import scipy.stats
 from test_oracles import ORACLES, assert_close_to_scale, build, scores
+from test_sizes import SIZES
 
-from ae_jax import layers, losses, training
+from ae_jax import convolutions, layers, losses, training
+from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.types import Batch, Plan, hparams
 
@@ -90,15 +93,10 @@ def images(n: int) -> np.ndarray:
     return np.float32(make_oracles.blobs(np.random.default_rng(3), n) / 255)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_network_loss_and_gradients(name, float64):
-    """In double precision: a bias's gradient is a sum of 25,000 numbers, whose float32 rounding differs by machine."""
-    kind, arguments, loss = NETWORKS[name]
-    torch.manual_seed(3)
-    network = make_oracles.BUILDERS[kind](**arguments).double()
-    inputs = np.float64(images(32))
+def assert_same_network(network, model, loss, inputs):
+    """Codes, outputs, loss, and the gradients of every parameter; ``network`` and ``inputs`` in double precision."""
     theirs = make_oracles.forward_and_gradients(network, loss, inputs)
-    score = scores(build(kind, arguments), loss, inputs)
+    score = scores(model, loss, inputs)
     params = torch_networks.flax_tree(network)
     (mean, (codes, outputs)), gradients = jax.jit(jax.value_and_grad(score, has_aux=True))(params)
     assert gradients["params"]["decoder"]["Dense_0"]["bias"].dtype == np.float64
@@ -106,6 +104,24 @@ def test_network_loss_and_gradients(name, float64):
     assert_close_to_scale(outputs, theirs["outputs"], 1e-11)
     assert_close_to_scale(mean, theirs["loss"], 1e-11)
     assert_close_to_scale(gradients, theirs["gradients"], 1e-11)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_network_loss_and_gradients(name, float64):
+    """In double precision: a bias's gradient is a sum of 25,000 numbers, whose float32 rounding differs by machine."""
+    kind, arguments, loss = NETWORKS[name]
+    torch.manual_seed(3)
+    network = make_oracles.BUILDERS[kind](**arguments).double()
+    assert_same_network(network, build(kind, arguments), loss, np.float64(images(32)))
+
+
+@pytest.mark.parametrize("image", SIZES, ids=str)
+def test_networks_for_images_of_other_sizes(image, float64):
+    """Report A's activations; as small as their shapes allow."""
+    torch.manual_seed(3)
+    network = torch_networks.conv_autoencoder(2, (3, 4, 5), 8, image=image).double()
+    inputs = np.random.default_rng(3).uniform(size=(4, *image))
+    assert_same_network(network, conv_autoencoder(2, (3, 4, 5), 8, image=image), "mse", inputs)
 
 
 def test_cross_entropy_at_any_logit():
@@ -135,7 +151,7 @@ def trajectory(optimizer: str):
             batch = Batch(data[indices], jnp.zeros(len(indices), jnp.int32))
             return training.train_step(objective, plan, state, numbers, batch)
 
-        begin = objective._replace(init=lambda key, images: params)
+        begin = objective._replace(init=lambda key: params)
         return jax.lax.scan(step, training.init_state(begin, plan, jax.random.key(0), numbers), batches)
 
     return run
@@ -178,39 +194,72 @@ def test_steps_on_a_large_batch(float64):
     assert_same_trajectory("sgd", 0.0, examples=400, batch=384, steps=2)
 
 
+def torch_case(layer, shape):
+    """``(parameters, inputs [shape], output weights)`` for :func:`values_and_gradients`, and PyTorch's answer."""
+    x = torch.randn(shape, dtype=layer.weight.dtype, requires_grad=True)
+    y = layer(x)
+    weights = torch.randn_like(y)
+    (weights * y).sum().backward()
+    nhwc = torch_networks.channels_last
+    theirs = nhwc(y), torch_networks.flax_layer(layer, torch_networks.gradient), nhwc(x.grad)
+    return (torch_networks.flax_layer(layer), nhwc(x), nhwc(weights)), theirs
+
+
+def values_and_gradients(layer, params, x, weights):
+    """Outputs, and the gradients of their weighted sum with respect to parameters and inputs."""
+
+    def call(params, x):
+        y = layers.batch_first(layer.apply({"params": params}, layers.batch_last(x)))
+        return (weights * y).sum(), y
+
+    (_, y), gradients = jax.value_and_grad(call, (0, 1), has_aux=True)(params, x)
+    return y, *gradients
+
+
 @pytest.mark.parametrize("kernel,stride,padding,output_padding", WINDOWS)
 def test_convolutions_alone(kernel, stride, padding, output_padding):
     """Both directions for one window: values, and gradients with respect to kernel, bias and input."""
     torch.manual_seed(6)
-    window = {"stride": stride, "padding": padding}
+    window = {"stride": stride, "padding": (padding, padding)}
+    out = (output_padding, output_padding)
     pairs = [
         (layers.Conv(4, kernel, **window), torch.nn.Conv2d(3, 4, kernel, **window)),
         (
-            layers.ConvTranspose(4, kernel, **window, output_padding=output_padding),
-            torch.nn.ConvTranspose2d(3, 4, kernel, **window, output_padding=output_padding),
+            layers.ConvTranspose(4, kernel, **window, output_padding=out),
+            torch.nn.ConvTranspose2d(3, 4, kernel, **window, output_padding=out),
         ),
     ]
-    for ours, theirs in pairs:
-        x = torch.randn(2, 3, 8, 11, requires_grad=True)
-        expected = theirs(x)
-        weights = torch.randn_like(expected)
-        (weights * expected).sum().backward()
+    for ours, layer in pairs:
+        case, theirs = torch_case(layer, (2, 3, 8, 11))
+        found = jax.jit(functools.partial(values_and_gradients, ours))(*case)
+        assert_close_to_scale(found, theirs, 2e-6)  # float32 sums of at most 400 terms
 
-        @jax.jit
-        def values_and_gradients(params, x, weights, module=ours):
-            def call(params, x):
-                y = layers.batch_first(module.apply({"params": params}, layers.batch_last(x)))
-                return (weights * y).sum(), y
 
-            return jax.value_and_grad(call, (0, 1), has_aux=True)(params, x)
+@pytest.mark.parametrize("image", SIZES, ids=str)
+def test_convolutions_between_the_maps_of_every_size(image, float64):
+    """Each convolution and its mirror image, in every implementation; all in one program."""
+    torch.manual_seed(6)
+    ours, cases, theirs = [], [], []
+    for size, half in itertools.pairwise([image[:2], *SIZES[image]]):
+        padding = tuple(2 * m + 1 - n for n, m in zip(size, half, strict=True))
+        window = {"stride": 2, "padding": padding}
+        pairs = [
+            (layers.Conv, torch.nn.Conv2d(2, 3, 3, **window), {}, size),
+            (layers.ConvTranspose, torch.nn.ConvTranspose2d(2, 3, 3, **window, output_padding=padding),
+             {"output_padding": padding}, half),
+        ]  # fmt: skip
+        for layer, peer, out, inputs in pairs:
+            case, answer = torch_case(peer.double(), (2, 2, *inputs))
+            assert answer[0].shape[1:3] == (half if layer is layers.Conv else size)
+            ours.append([layer(3, **window, **out, implementation=how) for how in convolutions.IMPLEMENTATIONS])
+            cases.append(case)
+            theirs.append([answer] * len(convolutions.IMPLEMENTATIONS))
 
-        params = torch_networks.flax_layer(theirs)
-        nhwc = torch_networks.channels_last
-        (_, y), (by_params, by_x) = values_and_gradients(params, nhwc(x), nhwc(weights))
-        # float32 sums of at most 400 terms.
-        assert_close_to_scale(y, nhwc(expected), 2e-6)
-        assert_close_to_scale(by_params, torch_networks.flax_layer(theirs, torch_networks.gradient), 2e-6)
-        assert_close_to_scale(by_x, nhwc(x.grad), 2e-6)
+    @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+    def all_of_them(cases):
+        return [[values_and_gradients(how, *case) for how in hows] for hows, case in zip(ours, cases, strict=True)]
+
+    assert_close_to_scale(all_of_them(cases), theirs, 1e-11)
 
 
 INITIALISED = {

@@ -1,9 +1,11 @@
 """Recipes: the same arguments give the same object, JSON and back, and a trained lane inside an npz."""
 
 import dataclasses
+import functools
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
@@ -13,28 +15,37 @@ from ae_jax.lanes import DIVERGED
 from ae_jax.models import ACTIVATIONS, Autoencoder, Classifier, ConvEncoder, conv_autoencoder, dense_autoencoder, linear
 from ae_jax.objectives import Objective
 from ae_jax.runs import of_params
-from ae_jax.types import UsageError
+from ae_jax.types import Batch, UsageError, hparams
 from ae_jax.vae import conv_vae, conv_vqvae, dense_vae
 
 BERNOULLI = distributions.bernoulli(distributions.binarize_static)
-DENSE = dense_autoencoder(3, (8,), ACTIVATIONS["elu"], nn.sigmoid, linear)
-EVERYTHING = {
-    "plain": objectives.autoencoder(conv_autoencoder(3, (2, 3), None)),
-    "dense": objectives.autoencoder(DENSE),
-    "denoising": objectives.denoising(DENSE, corruptions.occlusion_up_to),
-    "cross-entropy": objectives.cross_entropy_autoencoder(DENSE),
-    "sparse L1": objectives.sparse_l1(DENSE),
-    "sparse KL": objectives.sparse_kl(DENSE, rho=0.1),
-    "contractive": objectives.contractive(DENSE),
-    "classifier": objectives.classifier(Classifier(ConvEncoder(2, (2,)))),
-    "encoder as classifier": objectives.classifier(ConvEncoder(10, (2,))),
-    "ELBO": variational.elbo(conv_vae(2, (2,)), BERNOULLI),
-    "free bits": variational.free_bits(dense_vae(2, (4,)), distributions.gaussian(2.0), 0.5),
-    "WAE": variational.wae_mmd(dense_vae(2, (4,)), distributions.gaussian_learned(linear)),
-    "IWAE": variational.iwae(dense_vae(2, (4,)), BERNOULLI, 5),
-    "IWAE, doubly": variational.iwae_doubly_reparameterised(dense_vae(2, (4,)), BERNOULLI, samples=5),
-    "VQ-VAE": variational.vector_quantised(conv_vqvae(8, 2, 3, (2,)), BERNOULLI),
-}
+
+
+def everything(image=(28, 28, 1)):
+    """An objective of every kind, for such images."""
+    dense = dense_autoencoder(3, (8,), ACTIVATIONS["elu"], nn.sigmoid, linear, image)
+    vae = dense_vae(2, (4,), image=image)
+    return {
+        "plain": objectives.autoencoder(conv_autoencoder(3, (2, 3), None, image=image)),
+        "dense": objectives.autoencoder(dense),
+        "denoising": objectives.denoising(dense, corruptions.occlusion_up_to),
+        "cross-entropy": objectives.cross_entropy_autoencoder(dense),
+        "sparse L1": objectives.sparse_l1(dense),
+        "sparse KL": objectives.sparse_kl(dense, rho=0.1),
+        "contractive": objectives.contractive(dense),
+        "classifier": objectives.classifier(Classifier(ConvEncoder(2, (2,), image=image))),
+        "encoder as classifier": objectives.classifier(ConvEncoder(10, (2,), image=image)),
+        "ELBO": variational.elbo(conv_vae(2, (2,), image=image), BERNOULLI),
+        "free bits": variational.free_bits(vae, distributions.gaussian(2.0), 0.5),
+        "WAE": variational.wae_mmd(vae, distributions.gaussian_learned(linear)),
+        "IWAE": variational.iwae(vae, BERNOULLI, 5),
+        "IWAE, doubly": variational.iwae_doubly_reparameterised(vae, BERNOULLI, samples=5),
+        "VQ-VAE": variational.vector_quantised(conv_vqvae(8, 2, 3, (2,), image=image), BERNOULLI),
+    }
+
+
+EVERYTHING = everything()
+DENSE = EVERYTHING["dense"].model
 
 
 def test_every_objective_of_the_package_is_here():
@@ -49,6 +60,24 @@ def test_an_objective_is_built_again_from_json(name):
     described = json.loads(json.dumps(recipes.describe(EVERYTHING[name])))
     assert recipes.build(described) is EVERYTHING[name]
     assert "foreign" not in json.dumps(described) and "0x" not in json.dumps(described)
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_an_objective_is_sized_to_other_images(name):
+    """The same object as one built for them, and it takes them; for its own images it is itself."""
+    objective, image = EVERYTHING[name], (9, 6, 3)
+    other = recipes.sized(objective, image)
+    assert other is everything(image)[name] and other.image == image
+    assert recipes.sized(objective, objective.image) is objective
+    batch = Batch(jnp.zeros((4, *image)), jnp.zeros(4, jnp.int32))
+    params = jax.eval_shape(other.init, jax.random.key(0))
+    loss, _ = jax.eval_shape(functools.partial(other.loss, train=True), params, jax.random.key(0), batch, hparams())
+    assert loss.shape == (4,)
+
+
+def test_what_was_put_together_by_hand_is_not_sized():
+    by_hand = Objective(None, None, separable=True)
+    assert recipes.sized(by_hand, (9, 6, 3)) is by_hand
 
 
 def test_arguments_count_not_how_they_are_passed():
@@ -88,7 +117,7 @@ def test_a_name_belongs_to_one_part():
 @pytest.mark.parametrize("name", ["plain", "WAE", "VQ-VAE", "classifier"])
 def test_a_lane_comes_back_from_an_npz(name, tmp_path):
     objective = EVERYTHING[name]
-    run = of_params("one", objective, objective.init(jax.random.key(0), np.zeros((1, 28, 28, 1), np.float32)))
+    run = of_params("one", objective, objective.init(jax.random.key(0)))
     np.savez(tmp_path / "model.npz", **storage.to_arrays(run))
     back = storage.from_arrays(np.load(tmp_path / "model.npz"), "model.npz")
     assert back.objective is objective and back.shape == ()
@@ -96,7 +125,7 @@ def test_a_lane_comes_back_from_an_npz(name, tmp_path):
 
 
 def test_only_a_lane_that_did_not_diverge_is_kept(objective):
-    params = objective.init(jax.random.key(0), np.zeros((1, 28, 28, 1), np.float32))
+    params = objective.init(jax.random.key(0))
     run = of_params("one", objective, params)
     for bad in (run[np.newaxis], dataclasses.replace(run, status=np.array(DIVERGED))):
         with pytest.raises(UsageError, match=r"one: lanes .*: give run\.best"):
@@ -105,7 +134,7 @@ def test_only_a_lane_that_did_not_diverge_is_kept(objective):
 
 def test_arrays_that_are_no_model_are_refused():
     objective = EVERYTHING["plain"]
-    params = objective.init(jax.random.key(0), np.zeros((1, 28, 28, 1), np.float32))
+    params = objective.init(jax.random.key(0))
     arrays = storage.to_arrays(of_params("one", objective, params))
     with pytest.raises(UsageError, match=r"x\.npz: no model in it"):
         storage.from_arrays({}, "x.npz")

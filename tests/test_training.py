@@ -23,7 +23,7 @@ def recording_objective(metric):
         values = metric(batch.labels.astype(jnp.float32))
         return values + 0.0 * params["w"], {"label": batch.labels.astype(jnp.float32)}
 
-    return Objective(lambda key, images: {"w": jnp.zeros(())}, loss, separable=True)
+    return Objective(lambda key: {"w": jnp.zeros(())}, loss, separable=True)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_an_epoch_sees_full_batches_only_once_each(numbered):
         jax.debug.callback(lambda labels: seen.append(np.asarray(labels)), batch.labels)
         return batch.labels + 0.0 * params["w"], {}
 
-    objective = Objective(lambda key, images: {"w": jnp.zeros(())}, loss, separable=True)
+    objective = Objective(lambda key: {"w": jnp.zeros(())}, loss, separable=True)
     state = training.init_state(objective, PLAN, jax.random.key(0), hparams())
     state, loss = training.train_epoch(objective, PLAN, state, hparams(), numbered, jnp.arange(50), 3)
     jax.effects_barrier()
@@ -115,7 +115,7 @@ def test_each_step_draws_from_a_key_of_its_own(numbered):
         jax.debug.callback(lambda bits: drawn.append(int(bits)), jax.random.bits(key))
         return 0.0 * params["w"] + jnp.zeros(16), {}
 
-    objective = Objective(lambda key, images: {"w": jnp.zeros(())}, loss, separable=True)
+    objective = Objective(lambda key: {"w": jnp.zeros(())}, loss, separable=True)
     state = training.init_state(objective, PLAN, jax.random.key(0), hparams())
     for _ in range(2):
         state, _ = training.train_epoch(objective, PLAN, state, hparams(), numbered, jnp.arange(50), 3)
@@ -182,7 +182,7 @@ def test_unknown_optimizer_names_the_known_ones(objective):
 def test_the_penalty_warms_up_linearly(numbered):
     """Steps 0, 1, 2, ... of a warm-up over 4 see 0, 1/4, 2/4, 3/4, 1, 1 of the penalty."""
     objective = Objective(
-        lambda key, images: {"w": jnp.zeros(())},
+        lambda key: {"w": jnp.zeros(())},
         lambda params, key, batch, hparams, train: (hparams.penalty + 0.0 * batch.labels + 0.0 * params["w"], {}),
         separable=True,
     )

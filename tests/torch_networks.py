@@ -1,9 +1,10 @@
 """The reports' autoencoders in plain PyTorch, written from their text: the independent oracle of our networks.
 
-Nothing here imports ``ae_jax``. Images are ``[batch, 1, 28, 28]``, codes ``[batch, latent]``; parameters go
-over to the names and axes of our Flax tree by :func:`flax_tree`.
+Nothing here imports ``ae_jax``. Images are ``[batch, channels, height, width]``, codes ``[batch, latent]``; parameters
+go over to the names and axes of our Flax tree by :func:`flax_tree`.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Callable
 
@@ -43,41 +44,35 @@ class Autoencoder(nn.Module):
         self.encoder, self.decoder, self.output = encoder, decoder, output
 
     def forward(self, images: Tensor) -> Tensor:
-        """The reconstruction of ``images [batch, 1, 28, 28]``, same shape."""
+        """The reconstruction of ``images``, same shape."""
         return self.output(self.decoder(self.encoder(images)))
 
 
 def conv_autoencoder(
-    latent: int, channels: tuple[int, int, int] = (8, 16, 32), hidden: int = 64, activation: str = "relu"
+    latent: int,
+    channels: tuple[int, ...] = (8, 16, 32),
+    hidden: int = 64,
+    activation: str = "relu",
+    image: tuple[int, int, int] = (28, 28, 1),
 ) -> Autoencoder:
-    """Reports A, B and C, dropout left out: 28 -> 14 -> 7 -> 3, two dense layers, and back."""
+    """Reports A, B and C, dropout left out: 28 -> 14 -> 7 -> 3, two dense layers, and back; or for another image."""
     act = ACTIVATIONS[activation]
-    first, second, third = channels
-    flat = 3 * 3 * third
+    *size, colours = image
+    stages = []  # channels before and after, and the padding: one pixel along an even axis, none along an odd one
+    for before, after in itertools.pairwise((colours, *channels)):
+        stages.append((before, after, tuple((n + 1) % 2 for n in size)))
+        size = [n // 2 for n in size]
+    flat = channels[-1] * size[0] * size[1]
+    down = [(nn.Conv2d(before, after, 3, stride=2, padding=pad), act()) for before, after, pad in stages]
     encoder = nn.Sequential(
-        nn.Conv2d(1, first, 3, stride=2, padding=1),
-        act(),
-        nn.Conv2d(first, second, 3, stride=2, padding=1),
-        act(),
-        nn.Conv2d(second, third, 3, stride=2, padding=0),
-        act(),
-        nn.Flatten(),
-        nn.Linear(flat, hidden),
-        act(),
-        nn.Linear(hidden, latent),
+        *itertools.chain(*down), nn.Flatten(), nn.Linear(flat, hidden), act(), nn.Linear(hidden, latent)
     )
-    decoder = nn.Sequential(
-        nn.Linear(latent, hidden),
-        act(),
-        nn.Linear(hidden, flat),
-        act(),
-        nn.Unflatten(1, (third, 3, 3)),
-        nn.ConvTranspose2d(third, second, 3, stride=2, padding=0, output_padding=0),
-        act(),
-        nn.ConvTranspose2d(second, first, 3, stride=2, padding=1, output_padding=1),
-        act(),
-        nn.ConvTranspose2d(first, 1, 3, stride=2, padding=1, output_padding=1),
-    )
+    dense = nn.Linear(latent, hidden), act(), nn.Linear(hidden, flat), act(), nn.Unflatten(1, (channels[-1], *size))
+    up = [
+        (nn.ConvTranspose2d(after, before, 3, stride=2, padding=pad, output_padding=pad), act())
+        for before, after, pad in reversed(stages)
+    ]
+    decoder = nn.Sequential(*dense, *itertools.chain(*up))[:-1]
     return Autoencoder(encoder, decoder, nn.Sigmoid())
 
 
@@ -134,12 +129,12 @@ def flax_tree(network: Autoencoder, value: Callable[[Tensor], Tensor] = paramete
 
 
 def channels_first(images: np.ndarray, dtype: torch.dtype = torch.float32) -> Tensor:
-    """``[batch, 28, 28, 1] -> [batch, 1, 28, 28]``."""
+    """``[batch, height, width, channels] -> [batch, channels, height, width]``."""
     return torch.as_tensor(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).to(dtype)
 
 
 def channels_last(images: Tensor) -> np.ndarray:
-    """``[batch, 1, 28, 28] -> [batch, 28, 28, 1]``."""
+    """``[batch, channels, height, width] -> [batch, height, width, channels]``."""
     return images.detach().permute(0, 2, 3, 1).contiguous().numpy()
 
 
