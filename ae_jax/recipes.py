@@ -66,7 +66,8 @@ def _name(thing: Any) -> str:
 def describe(value: Any) -> Any:
     """``value`` of a recipe as plain JSON values, equal in every process; :func:`build` is the way back.
 
-    A function of the user's own is described by its module and name, from which it cannot be built again.
+    A function or model of the user's own that is no :func:`part` is described by its module and name, from which it
+    cannot be built again: :func:`foreign` finds it.
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -74,7 +75,9 @@ def describe(value: Any) -> Any:
         return [describe(element) for element in value]
     if isinstance(value, nn.Module):
         fields = {name: getattr(value, name) for name in value.__dataclass_fields__ if name not in ("parent", "name")}
-        return {"build": _name(type(value))} | {name: describe(field) for name, field in fields.items()}
+        name = _name(type(value))
+        kind = "build" if PARTS.get(name) is type(value) else "foreign"
+        return {kind: name} | {name: describe(field) for name, field in fields.items()}
     if getattr(value, "recipe", None) is not None:
         value = value.recipe
     if isinstance(value, Recipe):
@@ -83,6 +86,14 @@ def describe(value: Any) -> Any:
         if thing is value:
             return {"part": name}
     return {"foreign": _name(value if hasattr(value, "__qualname__") else type(value))}
+
+
+def foreign(description: Any) -> list[str]:
+    """Names of what in a description cannot be built again, as it is in the table of no process."""
+    if isinstance(description, dict):
+        names = [description["foreign"]] if "foreign" in description else []
+        return names + foreign(list(description.values()))
+    return [name for value in description for name in foreign(value)] if isinstance(description, list) else []
 
 
 def build(description: Any) -> Any:
@@ -96,7 +107,7 @@ def build(description: Any) -> Any:
         if (name := arguments.pop(kind, None)) is None:
             continue
         if name not in PARTS:
-            raise UsageError(f"unknown part {name!r} of a recipe: it needs another version of ae_jax")
+            raise UsageError(f"unknown part {name!r} of a recipe: import its module, or use another version of ae_jax")
         if kind == "part":
             return PARTS[name]
         try:

@@ -17,7 +17,7 @@ FLOORS = (
     {"training", "variational", "widening"},
     {"sharing", "lanes"},
     {"segments", "runs"},
-    {"engine", "evaluation", "latent", "pca", "posterior", "storage"},
+    {"engine", "evaluation", "latent", "pca", "posterior", "files", "export"},
     {"trials", "generation"},
     {"search"},
 )
