@@ -6,6 +6,7 @@ import importlib.util
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
 from jax import Array
@@ -89,7 +90,7 @@ def programs(run: Run) -> dict[str, Exported]:
     *image]``. Raises UsageError for several lanes, a diverged one, and a model without a decoder.
     """
     one_lane(run)
-    model, params = run.model, run.params
+    model, params = run.model, jax.tree.map(jnp.asarray, run.params)
     if not (hasattr(model, "encode") and hasattr(model, "decode")):
         raise UsageError(f"{run.name}: a {type(model).__name__} has no decoder; give an autoencoder's lane")
 
