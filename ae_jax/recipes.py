@@ -70,14 +70,17 @@ def _fields(module: nn.Module) -> dict[str, Any]:
 def describe(value: Any) -> Any:
     """``value`` of a recipe as plain JSON values, equal in every process; :func:`build` is the way back.
 
-    A function of the user's own is described by its module and name, from which it cannot be built again.
+    A function or model of the user's own that is no :func:`part` is described by its module and name, from which it
+    cannot be built again: :func:`foreign` finds it.
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, tuple) and not hasattr(value, "_fields"):
         return [describe(element) for element in value]
     if isinstance(value, nn.Module):
-        return {"build": _name(type(value))} | {name: describe(field) for name, field in _fields(value).items()}
+        name = _name(type(value))
+        kind = "build" if PARTS.get(name) is type(value) else "foreign"
+        return {kind: name} | {name: describe(field) for name, field in _fields(value).items()}
     if getattr(value, "recipe", None) is not None:
         value = value.recipe
     if isinstance(value, Recipe):
@@ -86,6 +89,14 @@ def describe(value: Any) -> Any:
         if thing is value:
             return {"part": name}
     return {"foreign": _name(value if hasattr(value, "__qualname__") else type(value))}
+
+
+def foreign(description: Any) -> list[str]:
+    """Names of what in a description cannot be built again, as it is in the table of no process."""
+    if isinstance(description, dict):
+        names = [description["foreign"]] if "foreign" in description else []
+        return names + foreign(list(description.values()))
+    return [name for value in description for name in foreign(value)] if isinstance(description, list) else []
 
 
 def build(description: Any) -> Any:
@@ -99,7 +110,7 @@ def build(description: Any) -> Any:
         if (name := arguments.pop(kind, None)) is None:
             continue
         if name not in PARTS:
-            raise UsageError(f"unknown part {name!r} of a recipe: it needs another version of ae_jax")
+            raise UsageError(f"unknown part {name!r} of a recipe: import its module, or use another version of ae_jax")
         if kind == "part":
             return PARTS[name]
         try:

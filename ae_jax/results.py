@@ -34,6 +34,12 @@ def provenance(study: str, dataset: Dataset, config: dict[str, Any]) -> dict[str
             "test": len(dataset.test_images),
         },
         "config": config,
+    } | origin()
+
+
+def origin() -> dict[str, Any]:
+    """What writes a file now: versions, device, commit, and the time (UTC)."""
+    return {
         "versions": {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax", "optax", "numpy")}
         | {"ae-jax": ae_jax.__version__, "python": platform.python_version()},
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind} ({jax.default_backend()})",
@@ -50,8 +56,16 @@ def save(path: Path, arrays: dict[str, Any], meta: dict[str, Any]) -> Path:
             raise TypeError(f"array {name!r} holds Python objects: an npz must open without pickle")
     file = io.BytesIO()
     np.savez_compressed(file, meta=json.dumps(meta), **arrays)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, file.getvalue())
+    return write(path, file.getvalue())
+
+
+def write(path: Path, content: bytes) -> Path:
+    """``content`` to ``path`` or nothing, missing folders made. Raises UsageError where that cannot be."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror or error}); give another place") from error
     return path
 
 

@@ -111,6 +111,14 @@ class Run:
         return _map(self, function, inputs, each, static)
 
 
+def one_lane(run: Run) -> Run:
+    """``run`` itself. Raises UsageError unless it is a lane alone that did not diverge."""
+    if run.shape or run.diverged:
+        diverged = ", diverged" if np.any(run.diverged) else ""
+        raise UsageError(f"{run.name}: lanes {run.shape}{diverged} are not one trained model; give run.best")
+    return run
+
+
 def of_params(name: str, objective: Objective, params: PyTree) -> Run:
     """Parameters of one lane from elsewhere as a lane alone, without curves or score."""
     none = np.empty(0, np.float32)

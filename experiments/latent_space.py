@@ -6,22 +6,25 @@ Trains an autoencoder with a latent plane by the best hyper-parameters of the re
 its search too. Draws the codes of the test set by digit, by PCA and by t-SNE, static and as pages on which hovering
 shows the image; the centroids with uniform samples of their bounding box (report A's Fig. 5) and what these decode
 to; draws of a normal distribution decoded (report C); the decoded plane (report B); and walks between the images of
-two digits. The npz keeps the model, for ``experiments.smoothness`` and ``experiments.transfer``. Runtime on two CPU
-cores: digits quick a minute, MNIST full 5 minutes.
+two digits. The model of the plane goes to a ``.safetensors`` beside the npz, for ``experiments.smoothness``,
+``experiments.transfer`` and ``ae_jax.files.load``. Runtime on two CPU cores: digits quick a minute, MNIST full 5
+minutes.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ae_jax import evaluation, latent, plotting, storage
+from ae_jax import evaluation, files, latent, plotting
 from ae_jax.lanes import Group, make_lanes
-from ae_jax.models import conv_autoencoder
+from ae_jax.models import Autoencoder, ConvEncoder, conv_autoencoder
 from ae_jax.objectives import autoencoder
-from ae_jax.types import Plan, hparams
+from ae_jax.runs import Run, one_lane
+from ae_jax.types import Plan, UsageError, hparams
 from experiments import common, pictures, reported, study
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
@@ -92,7 +95,6 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         error = evaluation.reconstruction_error(run, clean, clean)
         rows.append(Row(f"{options.study} test MSE, d = {d}", None, [error]))
     arrays |= pictures.of_plane(plane, arrays["codes_2"], labels, setup.key)
-    arrays |= {} if plane.diverged else storage.to_arrays(plane)
     right = latent.nearest(arrays["codes_2"], arrays["centroids"]) == labels
     accuracy = np.nan if plane.diverged else right.mean()
     rows.append(Row(f"{options.study} accuracy of the nearest centroid, d = 2", None, [accuracy], True))
@@ -123,7 +125,26 @@ def draw(saved: Saved) -> Paths:
     yield from pictures.draw_walks(saved)
 
 
-STUDY = Study("latent_space", Options, lambda options: BUDGETS[options.study], plan, measure, draw)
+def model_path(npz: Path) -> Path:
+    """Where the model of a run lies: beside its npz."""
+    return npz.with_suffix(files.SUFFIX)
+
+
+def export(setup: Setup, runs: Runs, saved: Saved) -> list[Path]:
+    """The model in the plane, with where it comes from."""
+    origin = {name: saved.meta[name] for name in ("study", "dataset", "config", "caption")}
+    return [files.save(runs["d=2"], model_path(saved.npz), origin)]
+
+
+def read_model(path: Path) -> Run:
+    """The lane that this study, or any training of a convolutional autoencoder, saved; UsageError for another."""
+    run = one_lane(dataclasses.replace(files.load(path), name=str(path)))
+    if not (isinstance(run.model, Autoencoder) and isinstance(run.model.encoder, ConvEncoder)):
+        raise UsageError(f"{path}: a {type(run.model).__name__}; give a convolutional autoencoder")
+    return run
+
+
+STUDY = Study("latent_space", Options, lambda options: BUDGETS[options.study], plan, measure, draw, export=export)
 
 if __name__ == "__main__":
     study.main(STUDY)

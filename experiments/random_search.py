@@ -134,7 +134,7 @@ def _rows(chosen: Search, protocol: str, arrays: dict[str, np.ndarray]) -> list[
     return rows
 
 
-def export(setup: Setup, saved: Saved) -> list[Path]:
+def export(setup: Setup, runs: Runs, saved: Saved) -> list[Path]:
     """The table of trials as CSV, if asked for."""
     if setup.options.export is None:
         return []

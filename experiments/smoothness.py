@@ -6,7 +6,7 @@ D(z) is the squared distance between the image of a point and that of its neares
 over the centroids' bounding box. Draws the report's Figs. 6 and 7 as one interactive surface with buttons for the
 front and the top view, the same map flat, and the basins of attraction: which centroid is nearest in the plane, and
 which in the images. Where these differ, or D jumps, the space is not homogeneous. The autoencoder is that of
-``experiments.latent_space``, read from ``--model``, by default the npz that study A5 wrote to the same folder;
+``experiments.latent_space``, read from ``--model``, by default the file that study A5 wrote to the same folder;
 without one it is trained first. Runtime: seconds, or a minute more.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ae_jax import interactive, latent, plotting, results, storage
+from ae_jax import files, interactive, latent, plotting
 from ae_jax.types import UsageError
 from experiments import common, latent_space, study
 from experiments.study import Measured, Paths, Row, Runs, Saved, Setup, Study, Training
@@ -30,7 +30,7 @@ class Options(common.Options):
     """The map D of the latent plane."""
 
     model: Path | None = None
-    """An npz of experiments.latent_space; by default that of its study A5 under --out, trained if it is not there."""
+    """A model of experiments.latent_space, .safetensors; by default that of study A5 under --out, or trained first."""
 
 
 def source(options: Options) -> latent_space.Options:
@@ -39,23 +39,29 @@ def source(options: Options) -> latent_space.Options:
     return latent_space.Options(**shared, study="A5")
 
 
+def default_model(options: Options) -> Path:
+    """Where that study keeps its model."""
+    return latent_space.model_path(latent_space.STUDY.npz(source(options)))
+
+
 def plan(setup: Setup) -> Training:
     """Nothing, once there is a model; that study is run whole, its figures and all."""
     trained = source(setup.options)
-    if setup.options.model is None and not latent_space.STUDY.npz(trained).exists():
+    if setup.options.model is None and not default_model(setup.options).exists():
         study.run(latent_space.STUDY, trained)
     return Training([])
 
 
 def measure(setup: Setup, runs: Runs) -> Measured:
     """D and the basins on the grid: ``[steps, steps]``, the first axis along the second coordinate."""
-    path = setup.options.model or latent_space.STUDY.npz(source(setup.options))
-    saved, meta = results.load(path)
-    model = storage.from_arrays(saved, str(path))
+    path = setup.options.model or default_model(setup.options)
+    model, origin = latent_space.read_model(path), files.info(path)["provenance"]
     if (d := model.model.encoder.latent) != 2:
         raise UsageError(f"{path}: a code of {d} dimensions; the map needs a model with 2")
-    if meta["dataset"]["sha256"] != setup.dataset.digest:
-        raise UsageError(f"{path}: trained on other data ({meta['caption']}); give the same --dataset and --limit")
+    if origin.get("dataset", {}).get("sha256") != setup.dataset.digest:
+        raise UsageError(
+            f"{path}: trained on other data ({origin.get('caption')}); give the same --dataset and --limit"
+        )
 
     centroids = latent.centroids(latent.encode(model, setup.test_images), setup.dataset.test_labels)
     points = latent.grid(*latent.bounding_box(centroids), STEPS)
@@ -69,7 +75,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         Row("A6 largest step of D between neighbours of one basin", None, [within]),
         Row("A6 largest step of D across a border", None, [across]),
     ]
-    return Measured(arrays, rows, meta["caption"], {"model": path.name})
+    return Measured(arrays, rows, origin["caption"], {"model": path.name})
 
 
 def _steps(distance: np.ndarray, nearest: np.ndarray) -> tuple[float, float]:

@@ -78,7 +78,7 @@ class Study:
     measure: ``(setup, runs) -> Measured``, in one process only.
     draw: ``saved -> paths`` of the figures.
     show: further tables on the terminal, from what was saved.
-    export: ``(setup, saved) -> paths`` of further files.
+    export: ``(setup, runs, saved) -> paths`` of further files, as models.
     deviations: options that must not be given if a report's figures are to stand beside ours, likewise.
     """
 
@@ -89,7 +89,7 @@ class Study:
     measure: Callable[[Setup, Runs], Measured]
     draw: Callable[[Saved], Paths]
     show: Callable[[Saved], None] = lambda saved: None
-    export: Callable[[Setup, Saved], list[Path]] = lambda setup, saved: []
+    export: Callable[[Setup, Runs, Saved], list[Path]] = lambda setup, runs, saved: []
     deviations: tuple[str, ...] | Callable[[Any], tuple[str, ...]] = ()
 
     def npz(self, options: Options) -> Path:
@@ -127,7 +127,7 @@ def run(study: Study, options: Options) -> Path | None:
     _tell_diverged(setup.earlier | runs)
     npz = save(study, setup, runs, study.measure(setup, runs))
     saved = read(study, npz)
-    written = [npz, *study.draw(saved), *study.export(setup, saved)]
+    written = [npz, *study.draw(saved), *study.export(setup, runs, saved)]
     study.show(saved)
     report.print_rows(saved.meta)
     running.remove_checkpoints(setup)

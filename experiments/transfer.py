@@ -22,7 +22,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from ae_jax import evaluation, plotting, results, storage
+from ae_jax import evaluation, plotting
 from ae_jax.lanes import Group, Lanes, lane_grid
 from ae_jax.models import Classifier, ConvEncoder, conv_autoencoder
 from ae_jax.objectives import autoencoder, classifier
@@ -74,7 +74,7 @@ class Options(common.SeededOptions):
     study: Literal["B6", "C3"] = "B6"
     """Whose: report B's (a new last layer) or report C's (frozen convolutions)."""
     encoder: Path | None = None
-    """An npz of experiments.latent_space whose encoder is used instead of training autoencoders."""
+    """A model of experiments.latent_space, .safetensors, whose encoder is used instead of training autoencoders."""
 
 
 def numbers(options: Options) -> dict[str, float]:
@@ -110,8 +110,8 @@ def pretraining(setup: Setup) -> Training:
 
 
 def read(path: Path, study: str) -> Run:
-    """The autoencoder in an npz, its one lane along an axis of seeds. UsageError unless it fits the protocol."""
-    run = storage.from_arrays(results.load(path)[0], str(path))
+    """The autoencoder in a file, its one lane along an axis of seeds. UsageError unless it fits the protocol."""
+    run = latent_space.read_model(path)
     wanted, found = PROTOCOLS[study].source.channels, run.model.encoder.channels
     if found != wanted:
         raise UsageError(f"{path}: an encoder with channels {found}, study {study} needs {wanted}")

@@ -150,6 +150,10 @@ class Ran(NamedTuple):
     measures: list[tuple[str, tuple]]  # function and arguments
 
     @property
+    def model(self):
+        return self.npz.with_suffix(".safetensors")
+
+    @property
     def folder(self):
         return self.npz.parent
 
@@ -165,7 +169,7 @@ def ran(run_study, tmp_path_factory):
     def call(name):
         module, arguments = STUDIES[name]
         folder = tmp_path_factory.mktemp(name)
-        model = (READS_MODEL[name], str(call("latent_space_A5").npz)) if name in READS_MODEL else ()
+        model = (READS_MODEL[name], str(call("latent_space_A5").model)) if name in READS_MODEL else ()
         measured = {}
         with figures.drawn() as drawings, contextlib.ExitStack() as patches:
             if name in LONG:

@@ -18,7 +18,7 @@ FLOORS = (
     {"training"},
     {"sharing", "lanes"},
     {"segments", "runs"},
-    {"engine", "evaluation", "latent", "pca", "posterior", "storage"},
+    {"engine", "evaluation", "latent", "pca", "posterior", "files", "export"},
     {"trials", "generation"},
     {"search"},
 )

@@ -56,7 +56,12 @@ def files(name):
 @every_study
 def test_every_figure_is_written_and_named_at_the_end(ran, name):
     run = ran(name)
-    found = {path.name for path in run.folder.iterdir()} - {run.npz.name, f"{name}.csv", "plotly.min.js"}
+    found = {path.name for path in run.folder.iterdir()} - {
+        run.npz.name,
+        run.model.name,
+        f"{name}.csv",
+        "plotly.min.js",
+    }
     assert found == files(name)
     wrote = run.done.stdout[run.done.stdout.index("Wrote:") :]
     for path in map(run.folder.joinpath, found):

@@ -1,20 +1,16 @@
-"""Recipes: the same arguments give the same object, JSON and back, and a trained lane inside an npz."""
+"""Recipes: the same arguments give the same object, JSON and back."""
 
-import dataclasses
 import functools
 import json
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 from flax import linen as nn
 
-from ae_jax import corruptions, distributions, objectives, recipes, storage, variational
-from ae_jax.lanes import DIVERGED
+from ae_jax import corruptions, distributions, objectives, recipes, variational
 from ae_jax.models import ACTIVATIONS, Autoencoder, Classifier, ConvEncoder, conv_autoencoder, dense_autoencoder, linear
 from ae_jax.objectives import Objective
-from ae_jax.runs import of_params
 from ae_jax.types import Batch, UsageError, hparams
 from ae_jax.vae import conv_vae, conv_vqvae, dense_vae
 
@@ -109,40 +105,19 @@ def test_what_is_not_of_the_package_is_named_but_not_built():
     assert isinstance(EVERYTHING["plain"].model, Autoencoder)
 
 
+def test_a_model_of_the_users_is_named_whatever_it_is_called():
+    """Even one that is called as one of ours is."""
+
+    class ConvEncoder(nn.Module):
+        latent: int
+
+    ConvEncoder.__module__, ConvEncoder.__qualname__ = "models", "ConvEncoder"
+    described = recipes.describe(Autoencoder(ConvEncoder(3), ConvEncoder(4)))
+    assert recipes.foreign(described) == ["models.ConvEncoder"] * 2
+    assert described["encoder"]["latent"] == 3
+    assert recipes.foreign(recipes.describe(EVERYTHING["denoising"])) == []
+
+
 def test_a_name_belongs_to_one_part():
     with pytest.raises(ValueError, match="two parts of recipes are called 'relu'"):
         recipes.part(lambda x: x, "relu")
-
-
-@pytest.mark.parametrize("name", ["plain", "WAE", "VQ-VAE", "classifier"])
-def test_a_lane_comes_back_from_an_npz(name, tmp_path):
-    objective = EVERYTHING[name]
-    run = of_params("one", objective, objective.init(jax.random.key(0)))
-    np.savez(tmp_path / "model.npz", **storage.to_arrays(run))
-    back = storage.from_arrays(np.load(tmp_path / "model.npz"), "model.npz")
-    assert back.objective is objective and back.shape == ()
-    jax.tree.map(np.testing.assert_array_equal, back.params, run.params)
-
-
-def test_only_a_lane_that_did_not_diverge_is_kept(objective):
-    params = objective.init(jax.random.key(0))
-    run = of_params("one", objective, params)
-    for bad in (run[np.newaxis], dataclasses.replace(run, status=np.array(DIVERGED))):
-        with pytest.raises(UsageError, match=r"one: lanes .*: give run\.best"):
-            storage.to_arrays(bad)
-
-
-def test_arrays_that_are_no_model_are_refused():
-    objective = EVERYTHING["plain"]
-    params = objective.init(jax.random.key(0))
-    arrays = storage.to_arrays(of_params("one", objective, params))
-    with pytest.raises(UsageError, match=r"x\.npz: no model in it"):
-        storage.from_arrays({}, "x.npz")
-    for recipe in ("nonsense", "[1]", '{"part": "relu"}', '{"build": "unheard.of"}'):
-        with pytest.raises(UsageError, match=r"x\.npz: its model cannot be built"):
-            storage.from_arrays(arrays | {"recipe": np.array(recipe)}, "x.npz")
-    name = "params/encoder/Conv_0/bias"
-    with pytest.raises(UsageError, match=r"Conv_0/bias has shape \(3,\), its model expects \(2,\)"):
-        storage.from_arrays(arrays | {name: np.zeros(3)}, "x.npz")
-    with pytest.raises(UsageError, match=r"params/extra has shape \(1,\), its model expects None"):
-        storage.from_arrays(arrays | {"params/extra": np.zeros(1)}, "x.npz")

@@ -35,7 +35,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = results.save(tmp_path / "r.npz", {"x": np.arange(3)}, {"study": "s"})
     before = path.read_bytes()
     monkeypatch.setattr(results.os, "fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(UsageError, match="disk full"):
         results.save(path, {"x": np.arange(4)}, {"study": "s"})
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["r.npz"]

@@ -1,14 +1,15 @@
 """Each study of the reports at the smallest size: it ends, keeps what it must, draws, and refuses what does not fit."""
 
-import json
+import dataclasses
 
 import jax
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from ae_jax import results, storage
-from ae_jax.models import conv_autoencoder
+from ae_jax import files
+from ae_jax.lanes import DIVERGED
+from ae_jax.models import conv_autoencoder, dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.runs import of_params
 from tests.commands import in_group
@@ -52,14 +53,17 @@ def test_latent_space(ran):
     assert (np.abs(arrays["normal_samples"].mean(0) - codes.mean(0)) < 0.25 * codes.std(0)).all()
     np.testing.assert_allclose(arrays["normal_samples"].std(0), codes.std(0), rtol=0.18)
     assert arrays["walk_images"].shape == (4, 10, 28, 28, 1)
-    assert json.loads(str(arrays["recipe"]))["model"]["encoder"]["latent"] == 2
+    assert not [name for name in arrays if name.startswith("param")]
+    described = files.info(ran("latent_space_A5").model)
+    assert described["recipe"]["model"]["encoder"]["latent"] == 2
+    assert described["provenance"]["dataset"] == meta["dataset"] and described["provenance"]["config"] == meta["config"]
 
 
 @in_group("latent_space_A5")
 def test_smoothness_maps_the_model_it_is_given(ran):
     """D(z) again in NumPy: the squared distance, summed over the pixels, to the image of the nearest centroid."""
     source, run = ran("latent_space_A5"), ran("smoothness").arrays
-    lane = storage.from_arrays(source.arrays, str(source.npz))
+    lane = files.load(source.model)
     model, params = lane.model, lane.params
     np.testing.assert_allclose(run["centroids"], source.arrays["centroids"], rtol=1e-5)
     points, centroids = run["points"].reshape(-1, 2)[::37], run["centroids"]
@@ -85,7 +89,7 @@ def test_transfer_reads_an_encoder_and_freezes_it(ran, run_study, tmp_path):
     # A single layer on frozen features learns less of the training images than the whole network.
     frozen, tuned, _ = arrays["train_loss"][:, 0, -1]
     assert frozen > tuned
-    encoder = str(ran("latent_space_A5").npz)
+    encoder = str(ran("latent_space_A5").model)
     other = run_study("transfer", tmp_path, "--study", "C3", "--encoder", encoder)
     assert other.returncode == 2 and "study C3 needs (8, 16, 64)" in other.stderr
 
@@ -134,33 +138,28 @@ def test_baseline(ran):
     assert arrays["adam_score"][0] not in (arrays["adam_score"][1], *arrays["rmsprop_score"])
 
 
-def _saved(path, **arrays):
-    meta = {"caption": "", "dataset": {"sha256": ""}, "study": "latent_space", "config": {}}
-    return results.save(path, arrays, meta)
-
-
-def _recipe():
-    """Of an autoencoder, with a single parameter that it does not have."""
-    params = {"params": {"encoder": {"Dense_0": {"bias": np.zeros(3)}}}}
-    return storage.to_arrays(of_params("", autoencoder(conv_autoencoder(2)), params))
+def _saved(path, model, **changes):
+    objective = autoencoder(model)
+    params = objective.init(jax.random.key(0), np.zeros((1, 28, 28, 1), np.float32))
+    files.save(dataclasses.replace(of_params("one", objective, params), **changes), path)
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: path.write_bytes(b"PK no zip"), "not a complete results file"),
+        (lambda path: path.write_bytes(b"PK no safetensors"), "not a model's file"),
+        (lambda path: np.savez(path.open("wb"), x=0), "give a .safetensors that ae_jax saved"),
         (lambda path: None, "no such file"),
-        (_saved, "no model in it; give an npz of experiments.latent_space"),
-        (lambda path: _saved(path, **_recipe() | {"recipe": np.array("{}")}), "its model cannot be built"),
+        (lambda path: _saved(path, dense_autoencoder(2, (4,))), "give a convolutional autoencoder"),
         (
-            lambda path: _saved(path, **_recipe()),
-            "parameter params/decoder/ConvTranspose_0/bias has shape None, its model expects",
+            lambda path: _saved(path, conv_autoencoder(2), status=np.array(DIVERGED, np.int32)),
+            "lanes (), diverged are not one trained model",
         ),
     ],
 )
 @pytest.mark.parametrize(("study", "option"), [("smoothness", "--model"), ("transfer", "--encoder")])
 def test_a_file_without_the_right_model_is_refused(run_study, tmp_path, study, option, make, message):
-    path = tmp_path / "model.npz"
+    path = tmp_path / "model.safetensors"
     make(path)
     done = run_study(study, tmp_path / "out", option, str(path))
     assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1, done.stderr
@@ -172,7 +171,7 @@ def test_a_file_without_the_right_model_is_refused(run_study, tmp_path, study, o
 @in_group("latent_space_A5")
 def test_a_saved_model_comes_back(ran):
     run = ran("latent_space_A5")
-    lane = storage.from_arrays(run.arrays, str(run.npz))
+    lane = files.load(run.model)
     assert lane.model == conv_autoencoder(2) and set(lane.params["params"]) == {"encoder", "decoder"}
     codes = lane.model.apply(lane.params, run.arrays["sample_images"] / np.float32(255), method="encode")
     np.testing.assert_allclose(codes, run.arrays["codes_2"][run.arrays["sample"]], rtol=1e-4, atol=1e-5)
