@@ -51,7 +51,7 @@ def torch_state(run: Run) -> dict[str, np.ndarray]:
     networks = (type(model), type(getattr(model, "encoder", None)), type(getattr(model, "decoder", None)))
     if networks not in ((Autoencoder, ConvEncoder, ConvDecoder), (Autoencoder, DenseEncoder, DenseDecoder)):
         raise UsageError(f"{run.name}: a {type(model).__name__} has no PyTorch state; give a plain autoencoder's lane")
-    if networks[1] is DenseEncoder and _image(run)[2] != 1:
+    if networks[1] is DenseEncoder and run.model.image[2] != 1:
         raise UsageError(f"{run.name}: dense networks flatten colour in another order than PyTorch; give a grey one")
     state = {}
     for network, kinds in _KINDS.items():
@@ -103,11 +103,7 @@ def programs(run: Run) -> dict[str, Exported]:
     def decode(codes: Array) -> Array:
         return model.apply(params, codes, method="decode")
 
-    images = jax.ShapeDtypeStruct((*symbolic_shape("batch"), *_image(run)), np.float32)
+    images = jax.ShapeDtypeStruct((*symbolic_shape("batch"), *run.model.image), np.float32)
     encoder = export(jax.jit(encode), platforms=PLATFORMS)(images)
     decoder = export(jax.jit(decode), platforms=PLATFORMS)(encoder.out_avals[0])
     return {"encoder": encoder, "decoder": decoder}
-
-
-def _image(run: Run) -> tuple[int, int, int]:
-    return getattr(run.model, "image", (28, 28, 1))
