@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ae_jax.batches import Data
 from PIL import Image
 
-from ae_jax import batches, evaluation, interactive, latent, pca, plotting, training, trials, widening
+from ae_jax import batching, evaluation, interactive, latent, pca, plotting, training, trials, widening
+from ae_jax.batching import Data
 from ae_jax.lanes import Group, make_lanes, stack_splits
 from ae_jax.models import (
     Autoencoder,
@@ -104,7 +104,7 @@ def pictures(image, n=48):
 def test_networks_of_every_size_learn(image):
     objective, plan = autoencoder(conv_autoencoder(LATENT, CHANNELS, HIDDEN, image=image)), Plan(32)
     data, numbers = Data(jnp.asarray(pictures(image)), jnp.zeros(48, jnp.int32)), hparams(learning_rate=0.02)
-    batch = batches.take(data, jnp.arange(32))
+    batch = batching.take(data, jnp.arange(32))
 
     @jax.jit
     def losses(key):
