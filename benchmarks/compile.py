@@ -19,8 +19,12 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from ae_jax import search, sharing, trials
+<<<<<<< HEAD
+from ae_jax import random_search, sharing, trials
 from ae_jax.batching import Data, take
+=======
+from ae_jax import random_search, sharing, trials
+>>>>>>> 27046b3 (The module of random search is called so: the package's search will be a function)
 from ae_jax.segments import run_segment
 from ae_jax.training import train_epoch, train_step
 from ae_jax.types import Plan, UsageError
@@ -109,8 +113,8 @@ def programs_of_searches() -> list[tuple[str, int, int]]:
     found = []
     for name, chosen in spaces.SEARCHES.items():
         budget, count = spaces.BUDGETS[name]["full"]["mnist"], spaces.FULL_TRIALS[name]
-        drawn = search.sample(jax.random.key(0), chosen.space(budget.epochs, budget.batch_size), count)
-        groups = search.plan_search(drawn, spaces.build, seed=0, folds=chosen.folds).groups
+        drawn = random_search.sample(jax.random.key(0), chosen.space(budget.epochs, budget.batch_size), count)
+        groups = random_search.plan_search(drawn, spaces.build, seed=0, folds=chosen.folds).groups
         found.append((name, count, len(trials.programs(groups))))
     return found
 

@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from ae_jax import data, evaluation, interactive, plotting, search
+from ae_jax import data, evaluation, interactive, plotting, random_search
 from ae_jax.engine import Halving
 from ae_jax.lanes import stack_splits
 from experiments import common, study, tables
@@ -53,11 +53,11 @@ class Options(common.Options):
 
 
 @functools.lru_cache(maxsize=1)
-def planned(setup: Setup) -> search.Search:
+def planned(setup: Setup) -> random_search.Search:
     """The trials, drawn or read, sorted into groups of lanes."""
     options, budget, chosen = setup.options, setup.budget, SEARCHES[setup.options.study]
     drawn = _trials(setup, chosen.space(budget.epochs, budget.batch_size))
-    return search.plan_search(drawn, build, seed=options.seed, folds=chosen.folds)
+    return random_search.plan_search(drawn, build, seed=options.seed, folds=chosen.folds)
 
 
 def plan(setup: Setup) -> Training:
@@ -74,8 +74,8 @@ def plan(setup: Setup) -> Training:
 def measure(setup: Setup, runs: Runs) -> Measured:
     """Trials, curves and ranking; the test error of the best trial, by each of its folds."""
     options, chosen, searched = setup.options, SEARCHES[setup.options.study], planned(setup)
-    outcome = search.collect(searched, list(runs.values()))
-    best = search.trial_run(list(runs.values()), int(outcome.ranking[0]))
+    outcome = random_search.collect(searched, list(runs.values()))
+    best = random_search.trial_run(list(runs.values()), int(outcome.ranking[0]))
     arrays = tables.plain(searched.trials) | outcome._asdict()
     arrays["best_test_mse"] = evaluation.score(best, setup.child(3), setup.test)["loss"]
     arrays |= {f"best_params/{path}": leaf for path, leaf in flatten_dict(best.params["params"], sep="/").items()}
@@ -91,12 +91,12 @@ def deviations(options: Options) -> tuple[str, ...]:
     return ("trials_from", "halving", *(["trials"] if fewer else []))
 
 
-def _trials(setup: Setup, space: Mapping[str, Any]) -> search.Trials:
+def _trials(setup: Setup, space: Mapping[str, Any]) -> random_search.Trials:
     """The table of trials: drawn from the priors, or read from a file that may leave out the plain values."""
     options = setup.options
     if options.trials_from is None:
         count = options.trials or (FULL_TRIALS if options.budget == "full" else QUICK_TRIALS)[options.study]
-        return search.sample(setup.key, space, count)
+        return random_search.sample(setup.key, space, count)
     given = common.given(options, "epochs", "batch_size")
     fixed = {name: value for name, value in space.items() if not callable(value)} | given
     return tables.read_trials(options.trials_from, build, fixed, required=space, limit=options.trials, refuse=given)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import Objective, autoencoder
 from ae_jax.optimizers import OPTIMIZERS
-from ae_jax.search import choice, integer_uniform, log_uniform, uniform
+from ae_jax.random_search import choice, integer_uniform, log_uniform, uniform
 from ae_jax.types import Plan, UsageError
 from experiments.common import Budget, budgets
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ae_jax import results, search
+from ae_jax import random_search, results
 from ae_jax.lanes import STATUS_NAMES
 from ae_jax.types import HParams, UsageError
 from experiments.command_line import require_count
@@ -27,7 +27,7 @@ def static_names(build: Callable) -> tuple[str, ...]:
     return tuple(inspect.signature(build).parameters)
 
 
-def plain(trials: search.Trials) -> dict[str, np.ndarray]:
+def plain(trials: random_search.Trials) -> dict[str, np.ndarray]:
     """The arrays of an npz that hold ``trials``, which :func:`hyper_parameters` finds: objects as JSON strings."""
 
     def strings(values: np.ndarray) -> np.ndarray:
@@ -93,7 +93,7 @@ def write_csv(path: Path, lines: Sequence[dict[str, Any]], header: Sequence[str]
 def read_trials(
     path: Path, build: Callable, fixed: Mapping[str, Any], required: Collection[str], refuse: Collection[str] = (),
     limit: int | None = None,
-) -> search.Trials:  # fmt: skip
+) -> random_search.Trials:  # fmt: skip
     """Hyper-parameters from a CSV or a saved search, in the order of the file.
 
     Args:
@@ -112,11 +112,11 @@ def read_trials(
         columns = hyper_parameters(results.load(path, "random_search")[0])
     else:
         columns = _read_csv(path, {*HParams._fields, *static_names(build)})
-    if not columns or not search.count(columns):
+    if not columns or not random_search.count(columns):
         raise UsageError(f"{path}: no trials in it; give a header and a row for each trial")
     if twice := columns.keys() & set(refuse):
         raise UsageError(f"{path} has a column {', '.join(sorted(twice))}: leave out the option or the column")
-    count = min(search.count(columns), limit or search.count(columns))
+    count = min(random_search.count(columns), limit or random_search.count(columns))
     columns = {name: values[:count] for name, values in columns.items()}
     columns |= {name: np.full(count, value) for name, value in fixed.items() if name not in columns}
     if missing := set(required) - columns.keys():
@@ -126,7 +126,7 @@ def read_trials(
     return columns
 
 
-def _read_csv(path: Path, known: set[str]) -> search.Trials:
+def _read_csv(path: Path, known: set[str]) -> random_search.Trials:
     try:
         reader = csv.DictReader(path.read_text("utf-8-sig").splitlines(), strict=True)
         names = reader.fieldnames or []

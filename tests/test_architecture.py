@@ -20,7 +20,7 @@ FLOORS = (
     {"segments", "runs"},
     {"engine", "evaluation", "latent", "pca", "posterior", "files", "export"},
     {"trials", "generation"},
-    {"search"},
+    {"random_search"},
 )
 SIDE = {"plotting": {"types"}, "interactive": {"types"}, "__init__": set()}
 

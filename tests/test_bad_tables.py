@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ae_jax import results, search
+from ae_jax import results
+from ae_jax.random_search import column
 from ae_jax.types import Dataset, UsageError
 from experiments import command_line, common, random_search, spaces, tables
 
@@ -90,7 +91,7 @@ def test_huge_whole_numbers_stay_plain(tmp_path):
 
 
 def test_a_search_over_tuples_can_be_saved_and_listed(tmp_path):
-    trials = {"channels": search.column([(8, 16), (8, 16, 32)]), "l2": np.array([0.0, 1.0])}
+    trials = {"channels": column([(8, 16), (8, 16, 32)]), "l2": np.array([0.0, 1.0])}
     outcome = {"ranking": np.array([1, 0]), "status": np.zeros((2, 1), int), "epochs": np.ones((2, 1), int)}
     arrays = tables.plain(trials) | outcome | {"score": np.array([2.0, 1.0])}
     saved, _ = results.load(results.save(tmp_path / "r.npz", arrays, {"study": "random_search", "config": {}}))

@@ -9,8 +9,13 @@ import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from ae_jax import data, evaluation, lanes, models, objectives, search, trials, types
+<<<<<<< HEAD
+from ae_jax import data, evaluation, lanes, models, objectives, random_search, trials, types
 from ae_jax.batching import Data
+=======
+from ae_jax import data, evaluation, lanes, models, objectives, random_search, trials, types
+from ae_jax.batching import Data
+>>>>>>> 27046b3 (The module of random search is called so: the package's search will be a function)
 from experiments import run_all
 from tests.commands import MODULES, ROOT, STUDIES, every_study
 
@@ -61,8 +66,8 @@ def test_the_example_runs_as_written():
     planned = []
 
     def few(key, space, count):
-        drawn = search.sample(key, space, count)
-        planned.append(str(search.plan_search(drawn, names["build"])))
+        drawn = random_search.sample(key, space, count)
+        planned.append(str(random_search.plan_search(drawn, names["build"])))
         return {name: values[:3] for name, values in drawn.items()} | {"epochs": np.ones(3, np.int32)}
 
     def holdout(count):
@@ -70,10 +75,12 @@ def test_the_example_runs_as_written():
         return data.holdout(700)
 
     images = np.random.default_rng(0).integers(0, 256, (700, 28, 28, 1), np.uint8)
-    names = {name: getattr(search, name) for name in ("choice", "collect", "log_uniform", "plan_search", "uniform")}
+    names = {
+        name: getattr(random_search, name) for name in ("choice", "collect", "log_uniform", "plan_search", "uniform")
+    }
     names |= {"jax": jax, "sample": few, "holdout": holdout, "Plan": types.Plan}
     names |= {"autoencoder": objectives.autoencoder, "conv_autoencoder": models.conv_autoencoder}
-    names |= {"run_groups": trials.run_groups, "stack_splits": lanes.stack_splits, "trial_run": search.trial_run}
+    names |= {"run_groups": trials.run_groups, "stack_splits": lanes.stack_splits, "trial_run": random_search.trial_run}
     names |= {"reconstruction_error": evaluation.reconstruction_error, "images": images[:20] / np.float32(255)}
     names["data"] = Data(jax.numpy.asarray(images), jax.numpy.zeros(700, jax.numpy.int32))
     exec(code, names)

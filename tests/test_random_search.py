@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ae_jax import search, trials
+from ae_jax import random_search, trials
 from ae_jax.engine import Halving, Settings
 from ae_jax.lanes import DIVERGED, DONE, HALVED, stack_splits
 from ae_jax.models import dense_autoencoder
@@ -14,11 +14,11 @@ from ae_jax.types import Plan, UsageError
 from tests import scripted
 
 SPACE = {
-    "learning_rate": search.log_uniform(1e-4, 1e-1),
-    "dropout": search.uniform(0.0, 0.25),
-    "epochs": search.choice([1, 2, 3], p=[0.5, 0.3, 0.2]),
-    "latent": search.integer_uniform(2, 5),
-    "batch_size": search.constant(16),
+    "learning_rate": random_search.log_uniform(1e-4, 1e-1),
+    "dropout": random_search.uniform(0.0, 0.25),
+    "epochs": random_search.choice([1, 2, 3], p=[0.5, 0.3, 0.2]),
+    "latent": random_search.integer_uniform(2, 5),
+    "batch_size": random_search.constant(16),
 }
 
 
@@ -29,10 +29,10 @@ def build(latent=2, batch_size=32):
 @pytest.mark.parametrize(
     "prior,expected",
     [
-        (search.uniform(0.0, 0.25), stats.uniform(0, 0.25)),
-        (search.uniform(-3.0, 5.0), stats.uniform(-3, 8)),
-        (search.log_uniform(1e-4, 1e-1), stats.loguniform(1e-4, 1e-1)),
-        (search.log_uniform(2.0, 3.0), stats.loguniform(2, 3)),
+        (random_search.uniform(0.0, 0.25), stats.uniform(0, 0.25)),
+        (random_search.uniform(-3.0, 5.0), stats.uniform(-3, 8)),
+        (random_search.log_uniform(1e-4, 1e-1), stats.loguniform(1e-4, 1e-1)),
+        (random_search.log_uniform(2.0, 3.0), stats.loguniform(2, 3)),
     ],
 )
 def test_continuous_priors_are_scipys(prior, expected):
@@ -46,11 +46,11 @@ def test_continuous_priors_are_scipys(prior, expected):
 @pytest.mark.parametrize(
     "prior,shares",
     [
-        (search.integer_uniform(2, 5), {2: 0.25, 3: 0.25, 4: 0.25, 5: 0.25}),
-        (search.integer_uniform(7, 7), {7: 1.0}),
-        (search.choice([1, 2, 3], p=[0.5, 0.3, 0.2]), {1: 0.5, 2: 0.3, 3: 0.2}),
-        (search.choice(["adam", "sgd"]), {"adam": 0.5, "sgd": 0.5}),
-        (search.constant(16), {16: 1.0}),
+        (random_search.integer_uniform(2, 5), {2: 0.25, 3: 0.25, 4: 0.25, 5: 0.25}),
+        (random_search.integer_uniform(7, 7), {7: 1.0}),
+        (random_search.choice([1, 2, 3], p=[0.5, 0.3, 0.2]), {1: 0.5, 2: 0.3, 3: 0.2}),
+        (random_search.choice(["adam", "sgd"]), {"adam": 0.5, "sgd": 0.5}),
+        (random_search.constant(16), {16: 1.0}),
     ],
 )
 def test_discrete_priors_take_their_values_as_often_as_they_should(prior, shares):
@@ -63,7 +63,9 @@ def test_discrete_priors_take_their_values_as_often_as_they_should(prior, shares
 
 def test_hyper_parameters_are_drawn_independently():
     """Equal priors too; rank correlations of 4,000 draws have a deviation of 0.016."""
-    drawn = search.sample(jax.random.key(0), {name: search.uniform(0.0, 1.0) for name in "abc"} | SPACE, 4000)
+    drawn = random_search.sample(
+        jax.random.key(0), {name: random_search.uniform(0.0, 1.0) for name in "abc"} | SPACE, 4000
+    )
     varying = [values for values in drawn.values() if len(np.unique(values)) > 1]
     correlation = stats.spearmanr(np.array(varying), axis=1).statistic
     assert correlation.shape == (7, 7)
@@ -71,9 +73,9 @@ def test_hyper_parameters_are_drawn_independently():
 
 
 def test_sampling_is_reproducible_and_blind_to_order():
-    first = search.sample(jax.random.key(1), SPACE, 5)
-    again = search.sample(jax.random.key(1), dict(reversed(SPACE.items())), 5)
-    other = search.sample(jax.random.key(2), SPACE, 5)
+    first = random_search.sample(jax.random.key(1), SPACE, 5)
+    again = random_search.sample(jax.random.key(1), dict(reversed(SPACE.items())), 5)
+    other = random_search.sample(jax.random.key(2), SPACE, 5)
     for name in SPACE:
         np.testing.assert_array_equal(first[name], again[name])
     assert not any(np.array_equal(first[name], other[name]) for name in SPACE.keys() - {"batch_size"})
@@ -82,17 +84,17 @@ def test_sampling_is_reproducible_and_blind_to_order():
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: search.uniform(1.0, 1.0),
-        lambda: search.uniform(0.0, np.inf),
-        lambda: search.log_uniform(0.0, 1.0),
-        lambda: search.log_uniform(1.0, 0.1),
-        lambda: search.integer_uniform(3, 2),
-        lambda: search.integer_uniform(0.5, 2),
-        lambda: search.choice([]),
-        lambda: search.choice([1, 2], p=[0.5, 0.6]),
-        lambda: search.choice([1, 2], p=[1.0]),
-        lambda: search.choice([1, 2], p=[-0.5, 1.5]),
-        lambda: search.sample(jax.random.key(0), SPACE, 0),
+        lambda: random_search.uniform(1.0, 1.0),
+        lambda: random_search.uniform(0.0, np.inf),
+        lambda: random_search.log_uniform(0.0, 1.0),
+        lambda: random_search.log_uniform(1.0, 0.1),
+        lambda: random_search.integer_uniform(3, 2),
+        lambda: random_search.integer_uniform(0.5, 2),
+        lambda: random_search.choice([]),
+        lambda: random_search.choice([1, 2], p=[0.5, 0.6]),
+        lambda: random_search.choice([1, 2], p=[1.0]),
+        lambda: random_search.choice([1, 2], p=[-0.5, 1.5]),
+        lambda: random_search.sample(jax.random.key(0), SPACE, 0),
     ],
 )
 def test_impossible_priors_are_refused(make):
@@ -106,7 +108,7 @@ def test_numbers_become_lanes_and_shapes_become_groups():
         "latent": np.array([2, 3, 2, 3]),
         "batch_size": np.array([16, 16, 16, 32]),
     }
-    plan = search.plan_search(drawn, build, seed=100, folds=2)
+    plan = random_search.plan_search(drawn, build, seed=100, folds=2)
     assert str(plan) == "4 trials x 2 folds in 2 programs"  # the two of batch 16 share one
     sizes = {group.name: group.lanes.trial.tolist() for group in plan.groups}
     assert sizes == {
@@ -122,21 +124,21 @@ def test_numbers_become_lanes_and_shapes_become_groups():
 
 
 def test_shapes_may_be_tuples():
-    space = {"channels": search.choice([(4, 8), (8, 16)]), "learning_rate": 1e-3}
-    drawn = search.sample(jax.random.key(0), space, 6)
+    space = {"channels": random_search.choice([(4, 8), (8, 16)]), "learning_rate": 1e-3}
+    drawn = random_search.sample(jax.random.key(0), space, 6)
     assert set(drawn["channels"]) == {(4, 8), (8, 16)}
     assert set(drawn["learning_rate"]) == {1e-3}
-    plan = search.plan_search(drawn, lambda channels: build(latent=len(channels)))
+    plan = random_search.plan_search(drawn, lambda channels: build(latent=len(channels)))
     assert {group.name for group in plan.groups} == {"channels=(4, 8)", "channels=(8, 16)"}
 
 
 def test_unknown_names_are_refused():
     with pytest.raises(UsageError, match="unknown hyper-parameter latnt: choose among batch_size, dropout"):
-        search.plan_search({"latnt": np.array([2])}, build)
+        random_search.plan_search({"latnt": np.array([2])}, build)
 
 
 def test_a_search_without_shapes_is_one_program():
-    plan = search.plan_search({"learning_rate": np.array([1e-3, 2e-3])}, build)
+    plan = random_search.plan_search({"learning_rate": np.array([1e-3, 2e-3])}, build)
     assert str(plan) == "2 trials in 1 program"
 
 
@@ -147,29 +149,29 @@ def test_results_come_back_by_trial_and_the_diverged_rank_last(data):
         "batch_size": np.full(4, 16),
         "epochs": np.array([2, 4, 3, 4]),
     }
-    plan = search.plan_search(drawn, build, folds=2)
+    plan = random_search.plan_search(drawn, build, folds=2)
     splits = stack_splits([(np.arange(0, 120), np.arange(120, 160)), (np.arange(40, 160), np.arange(0, 40))])
     runs = trials.run_groups(plan.groups, data, splits)
-    outcome = search.collect(plan, runs)
+    outcome = random_search.collect(plan, runs)
     assert outcome.train_loss.shape == (4, 2, 4)
     assert outcome.epochs.tolist() == [[2, 2], [4, 4], [1, 1], [4, 4]]
     assert outcome.ranking.tolist() == [1, 3, 0, 2]
     assert outcome.score[2] == np.inf
     np.testing.assert_allclose(outcome.score[1], outcome.validation_loss[1, :, 3].mean(), rtol=1e-6)
-    run = search.trial_run(runs, 3)
+    run = random_search.trial_run(runs, 3)
     assert run.name == "latent=3" and run.shape == (2,)  # its two folds
     np.testing.assert_array_equal(run.score, outcome.fold_score[3])
     with pytest.raises(UsageError, match="trial 9"):
-        search.trial_run(runs, 9)
+        random_search.trial_run(runs, 9)
 
 
 def test_halved_trials_rank_behind_those_that_went_on_and_before_the_diverged(data):
     """However low their losses were: trial 1 was better at its end than any other is."""
     table = [[3, 8, 8, 8], [4, 4, 0, 0], [2, 9, 9, 9], [1, np.nan, 0, 0], [5, 5, 0, 0], [np.nan, 0, 0, 0]]
     group = scripted.group(table)
-    plan = search.Search({"learning_rate": np.ones(6)}, [group], folds=1)
+    plan = random_search.Search({"learning_rate": np.ones(6)}, [group], folds=1)
     settings = Settings(halving=Halving(1, 2))  # three of five go on at epoch 1, one of the two left at 2
-    outcome = search.collect(plan, trials.run_groups([group], data, scripted.SPLITS, settings))
+    outcome = random_search.collect(plan, trials.run_groups([group], data, scripted.SPLITS, settings))
     assert outcome.status[:, 0].tolist() == [HALVED, HALVED, DONE, DIVERGED, HALVED, DIVERGED]
     assert outcome.epochs[:, 0].tolist() == [2, 1, 4, 2, 1, 1]
     assert outcome.score.tolist() == [8, 4, 9, np.inf, 5, np.inf]
