@@ -154,8 +154,8 @@ class ProgramRun:
     def results(self) -> list[Run]:
         """What became of each group. The program's seconds and images are shared out by their lanes' epochs."""
         store, curves, keep_best = self.store, self.curves, self.settings.keep_best
-        score = store.best_loss if keep_best else self.monitored[np.arange(len(store.epoch)), store.epoch - 1]
-        score = np.where(store.status == DIVERGED, np.float32(np.inf), score)
+        loss = store.best_loss if keep_best else self.monitored[np.arange(len(store.epoch)), store.epoch - 1]
+        loss = np.where(store.status == DIVERGED, np.float32(np.inf), loss)
         params = store.best_params if keep_best else store.train.params
 
         def of_group(group: Group, lanes: slice) -> Run:
@@ -166,7 +166,7 @@ class ProgramRun:
                 "status": store.status[lanes],
                 "epochs": store.epoch[lanes],
                 "curves": Curves(curves.train_loss[lanes, :epochs], curves.validation_loss[lanes, :epochs]),
-                "score": score[lanes],
+                "loss": loss[lanes],
                 "params": narrow(host.take(params, lanes), group.objective),
             }
             return Run(*group[:4], **host.reshape(arrays, 1, group.lanes.shape), cost=cost)

@@ -170,7 +170,7 @@ def collect(search: Search, runs: Sequence[Run]) -> Outcome:
             table[(run.lanes.trial, run.lanes.split, *(slice(n) for n in of_run.shape[len(run.shape) :]))] = of_run
         return table
 
-    fold_score, status = by_trial(lambda run: run.score), by_trial(lambda run: run.status)
+    fold_score, status = by_trial(lambda run: run.loss), by_trial(lambda run: run.status)
     score = fold_score.mean(1)
     behind = (status == HALVED).any(1)
     return Outcome(

@@ -48,7 +48,7 @@ class Run:
 
     status: ``[*shape]`` int32, see ``lanes.STATUS_NAMES``.
     epochs: ``[*shape]`` int32, trained by each lane.
-    score: ``[*shape]``, the monitored loss of ``params``: of the validation images, or else of the training; infinite
+    loss: ``[*shape]``, the monitored loss of ``params``: of the validation images, or else of the training; infinite
         for a diverged lane.
     params: leaves ``[*shape, ...]``, those of the best or of the last epoch, as the settings say.
     """
@@ -60,7 +60,7 @@ class Run:
     status: np.ndarray
     epochs: np.ndarray
     curves: Curves
-    score: np.ndarray
+    loss: np.ndarray
     params: PyTree
     cost: Cost = Cost()
 
@@ -86,15 +86,15 @@ class Run:
         def part(tree: PyTree) -> PyTree:
             return host.take(host.reshape(tree, len(self.shape), (self.status.size,)), ids)
 
-        fields = ("lanes", "status", "epochs", "curves", "score", "params")
+        fields = ("lanes", "status", "epochs", "curves", "loss", "params")
         return dataclasses.replace(self, **{name: part(getattr(self, name)) for name in fields})
 
     @property
     def best(self) -> Run:
-        """The lane with the lowest score; those that a halving ended come last. UsageError if all diverged."""
+        """The lane with the lowest loss; those that a halving ended come last. UsageError if all diverged."""
         if self.diverged.all():
             raise UsageError(f"{self.name}: every lane diverged; give smaller learning rates or another seed")
-        flat = np.lexsort((self.score.ravel(), (self.status == HALVED).ravel(), self.diverged.ravel()))
+        flat = np.lexsort((self.loss.ravel(), (self.status == HALVED).ravel(), self.diverged.ravel()))
         return self[np.unravel_index(flat[0], self.shape)] if self.shape else self
 
     def map(self, function: Callable, *inputs: PyTree, each: Sequence[PyTree] = (), static: tuple = ()) -> PyTree:
@@ -120,11 +120,11 @@ def one_lane(run: Run) -> Run:
 
 
 def of_params(name: str, objective: Objective, params: PyTree) -> Run:
-    """Parameters of one lane from elsewhere as a lane alone, without curves or score."""
+    """Parameters of one lane from elsewhere as a lane alone, without curves or loss."""
     none = np.empty(0, np.float32)
     return Run(
         name, objective, Plan(), lane_grid(), status=np.array(DONE, np.int32), epochs=np.array(0, np.int32),
-        curves=Curves(none, none), score=np.array(np.nan, np.float32), params=jax.tree.map(np.asarray, params),
+        curves=Curves(none, none), loss=np.array(np.nan, np.float32), params=jax.tree.map(np.asarray, params),
     )  # fmt: skip
 
 

@@ -19,12 +19,8 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-<<<<<<< HEAD
 from ae_jax import random_search, sharing, trials
 from ae_jax.batching import Data, take
-=======
-from ae_jax import random_search, sharing, trials
->>>>>>> 27046b3 (The module of random search is called so: the package's search will be a function)
 from ae_jax.segments import run_segment
 from ae_jax.training import train_epoch, train_step
 from ae_jax.types import Plan, UsageError

@@ -57,18 +57,18 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     for name, run in runs.items():
         arrays |= {
             f"{name}_seed": seeds(setup, name),
-            f"{name}_score": run.score,
+            f"{name}_score": run.loss,
             f"{name}_status": run.status,
             f"{name}_train_loss": run.curves.train_loss,
             f"{name}_validation_loss": run.curves.validation_loss,
         }
-    below = (adam.score <= reported.B1_VALIDATION_MSE).mean()
+    below = (adam.loss <= reported.B1_VALIDATION_MSE).mean()
     rows = [
         Row("B1 training MSE", reported.B1_TRAIN_MSE, train_mse),
-        Row("B1 validation MSE", reported.B1_VALIDATION_MSE, adam.score),
-        Row("B1 validation MSE, best seed", reported.B1_VALIDATION_MSE, [adam.score.min()]),
+        Row("B1 validation MSE", reported.B1_VALIDATION_MSE, adam.loss),
+        Row("B1 validation MSE, best seed", reported.B1_VALIDATION_MSE, [adam.loss.min()]),
         Row(f"B1 share of seeds at {reported.B1_VALIDATION_MSE} or below", None, [below]),
-        *(Row(f"B2 validation MSE, {name}", None, run.score) for name, run in runs.items()),
+        *(Row(f"B2 validation MSE, {name}", None, run.loss) for name, run in runs.items()),
     ]
     return Measured(arrays, rows, config={"learning_rate": LEARNING_RATE, "l2": L2})
 

@@ -89,7 +89,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     arrays = {
         "settings": np.array(list(variants)),
         "noise": noise,
-        "validation_mse": run.score,
+        "validation_mse": run.loss,
         "test_mse": evaluation.score(run, test_key, setup.test)["loss"],
         "train_loss": run.curves.train_loss,
         "validation_loss": run.curves.validation_loss,

@@ -45,7 +45,7 @@ def test_from_python_a_folder_is_made_and_gone_on_with(stopped, data):
     assert (run.status == DONE).all() and calls == 3  # of two lanes by two segments, one was there
     lanes = lane_grid(seed=[0, 1], epochs=2)
     expected = trials.run_lanes(free_bits(0.5), PLAN, lanes, data, SPLITS, Settings(segment=1))
-    np.testing.assert_array_equal(run.score, expected.score)
+    np.testing.assert_array_equal(run.loss, expected.loss)
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def test_results_come_back_by_trial_and_the_diverged_rank_last(data):
     np.testing.assert_allclose(outcome.score[1], outcome.validation_loss[1, :, 3].mean(), rtol=1e-6)
     run = random_search.trial_run(runs, 3)
     assert run.name == "latent=3" and run.shape == (2,)  # its two folds
-    np.testing.assert_array_equal(run.score, outcome.fold_score[3])
+    np.testing.assert_array_equal(run.loss, outcome.fold_score[3])
     with pytest.raises(UsageError, match="trial 9"):
         random_search.trial_run(runs, 9)
 

@@ -9,13 +9,8 @@ import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-<<<<<<< HEAD
 from ae_jax import data, evaluation, lanes, models, objectives, random_search, trials, types
 from ae_jax.batching import Data
-=======
-from ae_jax import data, evaluation, lanes, models, objectives, random_search, trials, types
-from ae_jax.batching import Data
->>>>>>> 27046b3 (The module of random search is called so: the package's search will be a function)
 from experiments import run_all
 from tests.commands import MODULES, ROOT, STUDIES, every_study
 

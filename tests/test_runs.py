@@ -53,19 +53,19 @@ def test_lanes_broadcast():
 
 
 def test_a_run_has_the_shape_of_its_lanes(grid):
-    assert grid.shape == grid.status.shape == grid.score.shape == grid.epochs.shape == (2, 2)
+    assert grid.shape == grid.status.shape == grid.loss.shape == grid.epochs.shape == (2, 2)
     assert grid.curves.train_loss.shape == (2, 2, 2)
     assert all(leaf.shape[:2] == (2, 2) for leaf in jax.tree.leaves(grid.params))
     assert grid.status.tolist() == [[DONE, DONE], [DIVERGED, DIVERGED]]
-    np.testing.assert_array_equal(grid.score[0], grid.curves.validation_loss[0, :, -1])
+    np.testing.assert_array_equal(grid.loss[0], grid.curves.validation_loss[0, :, -1])
 
 
 def test_a_part_of_a_run_is_indexed_as_an_array_would_be(grid):
     numbers = np.arange(4).reshape(2, 2)
-    labelled = dataclasses.replace(grid, score=numbers)
+    labelled = dataclasses.replace(grid, loss=numbers)
     for index in (0, (0, 1), (slice(None), 0), np.array([1, 0]), (..., 1), numbers > 1):
         part = labelled[index]
-        np.testing.assert_array_equal(part.score, numbers[index])
+        np.testing.assert_array_equal(part.loss, numbers[index])
         assert part.shape == numbers[index].shape == part.lanes.hparams.l2.shape
         for leaf, all_lanes in zip(jax.tree.leaves(part.params), jax.tree.leaves(grid.params), strict=True):
             flat = all_lanes.reshape(4, *all_lanes.shape[2:])
@@ -74,16 +74,16 @@ def test_a_part_of_a_run_is_indexed_as_an_array_would_be(grid):
 
 def test_the_best_lane_is_the_one_that_validation_chose(grid):
     best = grid.best
-    assert best.shape == () and best.score == grid.score.min()
-    assert best.lanes.seed == [3, 4][int(grid.score[0].argmin())]
+    assert best.shape == () and best.loss == grid.loss.min()
+    assert best.lanes.seed == [3, 4][int(grid.loss[0].argmin())]
     assert (
-        dataclasses.replace(grid, score=np.array([[3.0, 2.0], [0.1, 0.2]])).best.lanes.seed == 4
+        dataclasses.replace(grid, loss=np.array([[3.0, 2.0], [0.1, 0.2]])).best.lanes.seed == 4
     )  # diverged ones last
     halved = np.array([[DONE, HALVED], [HALVED, DIVERGED]])
     assert dataclasses.replace(grid, status=halved).best.lanes.seed == 3
     with pytest.raises(UsageError, match="every lane diverged"):
         _ = grid[1].best
-    assert best.best.score == best.score
+    assert best.best.loss == best.loss
 
 
 def test_results_lead_with_the_shape_and_are_nan_where_a_lane_diverged(grid, images):

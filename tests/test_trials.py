@@ -58,7 +58,7 @@ def assert_close(results, reference, tolerance=1e-5):
 
 def compared(results):
     """What a run must reproduce."""
-    return results.status, results.epochs, results.curves, results.score, results.params
+    return results.status, results.epochs, results.curves, results.loss, results.params
 
 
 def test_a_lane_equals_the_same_lane_alone(run):
@@ -93,14 +93,14 @@ def test_training_lowers_the_loss(run):
     results = run(make_lanes(hparams(learning_rate=1e-2, epochs=12)))
     assert results.shape == ()
     assert results.curves.validation_loss[-1] < 0.8 * results.curves.validation_loss[0]
-    assert results.score == results.curves.validation_loss[-1]
+    assert results.loss == results.curves.validation_loss[-1]
 
 
 def test_a_poisoned_lane_is_frozen_and_alone(run):
     healthy = run(mixed_lanes())
     poisoned = run(mixed_lanes(learning_rate=[1e-3, np.inf, 3e-3]))
     assert poisoned.status.tolist() == [DONE, DIVERGED, DONE]
-    assert poisoned.score[1] == np.inf
+    assert poisoned.loss[1] == np.inf
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(poisoned.params))
     for index in (0, 2):
         jax.tree.map(lambda a, b, i=index: np.testing.assert_array_equal(a[i], b[i]), poisoned.params, healthy.params)
@@ -111,7 +111,7 @@ def test_patience_stops_and_keeps_the_best(run):
     results = run(make_lanes(hparams(learning_rate=[0.3, 1e-3], epochs=30), seed=[0, 1]), patience=3, keep_best=True)
     assert results.status[0] == STOPPED
     curve = results.curves.validation_loss[0, : results.epochs[0]]
-    assert results.score[0] == curve.min()
+    assert results.loss[0] == curve.min()
     assert results.epochs[0] == curve.argmin() + 1 + 3
 
 
@@ -124,7 +124,7 @@ def test_patience_counts_from_the_last_improvement(play, patience, epochs):
     assert results.status == (DONE if epochs == 8 else STOPPED)
     best = 8 if patience is None else np.argmin(curve[:epochs]) + 1
     assert results.params["epochs"] == best
-    assert results.score == curve[best - 1]
+    assert results.loss == curve[best - 1]
     np.testing.assert_array_equal(results.curves.validation_loss[0, :epochs], curve[:epochs])
     assert results.curves.validation_loss.shape == (1, 8) and np.isnan(results.curves.validation_loss[0, epochs:]).all()
 
@@ -144,7 +144,7 @@ def test_halving_by_hand(play):
     )
     assert results.status.tolist() == [DONE, DONE, HALVED, DONE, DIVERGED, HALVED]
     assert results.epochs.tolist() == [4, 4, 2, 4, 2, 2]
-    assert results.score.tolist() == [9, 3, 3, 7, np.inf, 4]
+    assert results.loss.tolist() == [9, 3, 3, 7, np.inf, 4]
 
 
 def halved(table, trial, halving):
@@ -189,7 +189,7 @@ def test_halving_keeps_the_best_trials(run):
     np.testing.assert_array_equal(results.epochs, halved(full.curves.validation_loss, lanes.trial, Halving(1, 3)))
     assert sorted(results.epochs[::2].tolist()) == [1] * 6 + [3] * 2 + [6]
     (winner,) = np.flatnonzero(results.epochs[::2] == 6)
-    np.testing.assert_array_equal(results.score[2 * winner :][:2], full.score[2 * winner :][:2])
+    np.testing.assert_array_equal(results.loss[2 * winner :][:2], full.loss[2 * winner :][:2])
 
 
 def test_a_padded_fold_sees_only_its_own_examples(run, objective, data):
@@ -201,8 +201,8 @@ def test_a_padded_fold_sees_only_its_own_examples(run, objective, data):
     images = np.array(data.images)
     images[34:60] = images[159:] = 77  # PADDING, -1, would take the last image
     results = trials.run_lanes(objective, PLAN, lanes, data._replace(images=jax.numpy.asarray(images)), folds)
-    assert results.score[1] == expected.score[1]
-    assert results.score[0] != expected.score[0]
+    assert results.loss[1] == expected.loss[1]
+    assert results.loss[0] != expected.loss[0]
 
 
 @pytest.mark.parametrize("rates", [[0.0, 0.0], [0.0, 0.1]])
@@ -223,7 +223,7 @@ def test_without_validation_the_training_loss_is_monitored(run):
         make_lanes(hparams(learning_rate=1e-2, epochs=2)), splits=stack_splits([(np.arange(16), np.arange(0))])
     )
     assert np.isnan(results.curves.validation_loss).all()
-    assert results.score == results.curves.train_loss[-1]
+    assert results.loss == results.curves.train_loss[-1]
 
 
 def test_parameters_lost_in_the_last_step_are_a_divergence(run):
@@ -422,7 +422,7 @@ def test_two_groups_in_one_search(objective, data):
     monitor = trials.Monitor(lambda progress: events.append("call"), events.append)
     first, second = trials.run_groups(groups, data, SPLITS, monitor=monitor)
     assert first.status.tolist() == second.status.tolist() == [DONE] * 3
-    assert not np.array_equal(first.score, second.score)
+    assert not np.array_equal(first.loss, second.loss)
     started, compiled = events[: events.index("call")], [event for event in events if "compiled in" in event]
     assert {event.split(":")[0] for event in compiled} == {"16", "32"} and set(compiled) <= set(started)
 

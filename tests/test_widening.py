@@ -36,7 +36,7 @@ def assert_equal_alone(groups, data):
     for group, result in zip(groups, together, strict=True):
         (alone,) = trials.run_groups([group], data, SPLITS)
         np.testing.assert_array_equal(result.status, alone.status)
-        for curve, expected in zip((*result.curves, result.score), (*alone.curves, alone.score), strict=True):
+        for curve, expected in zip((*result.curves, result.loss), (*alone.curves, alone.loss), strict=True):
             np.testing.assert_allclose(curve, expected, rtol=2e-5)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-5), result.params, alone.params)
 
