@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import resource
-import signal
 import sys
-import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
-from tqdm import tqdm
 
 from ae_jax import checkpoints, trials
 from ae_jax.data import holdout
 from ae_jax.engine import Halving, Settings
 from ae_jax.lanes import Group, Splits, stack_splits
+from ae_jax.progress import progress_bar
 from ae_jax.runs import Run
 from ae_jax.types import tree_size
 from experiments import report
 from experiments.common import Setup, plain
 
-_BAR = "{desc}: {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} epochs [{remaining} left{postfix}]"
 # Options that do not decide the numbers, so that a run may be resumed with others.
 NOT_IDENTITY = {"out", "data_dir", "resume", "redraw", "export", "top", "dry_run"} | {
     "distributed", "coordinator", "num_processes", "process_id",
@@ -58,7 +53,8 @@ def train(setup: Setup, training: Training, stage: str = "") -> dict[str, Run]:
         {name: value for name, value in plain(options).items() if name not in NOT_IDENTITY},
     )  # fmt: skip
     title = " ".join([setup.label, *([stage] if stage else [])])
-    with progress_bar(title, sum(int(group.lanes.hparams.epochs.sum()) for group in training.groups)) as monitor:
+    epochs = sum(int(group.lanes.hparams.epochs.sum()) for group in training.groups)
+    with progress_bar(title, epochs, shown=is_writer()) as monitor:
         runs = trials.run_groups(training.groups, setup.training, _splits(setup, training), settings, monitor)
     found = {run.name: run for run in runs}
     if stage:
@@ -80,38 +76,6 @@ def remove_checkpoints(setup: Setup) -> None:
 def is_writer() -> bool:
     """Whether this process is the one that tests, writes and prints."""
     return jax.process_index() == 0
-
-
-@contextlib.contextmanager
-def progress_bar(title: str, epochs: int) -> Iterator[trials.Monitor]:
-    """A monitor for the engine: a bar over lane-epochs on stderr. The first Ctrl-C stops cleanly after the call."""
-    bar = tqdm(total=epochs, desc=title, dynamic_ncols=True, bar_format=_BAR, disable=not is_writer())
-    stop = threading.Event()
-
-    def log(line: str) -> None:
-        tqdm.write(line, file=sys.stderr)
-        bar.initial, bar.start_t = bar.n, time.time()  # the time left goes by the speed since then
-
-    def show(progress: trials.Progress) -> None:
-        bar.total, bar.n = progress.epochs_done + progress.epochs_left, progress.epochs_done
-        bar.set_postfix_str(
-            f"{progress.group}, epoch {progress.epoch}, lanes {progress.running}/{progress.lanes}, "
-            f"train {progress.train_loss:.4f}, val {progress.validation_loss:.4f}, "
-            f"{progress.images_per_second:,.0f} images/s"
-        )
-
-    def interrupt(signum: int, frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        log("stopping after this segment; press Ctrl-C again to stop at once")
-
-    previous = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield trials.Monitor(show, log, stop.is_set)
-    finally:
-        signal.signal(signal.SIGINT, previous)
-        bar.close()
 
 
 def dry_run(setup: Setup, training: Training) -> None:
