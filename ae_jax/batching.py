@@ -31,9 +31,13 @@ class Data(NamedTuple):
 
 def take(data: Data, indices: Array) -> Batch:
     """The batch at ``indices [batch]``: float32 images in [0, 1]. A padding index gives some example."""
-    images = data.images[indices]
+    return Batch(unit(data.images[indices]), data.labels[indices])
+
+
+def unit(images: Array) -> Array:
+    """uint8 images as float32 in [0, 1]; those that are float are there already."""
     scale = 255.0 if jnp.issubdtype(images.dtype, jnp.integer) else 1.0
-    return Batch(images.astype(jnp.float32) / scale, data.labels[indices])
+    return images.astype(jnp.float32) / scale
 
 
 def evaluation_batches(indices: Array) -> Array:

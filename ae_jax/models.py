@@ -212,6 +212,10 @@ class Autoencoder(nn.Module):
         """``[batch, *image] -> [batch, latent]``."""
         return self.encoder(images, dropout, train)
 
+    def code(self, images: Array) -> Array:
+        """What :meth:`decode` takes."""
+        return self.encode(images)
+
     def logits(self, codes: Array, dropout: Array | None = None, train: bool = False) -> Array:
         """``[batch, latent] -> [batch, *image]``: output pixels before their activation."""
         return self.decoder(codes, dropout, train)
@@ -242,6 +246,10 @@ class Classifier(nn.Module):
         """``[batch, *image] -> [batch, classes]``."""
         codes = self.encoder(images, dropout, train)
         return layers.Dense(self.classes, name="head")(codes.T).T
+
+    def code(self, images: Array) -> Array:
+        """The code that the classes are told by."""
+        return self.encoder(images)
 
 
 def conv_autoencoder(

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -17,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
 from ae_jax import host, sharing
 from ae_jax.batching import evaluation_batches
@@ -96,6 +98,60 @@ class Run:
             raise UsageError(f"{self.name}: every lane diverged; give smaller learning rates or another seed")
         flat = np.lexsort((self.loss.ravel(), (self.status == HALVED).ravel(), self.diverged.ravel()))
         return self[np.unravel_index(flat[0], self.shape)] if self.shape else self
+
+    def encode(self, images: ArrayLike) -> np.ndarray:
+        """Codes of images by every lane: ``[n, ...] -> [*shape, n, latent]``.
+
+        Those of a VAE are its means, those of a VQ-VAE vectors of its book, ``[*shape, n, positions, code_size]``.
+        Images are taken as in :func:`ae_jax.fit`, any number of them.
+        """
+        from ae_jax import inference
+
+        return inference.encode(self, images)
+
+    def decode(self, codes: ArrayLike) -> np.ndarray:
+        """Images of codes: ``[*shape, n, latent] -> [*shape, n, H, W, C]``; codes ``[n, latent]`` go to every lane.
+
+        Raises UsageError for a classifier, which has no decoder, and for codes of another shape.
+        """
+        from ae_jax import inference
+
+        return inference.decode(self, codes)
+
+    def reconstruct(self, images: ArrayLike) -> np.ndarray:
+        """Images as every lane gives them back: ``[n, ...] -> [*shape, n, H, W, C]``, float32 in [0, 1]."""
+        from ae_jax import inference
+
+        return inference.reconstruct(self, images)
+
+    def sample(self, n: int, seed: int = 0, *, like: ArrayLike | None = None, components: int = 10) -> np.ndarray:
+        """``n`` new images by every lane: ``[*shape, n, H, W, C]``.
+
+        Args:
+            seed: of the draws; the same gives the same images.
+            like: images whose codes the new ones are drawn like, by a Gaussian mixture of ``components`` (which
+                scikit-learn fits). A plain autoencoder needs them, as its codes have no distribution of their own;
+                without them a VAE draws from its prior N(0, I), a VQ-VAE from its book with equal chances.
+        """
+        from ae_jax import inference
+
+        return inference.sample(self, n, seed, like, components)
+
+    def score(self, images: ArrayLike, labels: ArrayLike | None = None, seed: int = 0) -> dict[str, np.ndarray]:
+        """The objective's loss and metrics of every lane, exact means over the images: ``[*shape]`` each.
+
+        ``seed`` is that of an objective that draws (noise, codes), the same draws for all lanes. A classifier needs
+        the labels ``[n]``.
+        """
+        from ae_jax import inference
+
+        return inference.score(self, images, labels, seed)
+
+    def save(self, path: str | Path) -> None:
+        """Keep the model in a file, which :func:`ae_jax.load` reads; see :func:`ae_jax.files.save`."""
+        from ae_jax import files
+
+        files.save(self, path)
 
     def map(self, function: Callable, *inputs: PyTree, each: Sequence[PyTree] = (), static: tuple = ()) -> PyTree:
         """``function(objective, params, *each, *inputs, *static)`` of every lane, on the host: ``[*shape, ...]``.

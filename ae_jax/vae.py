@@ -40,6 +40,10 @@ class VAE(nn.Module):
         mean, log_variance = jnp.split(units, 2, axis=-1)
         return mean, distributions.limit(log_variance)
 
+    def code(self, images: Array) -> Array:
+        """The mean code ``[batch, latent]``."""
+        return self.encode(images)[0]
+
     def logits(self, codes: Array, dropout: Array | None = None, train: bool = False) -> Array:
         """``[batch, latent] -> [batch, *image]``: output pixels before their activation."""
         return self.decoder(codes, dropout, train)
@@ -123,6 +127,10 @@ class VQVAE(nn.Module):
         if units.shape[-1] % size:
             raise UsageError(f"an encoder of {units.shape[-1]} units is not allowed: give a multiple of {size}")
         return units.reshape(images.shape[0], -1, size)
+
+    def code(self, images: Array) -> Array:
+        """Vectors of the book ``[batch, positions, code_size]``."""
+        return self.quantise(self.encode(images))[0]
 
     def quantise(self, vectors: Array) -> tuple[Array, Array]:
         """``[batch, positions, code_size]`` -> vectors of the book, same shape, and their numbers."""

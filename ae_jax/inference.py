@@ -1,0 +1,171 @@
+"""What a trained run does with a user's arrays: encode, decode, reconstruct, sample, score. The methods of ``Run``.
+
+Images come as ``images.as_images`` takes them and are checked against the model. They are worked on in batches of one
+size, the last one filled up: a few compiled programs serve any number of images, and a code does not depend on which
+images came with it. What comes out leads with the run's shape (``runs``).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from ae_jax import evaluation, generation
+from ae_jax.images import as_images
+from ae_jax.models import Autoencoder, Classifier
+from ae_jax.objectives import Objective
+from ae_jax.runs import Run, by_batches
+from ae_jax.training import EVALUATION_BATCH, Data, unit
+from ae_jax.types import PyTree, UsageError
+from ae_jax.vae import VQVAE
+from ae_jax.widening import parameter_shapes
+
+BATCHES_AT_ONCE = 8  # in one call, at most: a power of two
+
+
+def encode(run: Run, images: ArrayLike) -> np.ndarray:
+    """Codes by every lane: ``[*run.shape, n, latent]``, or vectors of the book of a VQ-VAE."""
+    images = of_model(run, images)
+    return _in_calls(run, len(images), lambda some: run.map(_encode, jnp.asarray(images[some])))
+
+
+def decode(run: Run, codes: ArrayLike) -> np.ndarray:
+    """Images of codes, each lane's own or the same for all: ``[*run.shape, n, H, W, C]``."""
+    _require_decoder(run)
+    codes = np.asarray(codes, np.float32)
+    size = code_shape(run.objective)
+    if codes.shape[-len(size) :] != size or codes.ndim - 1 - len(size) not in (0, len(run.shape)) or not codes.size:
+        lanes = f", or {_axes(*run.shape, 'n', *size)} for each lane its own" if run.shape else ""
+        raise UsageError(f"codes of shape {list(codes.shape)} are not allowed: give {_axes('n', *size)}{lanes}")
+    count = codes.shape[-1 - len(size)]
+    codes = np.broadcast_to(codes, (*run.shape, count, *size))
+    return _in_calls(
+        run, count, lambda some: run.map(_decode, each=(codes[(slice(None),) * len(run.shape) + (some,)],))
+    )
+
+
+def reconstruct(run: Run, images: ArrayLike) -> np.ndarray:
+    """Images as every lane gives them back: ``[*run.shape, n, H, W, C]``."""
+    _require_decoder(run)
+    images = of_model(run, images)
+    return _in_calls(run, len(images), lambda some: run.map(_reconstruct, jnp.asarray(images[some])))
+
+
+def sample(run: Run, n: int, seed: int = 0, like: ArrayLike | None = None, components: int = 10) -> np.ndarray:
+    """New images ``[*run.shape, n, H, W, C]``: from the model's prior, or from a mixture like the codes of ``like``."""
+    _require_decoder(run)
+    if n < 1:
+        raise UsageError(f"{n} samples are not allowed: give 1 or more")
+    if like is None and isinstance(run.model, Autoencoder):
+        raise UsageError("a plain autoencoder has no distribution of codes to draw from: give images, like=images")
+    key = jax.random.key(seed)
+    if like is None:
+        return decode(run, _prior_codes(run, key, n))
+    codes, size = encode(run, like), code_shape(run.objective)
+    flat = codes.reshape(*codes.shape[: -len(size)], -1)
+    drawn = generation.mixture_codes(key, flat, n, min(components, flat.shape[-2]))
+    drawn = drawn.reshape(*run.shape, n, *size)
+    return decode(run, run.map(_nearest, each=(drawn,)) if isinstance(run.model, VQVAE) else drawn)
+
+
+def _prior_codes(run: Run, key: Array, n: int) -> np.ndarray:
+    """Codes from N(0, I), the same for every lane, or vectors of each lane's book with equal chances."""
+    size = code_shape(run.objective)
+    if not isinstance(run.model, VQVAE):
+        return generation.prior_codes(key, run.shape, n, *size)
+    return run.map(_vectors, jax.random.randint(key, (n, size[0]), 0, run.model.quantiser.codes))
+
+
+def score(run: Run, images: ArrayLike, labels: ArrayLike | None = None, seed: int = 0) -> dict[str, np.ndarray]:
+    """Loss and metrics of the run's objective: ``[*run.shape]`` each."""
+    images = of_model(run, images)
+    labels = labels_for(run.model, labels, len(images))
+    return evaluation.score(run, jax.random.key(seed), Data(jnp.asarray(images), jnp.asarray(labels)))
+
+
+def of_model(run: Run, images: ArrayLike) -> np.ndarray | Array:
+    """``images`` as :func:`~ae_jax.images.as_images` gives them. Raises UsageError unless they are of the model's."""
+    found, wanted = as_images(images), run.model.image
+    if found.shape[1:] != wanted:
+        raise UsageError(
+            f"images of shape {_axes(*found.shape[1:])} are not allowed: this model takes those of {_axes(*wanted)}"
+        )
+    return found
+
+
+def labels_for(model: nn.Module, labels: ArrayLike | None, n: int) -> np.ndarray:
+    """Labels int32 ``[n]``, zeros where none are needed. Raises UsageError for a classifier's that do not fit it."""
+    classifies = isinstance(model, Classifier)
+    if labels is None:
+        if classifies:
+            raise UsageError("a classifier learns from labels: give one for each image, whole numbers from 0")
+        return np.zeros(n, np.int32)
+    labels = np.asarray(labels)
+    if labels.shape != (n,) or labels.dtype.kind not in "iu":
+        raise UsageError(f"labels {labels.dtype} of shape {list(labels.shape)} are not allowed: give {n} whole numbers")
+    if classifies and not (labels.min() >= 0 and labels.max() < model.classes):
+        raise UsageError(
+            f"labels from {labels.min()} to {labels.max()} are not allowed: this classifier has {model.classes} classes"
+        )
+    return labels.astype(np.int32)
+
+
+@functools.cache
+def code_shape(objective: Objective) -> tuple[int, ...]:
+    """Of the code of one image: ``(latent,)``, or ``(positions, code_size)``."""
+    image = jax.ShapeDtypeStruct((1, *objective.image), jnp.float32)
+    return jax.eval_shape(functools.partial(_encode, objective), parameter_shapes(objective), image).shape[1:]
+
+
+def _require_decoder(run: Run) -> None:
+    if isinstance(run.model, Classifier):
+        raise UsageError("a classifier has no decoder: it encodes, and evaluation.predict tells classes")
+
+
+def _axes(*sizes: int | str) -> str:
+    return f"[{', '.join(map(str, sizes))}]"
+
+
+def _in_calls(run: Run, n: int, call: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """``call(indices)`` for ``range(n)`` in whole batches, put together: ``[*run.shape, n, ...]``.
+
+    The last call is filled up with the last example. Its batches are a power of two, so that few programs do.
+    """
+    axis, start, outputs = len(run.shape), 0, []
+    while start < n:
+        batches = -(-(n - start) // EVALUATION_BATCH)
+        stop = start + EVALUATION_BATCH * min(BATCHES_AT_ONCE, 1 << (batches - 1).bit_length())
+        outputs.append(call(np.arange(start, stop).clip(max=n - 1)))
+        start = stop
+    return np.take(np.concatenate(outputs, axis), np.arange(n), axis)
+
+
+def _encode(objective: Objective, params: PyTree, images: Array) -> Array:
+    return _by_batches(lambda some: objective.model.apply(params, unit(some), method="code"), images)
+
+
+def _decode(objective: Objective, params: PyTree, codes: Array) -> Array:
+    return _by_batches(lambda some: objective.model.apply(params, some, method="decode"), codes)
+
+
+def _reconstruct(objective: Objective, params: PyTree, images: Array) -> Array:
+    return _by_batches(lambda some: objective.model.apply(params, unit(some)), images)
+
+
+def _by_batches(function: Callable[[Array], Array], inputs: Array) -> Array:
+    return by_batches(lambda _, batch: function(inputs[batch]), len(inputs))
+
+
+def _vectors(objective: Objective, params: PyTree, numbers: Array) -> Array:
+    return params["params"]["quantiser"]["book"][numbers]
+
+
+def _nearest(objective: Objective, params: PyTree, vectors: Array) -> Array:
+    return objective.model.apply(params, vectors, method="quantise")[0]
