@@ -18,7 +18,7 @@ def run_of(model, params, likelihood=None, status=DONE) -> Run:
     lanes = lane_grid(seed=np.arange(len(jax.tree.leaves(run.params)[0])))
     zeros, none = np.zeros(lanes.shape), np.empty((*lanes.shape, 0))
     statuses = np.broadcast_to(status, lanes.shape).copy()
-    fields = {"lanes": lanes, "status": statuses, "epochs": zeros, "score": zeros, "curves": Curves(none, none)}
+    fields = {"lanes": lanes, "status": statuses, "epochs": zeros, "loss": zeros, "curves": Curves(none, none)}
     return dataclasses.replace(run, **fields)
 
 

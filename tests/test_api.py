@@ -1,0 +1,361 @@
+"""The front door: what it takes, what it refuses, and that it is the engine of the studies behind it."""
+
+import ast
+import doctest
+import importlib
+import signal
+import subprocess
+import sys
+import threading
+
+import jax
+import numpy as np
+import pytest
+
+import ae_jax
+from ae_jax import api, generation, progress, random_search, runs
+from ae_jax.trials import Interrupted, Monitor
+from ae_jax.types import UsageError
+from experiments import baseline, common, running
+from tests.commands import ROOT
+from tests.made import run_of
+
+PLAIN = ae_jax.autoencoder(ae_jax.dense_autoencoder(2, (8,)))
+IMAGES = np.random.default_rng(0).integers(0, 256, (100, 5, 4), np.uint8)
+QUICK = {"epochs": 2, "batch_size": 16, "progress": False}
+
+
+def fit(objective=PLAIN, images=IMAGES, labels=None, **arguments):
+    return ae_jax.fit(objective, images, labels, **QUICK | arguments)
+
+
+def assert_same(run, expected):
+    for name in ("params", "curves", "loss", "status", "epochs"):
+        jax.tree.map(np.testing.assert_array_equal, getattr(run, name), getattr(expected, name))
+
+
+@pytest.fixture(scope="module")
+def run():
+    return fit(seeds=range(2))
+
+
+def test_fit_is_the_study_bit_for_bit(tmp_path):
+    options = baseline.Options(dataset="digits", limit=60, epochs=2, batch_size=16, seeds=2, out=tmp_path)
+    setup = common.prepare(options, "baseline", baseline.BUDGETS)
+    training = baseline.plan(setup)
+    training = training._replace(groups=[group for group in training.groups if group.name == "adam"])
+    expected = running.train(setup, training)["adam"]
+    found = ae_jax.fit(
+        ae_jax.autoencoder(ae_jax.conv_autoencoder(2)), setup.dataset.train_images, epochs=2, batch_size=16,
+        learning_rate=baseline.LEARNING_RATE["adam"], l2=baseline.L2, seeds=setup.seeds, keep_best=False,
+    )  # fmt: skip
+    assert_same(found, expected)
+
+
+def test_axes_are_hyper_parameters_as_given_and_then_seeds(run):
+    grid = fit(l2=[0.0, 1e-2, 1e-1], seeds=range(2))
+    assert grid.shape == (3, 2) and fit(seeds=1).shape == ()
+    np.testing.assert_array_equal(grid.lanes.hparams.l2, np.float32([[0.0] * 2, [1e-2] * 2, [1e-1] * 2]))
+    assert_same(grid[0], run)
+    assert_same(run[1], fit(seeds=1))
+
+
+def test_images_come_with_or_without_their_channel_as_bytes_or_fractions(run):
+    assert run.model.image == (5, 4, 1)
+    assert_same(fit(images=IMAGES[..., None], seeds=range(2)), run)
+    fractions = fit(images=jax.numpy.asarray(IMAGES / 255), seeds=range(2))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), fractions.params, run.params)
+    flat = fit(images=IMAGES.reshape(100, 20), seeds=range(2))
+    assert flat.model.image == (20, 1, 1)
+    np.testing.assert_array_equal(flat.curves.train_loss, run.curves.train_loss)
+
+
+def test_images_to_validate_on_are_as_good_as_the_last_fraction(run):
+    assert_same(fit(images=IMAGES[:80], validation=IMAGES[80:], seeds=range(2)), run)
+    of_floats = fit(images=IMAGES[:80], validation=IMAGES[80:] / 255, seeds=range(2))
+    np.testing.assert_allclose(of_floats.loss, run.loss, rtol=1e-5)
+
+
+@pytest.mark.parametrize("none", [None, 0])
+def test_without_validation_the_training_loss_is_monitored(none):
+    everything = fit(validation=none)
+    assert np.isnan(everything.curves.validation_loss).all()
+    assert everything.loss == everything.curves.train_loss.min()
+
+
+def test_the_best_epoch_is_kept_unless_the_last_is_wanted():
+    rough = {"learning_rate": 1.0, "optimizer": "sgd", "momentum": 0.99, "epochs": 12}
+    best, last = fit(**rough), fit(**rough, keep_best=False)
+    curve = best.curves.validation_loss
+    assert curve.argmin() < 11, "the last epoch is the best: this test tells nothing"
+    assert best.loss == curve.min() and last.loss == curve[-1]
+
+
+def dense(params, images):
+    """Codes and reconstructions of the dense autoencoder of a lane, in float64."""
+    params = jax.tree.map(np.float64, params["params"])
+
+    def layers(x, network):
+        hidden = np.maximum(x @ network["Dense_0"]["kernel"] + network["Dense_0"]["bias"], 0.0)
+        return hidden @ network["Dense_1"]["kernel"] + network["Dense_1"]["bias"]
+
+    codes = layers(images.reshape(len(images), -1) / 255.0, params["encoder"])
+    return codes, (1.0 / (1.0 + np.exp(-layers(codes, params["decoder"])))).reshape(-1, 5, 4, 1)
+
+
+@pytest.fixture(scope="module")
+def many():
+    return np.random.default_rng(1).integers(0, 256, (700, 5, 4), np.uint8)
+
+
+def test_codes_images_and_errors_are_those_of_the_networks_written_out(run, many):
+    codes, images = run.encode(many), run.reconstruct(many)
+    assert codes.shape == (2, 700, 2) and images.shape == (2, 700, 5, 4, 1)
+    errors = run.score(many)["loss"]
+    for lane in range(2):
+        expected = dense(jax.tree.map(lambda leaf, lane=lane: leaf[lane], run.params), many)
+        np.testing.assert_allclose(codes[lane], expected[0], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(images[lane], expected[1], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(errors[lane], np.square(expected[1][..., 0] - many / 255).mean(), rtol=1e-5)
+    np.testing.assert_allclose(run.decode(codes), images, rtol=1e-6)
+    np.testing.assert_allclose(run.decode(codes[1])[0], dense_decoded(run, codes[1]), rtol=1e-4, atol=1e-5)
+
+
+def dense_decoded(run, codes):
+    decoder = jax.tree.map(lambda leaf: np.float64(leaf[0]), run.params)["params"]["decoder"]
+    hidden = np.maximum(codes @ decoder["Dense_0"]["kernel"] + decoder["Dense_0"]["bias"], 0.0)
+    return 1 / (1 + np.exp(-(hidden @ decoder["Dense_1"]["kernel"] + decoder["Dense_1"]["bias"]))).reshape(-1, 5, 4, 1)
+
+
+def test_an_image_has_the_same_code_in_any_company(run, many):
+    codes = run.best.encode(many)
+    for some in (slice(0, 1), slice(3, 8), slice(250, 600)):
+        np.testing.assert_array_equal(run.best.encode(many[some]), codes[some])
+
+
+def test_few_programs_serve_any_number_of_images(run, many):
+    from ae_jax import inference
+
+    sizes = set()
+
+    def call(indices):
+        sizes.add(len(indices))
+        return np.stack([indices, indices])
+
+    for n in (1, 255, 256, 257, 700, 4000, 10_000):
+        np.testing.assert_array_equal(inference._in_calls(run, n, call), [np.arange(n)] * 2)
+    assert sizes == {256, 512, 1024, 2048}
+
+
+LIKELIHOOD = ae_jax.bernoulli(ae_jax.grey)
+
+
+def untrained(objective, lanes=2):
+    """Lanes of fresh parameters."""
+    params = jax.jit(jax.vmap(objective.init))(jax.random.split(jax.random.key(0), lanes))
+    return run_of(objective.model, params, LIKELIHOOD)
+
+
+@pytest.fixture(scope="module")
+def vae():
+    return untrained(ae_jax.elbo(ae_jax.dense_vae(3, (8,), image=(5, 4, 1)), LIKELIHOOD))
+
+
+@pytest.fixture(scope="module")
+def vqvae():
+    return untrained(ae_jax.vector_quantised(ae_jax.conv_vqvae(4, 2, 3, (2,), 8, image=(8, 9, 2)), LIKELIHOOD))
+
+
+def test_a_vae_encodes_to_means_and_draws_from_its_prior(vae):
+    codes = vae.encode(IMAGES)
+    assert codes.shape == (2, 100, 3)
+    np.testing.assert_allclose(vae.decode(codes), vae.reconstruct(IMAGES), rtol=1e-6)
+    prior = generation.prior_codes(jax.random.key(7), (2,), 5, 3)
+    np.testing.assert_array_equal(vae.sample(5, seed=7), vae.decode(prior))
+
+
+def test_a_vq_vae_encodes_to_vectors_of_its_book_and_draws_them(vqvae):
+    images = np.random.default_rng(2).random((20, 8, 9, 2))
+    codes, books = vqvae.encode(images), vqvae.params["params"]["quantiser"]["book"]
+    assert codes.shape == (2, 20, 3, 2)
+    for lane, book in zip(codes, books, strict=True):
+        assert {*map(tuple, lane.reshape(-1, 2).tolist())} <= {*map(tuple, book.tolist())}
+    np.testing.assert_allclose(vqvae.decode(codes), vqvae.reconstruct(images), rtol=1e-6)
+    assert vqvae.sample(6).shape == vqvae.sample(6, like=images, components=2).shape == (2, 6, 8, 9, 2)
+    every_code = np.array(np.meshgrid(*[range(4)] * 3)).reshape(3, -1).T
+    possible = vqvae[0].decode(books[0][every_code])
+    for image in vqvae[0].sample(6, like=images, components=2):
+        assert np.abs(possible - image).max((1, 2, 3)).min() < 1e-6
+
+
+def test_a_plain_autoencoder_draws_images_like_others(run, many):
+    drawn = run.sample(2000, seed=3, like=many, components=1)
+    assert drawn.shape == (2, 2000, 5, 4, 1)
+    np.testing.assert_array_equal(run.sample(5, seed=3, like=many), run.sample(5, seed=3, like=many))
+    np.testing.assert_allclose(drawn.mean((1, 4)), run.reconstruct(many).mean((1, 4)), atol=0.02)
+
+
+def test_a_classifier_encodes_and_is_scored_by_labels():
+    labels = np.arange(100) % 3
+    objective = ae_jax.classifier(ae_jax.Classifier(ae_jax.DenseEncoder(2, (8,)), 3))
+    told = fit(objective, labels=labels, epochs=1, validation=(IMAGES[:9], labels[:9]))
+    assert told.encode(IMAGES).shape == (100, 2)
+    from ae_jax import evaluation
+
+    accuracy = (evaluation.predict(told, IMAGES[..., None] / np.float32(255)) == labels).mean()
+    np.testing.assert_allclose(told.score(IMAGES, labels)["accuracy"], accuracy, rtol=1e-6)
+    with pytest.raises(UsageError, match="no decoder"):
+        told.decode(np.zeros((1, 2)))
+    for wrong in (None, labels[:5], labels / 2, labels + 1):
+        with pytest.raises(UsageError, match="labels"):
+            fit(objective, labels=wrong)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda run: ae_jax.fit(run.model, IMAGES, epochs=1), r"ae_jax.autoencoder\(model\)"),
+        (lambda run: ae_jax.fit("plain", IMAGES, epochs=1), "a str is not allowed as an objective"),
+        (lambda run: fit(batchsize=3), "unknown hyper-parameter batchsize"),
+        (lambda run: fit(learning_rate=-1), "learning_rate -1 is not allowed"),
+        (lambda run: fit(seeds=0.5), "seeds 0.5"),
+        (lambda run: fit(seeds=[]), "seeds"),
+        (lambda run: fit(seeds=-1), "from 0 to"),
+        (lambda run: fit(batch_size=200), "batch size 200 does not fit"),
+        (lambda run: fit(validation=1.5), "fraction 1.5"),
+        (lambda run: fit(validation=IMAGES[:, :4]), r"validation images of shape \[4, 4, 1\]"),
+        (lambda run: fit(optimizer="adma"), "adma"),
+        (lambda run: run.encode(IMAGES[:, :4]), r"\[4, 4, 1\] are not allowed: this model takes those of \[5, 4, 1\]"),
+        (lambda run: run.decode(np.zeros((3, 5))), r"give \[n, 2\], or \[2, n, 2\]"),
+        (lambda run: run.decode(np.zeros((3, 4, 2))), r"\[3, 4, 2\]"),
+        (lambda run: run.sample(3), "like=images"),
+        (lambda run: run.sample(0, like=IMAGES), "0 samples"),
+    ],
+)
+def test_what_is_not_allowed_is_told(run, call, words):
+    with pytest.raises(UsageError, match=words):
+        call(run)
+
+
+def build(latent):
+    return ae_jax.autoencoder(ae_jax.dense_autoencoder(latent, (8,)))
+
+
+SPACE = {"latent": ae_jax.choice([1, 2]), "learning_rate": ae_jax.log_uniform(1e-3, 1e-1)}
+
+
+def test_a_search_is_the_search_of_the_engine():
+    searched = ae_jax.search(build, SPACE, IMAGES, trials=4, folds=2, seed=5, **QUICK)
+    drawn = random_search.sample(jax.random.key(5), SPACE | {"epochs": 2}, 4)
+    assert searched.trials.keys() == drawn.keys()
+    jax.tree.map(np.testing.assert_array_equal, searched.trials, drawn)
+    outcome, best = searched.outcome, int(searched.outcome.ranking[0])
+    assert outcome.fold_score.shape == (4, 2) and best == outcome.score.argmin()
+    assert searched.best.shape == () and searched.best.loss == outcome.fold_score[best].min()
+    assert searched.best_numbers == {name: values.tolist()[best] for name, values in drawn.items()}
+    assert searched.best.encode(IMAGES).shape == (100, searched.best_numbers["latent"])
+    head, titles, first, *rest = str(searched).splitlines()
+    assert head.startswith("4 trials x 2 folds") and titles.split()[:3] == ["rank", "trial", "loss"] and len(rest) == 3
+    assert first.split()[1:3] == [str(best), f"{outcome.score[best]:.4g}"]
+
+
+def test_a_search_may_draw_plans_and_halve():
+    def planned(batch_size):
+        return PLAIN, ae_jax.Plan(batch_size, "sgd")
+
+    space = {"batch_size": ae_jax.choice([16, 20]), "learning_rate": ae_jax.log_uniform(1e-3, 1e-1), "epochs": 2}
+    searched = ae_jax.search(planned, space, IMAGES, trials=4, halving=(1, 2), progress=False)
+    assert {run.plan.batch_size for run in searched.runs} == {16, 20}
+    assert sorted(searched.outcome.epochs.ravel().tolist()) == [1, 1, 2, 2]
+
+
+def test_a_search_needs_epochs():
+    with pytest.raises(UsageError, match="epochs=20"):
+        ae_jax.search(build, SPACE, IMAGES, trials=1)
+
+
+def test_an_interrupted_training_goes_on_to_the_same_numbers(monkeypatch, tmp_path):
+    def stopping_after(calls):
+        asked = iter(range(calls))
+        return Monitor(should_stop=lambda: next(asked, None) is None)
+
+    long = {"epochs": 7, "seeds": range(2), "checkpoints": tmp_path / "kept"}
+    with monkeypatch.context() as patched:
+        patched.setattr(api, "progress_bar", lambda *_: progress.contextlib.nullcontext(stopping_after(3)))
+        with pytest.raises(Interrupted):
+            fit(**long)
+    assert list(long["checkpoints"].glob("*.msgpack"))
+    with pytest.raises(UsageError, match="unfinished"):
+        fit(**long)
+    assert_same(fit(**long, resume=True), fit(**long | {"checkpoints": None}))
+    assert not long["checkpoints"].exists()
+
+
+def test_ctrl_c_is_told_once_and_then_obeyed_at_once():
+    told = []
+    before = signal.getsignal(signal.SIGINT)
+    with progress.stopping(lambda: told.append(1)) as should_stop:
+        assert not should_stop()
+        signal.raise_signal(signal.SIGINT)
+        assert should_stop() and told == [1]
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_thread_leaves_ctrl_c_alone():
+    def work():
+        with progress.progress_bar("test", 1, shown=False) as monitor:
+            found.append((monitor.should_stop(), signal.getsignal(signal.SIGINT)))
+
+    found, before = [], signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [(False, before)]
+
+
+def test_the_bar_is_shown_where_somebody_sees_it(capsys, monkeypatch):
+    fit(epochs=1)
+    assert capsys.readouterr() == ("", "")
+    fit(epochs=1, progress=True)
+    assert "1/1 epochs" in capsys.readouterr().err
+    assert not progress.watched()
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert progress.watched()
+
+
+def declared():
+    """The public names that type checkers see, each with its module."""
+    (block,) = (n for n in ast.parse((ROOT / "ae_jax" / "__init__.py").read_text()).body if isinstance(n, ast.If))
+    return {alias.asname: node.module for node in block.body for alias in node.names}
+
+
+def test_public_names_are_the_same_for_python_and_for_type_checkers():
+    modules = declared()
+    assert modules.keys() == set(ae_jax.__all__) <= set(dir(ae_jax))
+    for name, module in modules.items():
+        home = importlib.import_module(module)
+        assert getattr(ae_jax, name) is (getattr(home, name) if name != "corruptions" else ae_jax.corruptions)
+        assert getattr(ae_jax, name).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = ae_jax.nothing
+
+
+def test_importing_the_package_imports_nothing_else():
+    code = "import sys; before = set(sys.modules); import ae_jax; print(*sorted(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert not {"jax", "numpy", "flax", "tqdm"} & {name.split(".")[0] for name in done.stdout.split()}
+
+
+EXAMPLES = {name: getattr(ae_jax, name) for name in ae_jax.__all__} | {
+    f"Run.{name}": getattr(runs.Run, name) for name in ("encode", "decode", "reconstruct", "sample", "score")
+}
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_examples_are_as_they_say(name):
+    """Every public name that has one."""
+    tests = doctest.DocTestFinder(recurse=False).find(EXAMPLES[name], name, globs={"np": np, "ae_jax": ae_jax})
+    results = [doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test) for test in tests]
+    assert not sum(result.failed for result in results)
