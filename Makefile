@@ -39,7 +39,7 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m pip install --quiet --editable ".[studies]"
 	touch $@
 
 $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
