@@ -18,8 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.extend.core import ClosedJaxpr
-from jax.extend.core import Literal as Constant
+from jax.extend.core import ClosedJaxpr, Literal as Constant
 
 from ae_jax import data as datasets
 from ae_jax.batching import Data, take

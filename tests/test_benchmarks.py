@@ -18,9 +18,10 @@ from ae_jax.models import dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.types import Batch, Plan, UsageError, hparams
 from ae_jax.vae import dense_vae
-from benchmarks import __main__ as everything
 from benchmarks import (
+    __main__ as everything,
     accelerator,
+    compile as compiling,
     epoch,
     lanes,
     likelihood,
@@ -35,7 +36,6 @@ from benchmarks import (
     step,
     timing,
 )
-from benchmarks import compile as compiling
 from benchmarks.networks import NETWORKS, Network
 from benchmarks.programs import Case
 from tests.made import alone

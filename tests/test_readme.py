@@ -56,7 +56,7 @@ def test_the_table_of_studies_lists_every_one_of_run_all():
 
 def test_the_example_runs_as_written():
     """Its names from the package; the full search is planned, and three of its trials are run for an epoch."""
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    *_, code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     (quoted,) = re.findall(r'# "(.*?)"', code)
     planned = []
 
@@ -84,6 +84,19 @@ def test_the_example_runs_as_written():
     assert names["errors"].shape == (1,) and names["errors"] > 0
     assert outcome.validation_loss.shape == (3, 1, 1) and np.isfinite(outcome.score).all()
     assert (np.diff(outcome.score[outcome.ranking]) >= 0).all()
+
+
+def test_your_own_images_run_as_written(monkeypatch, tmp_path):
+    """Few of them, for few epochs and trials."""
+    pytest.importorskip("ae_jax.files")
+    own, searching, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    np.save("images.npy", np.random.default_rng(0).integers(0, 256, (200, 9, 8, 3), np.uint8))
+    names = {}
+    exec(own.replace("epochs=20", "epochs=2"), names)
+    assert names["codes"].shape == (200, 8) and names["copies"].shape == (200, 9, 8, 3)
+    exec(searching.replace("epochs=20", "epochs=1").replace("trials=60", "trials=2"), names)
+    assert names["searched"].best.shape == ()
 
 
 META = {

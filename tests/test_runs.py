@@ -76,9 +76,7 @@ def test_the_best_lane_is_the_one_that_validation_chose(grid):
     best = grid.best
     assert best.shape == () and best.loss == grid.loss.min()
     assert best.lanes.seed == [3, 4][int(grid.loss[0].argmin())]
-    assert (
-        dataclasses.replace(grid, loss=np.array([[3.0, 2.0], [0.1, 0.2]])).best.lanes.seed == 4
-    )  # diverged ones last
+    assert dataclasses.replace(grid, loss=np.array([[3.0, 2.0], [0.1, 0.2]])).best.lanes.seed == 4  # diverged ones last
     halved = np.array([[DONE, HALVED], [HALVED, DIVERGED]])
     assert dataclasses.replace(grid, status=halved).best.lanes.seed == 3
     with pytest.raises(UsageError, match="every lane diverged"):
