@@ -41,10 +41,10 @@ def decode(run: Run, codes: ArrayLike) -> np.ndarray:
     _require_decoder(run)
     codes = np.asarray(codes, np.float32)
     size = code_shape(run.objective)
-    if codes.shape[-len(size) :] != size or codes.ndim - 1 - len(size) not in (0, len(run.shape)) or not codes.size:
+    *lead, count = codes.shape[: -len(size)] or (0,)
+    if codes.shape[-len(size) :] != size or tuple(lead) not in ((), run.shape) or not count:
         lanes = f", or {_axes(*run.shape, 'n', *size)} for each lane its own" if run.shape else ""
         raise UsageError(f"codes of shape {list(codes.shape)} are not allowed: give {_axes('n', *size)}{lanes}")
-    count = codes.shape[-1 - len(size)]
     codes = np.broadcast_to(codes, (*run.shape, count, *size))
     return _in_calls(
         run, count, lambda some: run.map(_decode, each=(codes[(slice(None),) * len(run.shape) + (some,)],))

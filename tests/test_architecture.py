@@ -24,7 +24,10 @@ FLOORS = (
     {"api"},
 )
 SIDE = {"plotting": {"types"}, "interactive": {"types"}}
-DOORS = {"runs": {"inference", "files"}}  # methods of a run that are rooms above it, imported when they are called
+DOORS = {
+    "runs": {"inference", "files"},
+    "api": {"files"},
+}  # rooms above, imported when a method is called
 
 
 def imported(source: str) -> set[str]:

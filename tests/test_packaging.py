@@ -14,7 +14,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 OURS = {"ae_jax", "experiments", "benchmarks", "tests"}
 CALLED = {"sklearn": "scikit-learn", "PIL": "pillow", "tensorflow_datasets": "tensorflow-datasets"}  # what pip says
-BLOCKED = "tensorflow_datasets", "matplotlib", "plotly", "sklearn", "tyro", "rich", "PIL", "requests", "torch", "pandas"
+BLOCKED = "tensorflow_datasets", "matplotlib", "plotly", "sklearn", "tyro", "PIL", "requests", "torch", "pandas"
 
 USE = f"""
 import sys
