@@ -262,6 +262,10 @@ def conv_autoencoder(
     """The convolutional autoencoder of reports A, B and C, a convolution for each of ``channels``.
 
     ``hidden`` may be None. Raises UsageError for no channels, and for more than the image can be halved.
+
+    >>> import ae_jax
+    >>> ae_jax.conv_autoencoder(8, channels=(8, 16), image=(32, 32, 3)).image
+    (32, 32, 3)
     """
     common = {"implementation": implementation, "image": image}
     return Autoencoder(ConvEncoder(latent, channels, hidden, **common), ConvDecoder(channels, hidden, **common))
@@ -275,6 +279,11 @@ def dense_autoencoder(
     output: Activation = nn.sigmoid,
     image: ImageShape = MNIST_SHAPE,
 ) -> Autoencoder:
-    """The dense autoencoder of reports D and E: ``widths`` from the image inwards, mirrored outwards."""
+    """The dense autoencoder of reports D and E: ``widths`` from the image inwards, mirrored outwards.
+
+    >>> import ae_jax
+    >>> ae_jax.dense_autoencoder(2, widths=(64,), image=(20, 1, 1)).image
+    (20, 1, 1)
+    """
     encoder = DenseEncoder(latent, widths, activation, code_activation, image)
     return Autoencoder(encoder, DenseDecoder(widths[::-1], activation, image), output)

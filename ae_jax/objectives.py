@@ -61,7 +61,11 @@ def init_of(model: nn.Module) -> Callable[[Array], PyTree]:
 
 @recipe
 def autoencoder(model: Autoencoder) -> Objective:
-    """Mean squared reconstruction error of each image (the plain autoencoder of every report)."""
+    """Mean squared reconstruction error of each image (the plain autoencoder of every report).
+
+    >>> import ae_jax
+    >>> objective = ae_jax.autoencoder(ae_jax.conv_autoencoder(8))
+    """
 
     def loss(params: PyTree, key: Array, batch: Batch, hparams: HParams, train: bool):
         reconstruction = model.apply(params, batch.images, hparams.dropout, train, rngs={"dropout": key})
@@ -76,6 +80,10 @@ def denoising(model: Autoencoder, corrupt: Corruption) -> Objective:
 
     The corruption is drawn afresh at every step, at level ``hparams.noise``; evaluation corrupts too, so that what is
     validated is what was trained. :func:`~ae_jax.evaluation.reconstruction_error` scores on any other input.
+
+    >>> import ae_jax
+    >>> model = ae_jax.conv_autoencoder(8)
+    >>> objective = ae_jax.denoising(model, ae_jax.corruptions.gaussian)  # its level: fit(..., noise=0.25)
     """
 
     def loss(params: PyTree, key: Array, batch: Batch, hparams: HParams, train: bool):
@@ -163,7 +171,11 @@ def jacobian(model: Autoencoder, params: PyTree, images: Array) -> Array:
 
 @recipe
 def classifier(model: nn.Module) -> Objective:
-    """Cross-entropy of the labels under a model ``images -> logits [batch, classes]``; metric ``accuracy``."""
+    """Cross-entropy of the labels under a model ``images -> logits [batch, classes]``; metric ``accuracy``.
+
+    >>> import ae_jax
+    >>> objective = ae_jax.classifier(ae_jax.Classifier(ae_jax.ConvEncoder(16), classes=10))
+    """
 
     def loss(params: PyTree, key: Array, batch: Batch, hparams: HParams, train: bool):
         logits = model.apply(params, batch.images, hparams.dropout, train, rngs={"dropout": key})

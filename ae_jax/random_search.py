@@ -26,27 +26,47 @@ Trials = dict[str, np.ndarray]  # hyper-parameter -> [trials]
 
 
 def uniform(low: float, high: float) -> Prior:
-    """Uniform in [low, high)."""
+    """Uniform in [low, high).
+
+    >>> import ae_jax, jax
+    >>> ae_jax.uniform(0.0, 0.25)(jax.random.key(0), 3).shape
+    (3,)
+    """
     _require(np.isfinite([low, high]).all() and low < high, f"uniform({low}, {high})", "finite bounds with low < high")
     return lambda key, n: np.asarray(jax.random.uniform(key, (n,), minval=low, maxval=high), np.float64)
 
 
 def log_uniform(low: float, high: float) -> Prior:
-    """Uniform in the logarithm between two positive bounds."""
+    """Uniform in the logarithm between two positive bounds.
+
+    >>> import ae_jax, jax
+    >>> ae_jax.log_uniform(1e-4, 1e-2)(jax.random.key(0), 3).shape
+    (3,)
+    """
     _require(0 < low < high < np.inf, f"log_uniform({low}, {high})", "finite bounds with 0 < low < high")
     exponent = uniform(np.log(low), np.log(high))
     return lambda key, n: np.exp(exponent(key, n)).clip(low, high)
 
 
 def integer_uniform(low: int, high: int) -> Prior:
-    """Uniform over the integers low, ..., high, both included."""
+    """Uniform over the integers low, ..., high, both included.
+
+    >>> import ae_jax, jax
+    >>> ae_jax.integer_uniform(2, 16)(jax.random.key(0), 3).shape
+    (3,)
+    """
     whole = isinstance(low, numbers.Integral) and isinstance(high, numbers.Integral)
     _require(whole and low <= high, f"integer_uniform({low}, {high})", "whole numbers with low <= high")
     return lambda key, n: np.asarray(jax.random.randint(key, (n,), low, high + 1), np.int64)
 
 
 def choice(values: Sequence[Any], p: Sequence[float] | None = None) -> Prior:
-    """One of ``values``, with probabilities ``p`` (all equal if None)."""
+    """One of ``values``, with probabilities ``p`` (all equal if None).
+
+    >>> import ae_jax, jax
+    >>> ae_jax.choice(["adam"])(jax.random.key(0), 2).tolist()
+    ['adam', 'adam']
+    """
     name = f"choice({list(values)}, p={p})"
     _require(len(values) > 0, name, "at least one value")
     weights = np.full(len(values), 1 / len(values)) if p is None else np.asarray(p, np.float64)

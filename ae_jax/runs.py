@@ -48,6 +48,16 @@ class Cost(NamedTuple):
 class Run:
     """A trained group of lanes. ``run[i]`` is a part of it, indexed as an array of its shape would be.
 
+    >>> import ae_jax, numpy as np
+    >>> images = np.random.default_rng(0).integers(0, 256, (64, 28, 28), np.uint8)
+    >>> objective = ae_jax.autoencoder(ae_jax.dense_autoencoder(2, widths=(8,)))
+    >>> run = ae_jax.fit(objective, images, epochs=2, batch_size=16, seeds=range(3))
+    >>> codes = run.best.encode(images)
+    >>> codes.shape, run.best.decode(codes[:5]).shape, run.reconstruct(images[:5]).shape
+    ((64, 2), (5, 28, 28, 1), (3, 5, 28, 28, 1))
+    >>> run.score(images)["loss"].shape, run[:2].shape
+    ((3,), (2,))
+
     status: ``[*shape]`` int32, see ``lanes.STATUS_NAMES``.
     epochs: ``[*shape]`` int32, trained by each lane.
     loss: ``[*shape]``, the monitored loss of ``params``: of the validation images, or else of the training; infinite

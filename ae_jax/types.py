@@ -76,6 +76,10 @@ def hparams(**numbers: Any) -> HParams:
 
     The leaves have one dtype each, so that a Python float never causes a second trace. Raises UsageError for an
     unknown name or a number out of its range.
+
+    >>> import ae_jax
+    >>> ae_jax.hparams(learning_rate=[1e-3, 1e-2], l2=1e-4).l2.shape
+    (2,)
     """
     if unknown := numbers.keys() - NUMBERS.keys():
         raise UsageError(f"unknown hyper-parameter {', '.join(sorted(unknown))}: choose among {', '.join(NUMBERS)}")

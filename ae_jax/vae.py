@@ -65,7 +65,11 @@ def conv_vae(
     implementation: Implementation = "auto",
     image: ImageShape = MNIST_SHAPE,
 ) -> VAE:
-    """The networks of ``conv_autoencoder`` as a VAE; two channels and no hidden layer give report C's (2.4)."""
+    """The networks of ``conv_autoencoder`` as a VAE; two channels and no hidden layer give report C's (2.4).
+
+    >>> import ae_jax
+    >>> objective = ae_jax.elbo(ae_jax.conv_vae(8), ae_jax.gaussian_learned())
+    """
     networks = conv_autoencoder(2 * latent, channels, hidden, implementation, image)
     return VAE(networks.encoder, networks.decoder)
 
@@ -158,7 +162,12 @@ def conv_vqvae(
     hidden: int | None = 64,
     image: ImageShape = MNIST_SHAPE,
 ) -> VQVAE:
-    """The networks of ``conv_autoencoder`` around a quantiser: an image is ``positions`` choices among ``codes``."""
+    """The networks of ``conv_autoencoder`` around a quantiser: an image is ``positions`` choices among ``codes``.
+
+    >>> import ae_jax
+    >>> model = ae_jax.conv_vqvae(codes=64, code_size=4)
+    >>> objective = ae_jax.vector_quantised(model, ae_jax.gaussian_learned())
+    """
     networks = conv_autoencoder(positions * code_size, channels, hidden, image=image)
     return VQVAE(networks.encoder, VectorQuantiser(codes, code_size), networks.decoder)
 

@@ -101,7 +101,11 @@ def _penalised(
 
 @recipe
 def elbo(model: VAE, likelihood: Likelihood) -> Objective:
-    """The negative evidence lower bound, ``distortion + beta * KL`` (Kingma & Welling 2014; Higgins et al. 2017)."""
+    """The negative evidence lower bound, ``distortion + beta * KL`` (Kingma & Welling 2014; Higgins et al. 2017).
+
+    >>> import ae_jax
+    >>> objective = ae_jax.elbo(ae_jax.dense_vae(2), ae_jax.bernoulli(ae_jax.grey))  # beta: fit(..., penalty=4)
+    """
     return _penalised(model, likelihood, lambda posterior: posterior.divergence.sum(-1))
 
 

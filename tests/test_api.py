@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import ae_jax
-from ae_jax import api, generation, progress, random_search, runs
+from ae_jax import api, generation, progress, random_search
+from ae_jax.sklearn import AutoencoderTransformer
 from ae_jax.trials import Interrupted, Monitor
 from ae_jax.types import UsageError
 from experiments import baseline, common, running
@@ -349,14 +350,11 @@ def test_importing_the_package_imports_nothing_else():
     assert not {"jax", "numpy", "flax", "tqdm"} & {name.split(".")[0] for name in done.stdout.split()}
 
 
-EXAMPLES = {name: getattr(ae_jax, name) for name in ae_jax.__all__} | {
-    f"Run.{name}": getattr(runs.Run, name) for name in ("encode", "decode", "reconstruct", "sample", "score")
-}
+EXAMPLES = {name: getattr(ae_jax, name) for name in ae_jax.__all__} | {"AutoencoderTransformer": AutoencoderTransformer}
+EXAMPLES = {name: thing for name, thing in EXAMPLES.items() if ">>>" in (thing.__doc__ or "")}
 
 
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
 def test_examples_are_as_they_say(name):
-    """Every public name that has one."""
-    tests = doctest.DocTestFinder(recurse=False).find(EXAMPLES[name], name, globs={"np": np, "ae_jax": ae_jax})
-    results = [doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test) for test in tests]
-    assert not sum(result.failed for result in results)
+    (test,) = doctest.DocTestFinder(recurse=False).find(EXAMPLES[name], name, module=False, globs={})
+    assert not doctest.DocTestRunner().run(test).failed
