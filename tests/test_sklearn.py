@@ -78,7 +78,9 @@ def test_patience_watches_rows_drawn_at_random(digits):
 
 def test_it_is_searched_in_a_pipeline(digits):
     images, labels = digits
-    pipeline = make_pipeline(AutoencoderTransformer(widths=(16,), epochs=15, random_state=0), LogisticRegression())
+    pipeline = make_pipeline(
+        AutoencoderTransformer(widths=(16,), epochs=15, random_state=0), LogisticRegression(max_iter=1000)
+    )
     grid = GridSearchCV(pipeline, {"autoencodertransformer__latent": [1, 8]}, cv=2).fit(images, labels)
     assert grid.best_params_ == {"autoencodertransformer__latent": 8}
     assert clone(grid.best_estimator_)[0].latent == 8

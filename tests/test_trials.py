@@ -107,7 +107,7 @@ def test_a_poisoned_lane_is_frozen_and_alone(run):
 
 
 def test_patience_stops_and_keeps_the_best(run):
-    """A rate of 0.3 soon stops improving; the score is that of the kept parameters, the lowest of the curve."""
+    """A rate of 0.3 soon stops improving; the loss is that of the kept parameters, the lowest of the curve."""
     results = run(make_lanes(hparams(learning_rate=[0.3, 1e-3], epochs=30), seed=[0, 1]), patience=3, keep_best=True)
     assert results.status[0] == STOPPED
     curve = results.curves.validation_loss[0, : results.epochs[0]]

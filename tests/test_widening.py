@@ -102,7 +102,7 @@ def test_halving_and_checkpoints_know_no_groups(data, tmp_path):
     resumed = trials.run_groups(groups, data, SPLITS, settings, trials.Monitor(seen.append))
     assert seen[4].epochs_done > seen[3].epochs_done > 3
     for result, other in zip(resumed, expected, strict=True):
-        for field in ("status", "epochs", "curves", "score", "params"):
+        for field in ("status", "epochs", "curves", "loss", "params"):
             jax.tree.map(np.testing.assert_array_equal, getattr(result, field), getattr(other, field))
     assert sum((result.status == HALVED).sum() for result in expected) == 4
 
