@@ -157,11 +157,11 @@ class Run:
 
         return inference.score(self, images, labels, seed)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path) -> Path:
         """Keep the model in a file, which :func:`ae_jax.load` reads; see :func:`ae_jax.files.save`."""
         from ae_jax import files
 
-        files.save(self, path)
+        return files.save(self, path)
 
     def map(self, function: Callable, *inputs: PyTree, each: Sequence[PyTree] = (), static: tuple = ()) -> PyTree:
         """``function(objective, params, *each, *inputs, *static)`` of every lane, on the host: ``[*shape, ...]``.
