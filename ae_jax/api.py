@@ -20,6 +20,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from ae_jax import random_search, recipes, trials
+from ae_jax.batching import Data, unit
 from ae_jax.checkpoints import remove_folder
 from ae_jax.data import holdout, kfold, no_holdout
 from ae_jax.engine import Halving, Settings
@@ -30,7 +31,6 @@ from ae_jax.objectives import Objective
 from ae_jax.progress import progress_bar, watched
 from ae_jax.random_search import Outcome, Prior, Trials
 from ae_jax.runs import Run
-from ae_jax.training import Data, unit
 from ae_jax.types import Plan, UsageError
 
 SHOWN = 10  # trials of a search that is printed

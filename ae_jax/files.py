@@ -1,7 +1,7 @@
 """A trained run as one ``safetensors`` file: weights that PyTorch and JavaScript read too, and how to build the model.
 
 Its tensors lead with the shape of the run, ``[*run.shape, ...]``: the parameters ``params.encoder.Conv_0.kernel`` ...
-in our layout (``export`` has PyTorch's), ``lanes.seed``, ``lanes.hparams.l2`` ..., ``status``, ``epochs``, ``score``,
+in our layout (``export`` has PyTorch's), ``lanes.seed``, ``lanes.hparams.l2`` ..., ``status``, ``epochs``, ``loss``,
 ``curves.train_loss`` ... Its metadata say the rest in JSON, and hold a digest of all. No code is stored and none is
 run: a model is built again by ``recipes``, from the table of its parts.
 """
@@ -100,7 +100,7 @@ def info(path: str | Path) -> dict[str, Any]:
 def _tree(run: Run) -> PyTree:
     """What a file holds of a run as tensors."""
     lanes = run.lanes._asdict() | {"hparams": run.lanes.hparams._asdict()}
-    of_lanes = {"lanes": lanes, "status": run.status, "epochs": run.epochs, "score": run.score}
+    of_lanes = {"lanes": lanes, "status": run.status, "epochs": run.epochs, "loss": run.loss}
     return run.params | of_lanes | {"curves": run.curves._asdict()}
 
 
@@ -137,7 +137,7 @@ def _run(described: dict[str, Any], tensors: dict[str, np.ndarray]) -> Run:
     return Run(
         described["name"], objective, Plan(**{name: recipes.build(value) for name, value in described["plan"].items()}),
         Lanes(**lanes | {"hparams": HParams(**lanes["hparams"])}), tree.pop("status"), tree.pop("epochs"),
-        Curves(**curves), tree.pop("score"), params=tree, cost=Cost(**described["cost"]),
+        Curves(**curves), tree.pop("loss"), params=tree, cost=Cost(**described["cost"]),
     )  # fmt: skip
 
 

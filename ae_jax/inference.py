@@ -18,11 +18,11 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from ae_jax import evaluation, generation
+from ae_jax.batching import EVALUATION_BATCH, Data, unit
 from ae_jax.images import as_images
 from ae_jax.models import Autoencoder, Classifier
 from ae_jax.objectives import Objective
 from ae_jax.runs import Run, by_batches
-from ae_jax.training import EVALUATION_BATCH, Data, unit
 from ae_jax.types import PyTree, UsageError
 from ae_jax.vae import VQVAE
 from ae_jax.widening import parameter_shapes

@@ -28,7 +28,7 @@ def trained(objective, shape=(), epochs=3) -> Run:
     rng = np.random.default_rng(0)
     lanes = lane_grid(**dict(zip(("noise", "seed"), map(range, shape), strict=False)))
     status = np.full(shape, DONE, np.int32)
-    score, *losses = (np.float32(rng.normal(size=(*shape, *more))) for more in ((), (epochs,), (epochs,)))
+    loss, *losses = (np.float32(rng.normal(size=(*shape, *more))) for more in ((), (epochs,), (epochs,)))
     shapes = parameter_shapes(objective)
     params = jax.tree.map(lambda leaf: np.array(rng.normal(0, 0.1, (*shape, *leaf.shape)), np.float32), shapes)
     if shape:
@@ -37,7 +37,7 @@ def trained(objective, shape=(), epochs=3) -> Run:
             leaf[tuple(n - 1 for n in shape)] = np.nan
     plan = Plan(32, "sgd", trainable=("encoder", "head"))
     curves, cost = Curves(*losses), Cost(1.5, 0.1, 700)
-    return Run("noise, seed", objective, plan, lanes, status, status + 1, curves, score, params, cost)
+    return Run("noise, seed", objective, plan, lanes, status, status + 1, curves, loss, params, cost)
 
 
 def assert_same(run: Run, back: Run):
@@ -45,7 +45,7 @@ def assert_same(run: Run, back: Run):
     for field in dataclasses.fields(Run):
         if field.name != "objective":
             jax.tree.map(np.testing.assert_array_equal, getattr(back, field.name), getattr(run, field.name))
-    before, after = ((run.lanes, run.params, run.score, run.curves) for run in (run, back))
+    before, after = ((run.lanes, run.params, run.loss, run.curves) for run in (run, back))
     assert [np.asarray(leaf).dtype for leaf in jax.tree.leaves(after)] == [
         np.asarray(leaf).dtype for leaf in jax.tree.leaves(before)
     ]
@@ -158,7 +158,7 @@ def test_a_part_with_a_name_is_kept(monkeypatch, tmp_path):
 def test_what_could_not_be_loaded_is_not_written(small, tmp_path):
     for bad, message in (
         (dataclasses.replace(small, params={"params": {}}), "Dense_0.bias is missing, its model expects float32"),
-        (dataclasses.replace(small, score=np.float64(1)), "score is float64"),
+        (dataclasses.replace(small, loss=np.float64(1)), "loss is float64"),
         (dataclasses.replace(small, curves=Curves(np.zeros(3, np.float32), np.zeros(2, np.float32))), "curves.valid"),
     ):
         with pytest.raises(UsageError, match=message):
