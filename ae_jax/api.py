@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from ae_jax import random_search, recipes, trials
+from ae_jax import files, random_search, recipes, trials
 from ae_jax.batching import Data, unit
 from ae_jax.checkpoints import remove_folder
 from ae_jax.data import holdout, kfold, no_holdout
@@ -189,8 +189,6 @@ def search(
 
 def load(path: str | Path) -> Run:
     """The run that :meth:`Run.save` kept in a file; see :func:`ae_jax.files.load`."""
-    from ae_jax import files
-
     return files.load(path)
 
 

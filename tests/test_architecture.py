@@ -24,10 +24,7 @@ FLOORS = (
     {"api"},
 )
 SIDE = {"plotting": {"types"}, "interactive": {"types"}}
-DOORS = {
-    "runs": {"inference", "files"},
-    "api": {"files"},
-}  # rooms above, imported when a method is called
+DOORS = {"runs": {"inference", "files"}}  # rooms above, imported when a method is called
 
 
 def imported(source: str) -> set[str]:

@@ -51,7 +51,7 @@ def run(code, folder):
 
 
 def test_a_user_needs_nothing_that_is_for_studies(tmp_path):
-    done = run(USE + (KEEP if (ROOT / "ae_jax" / "files.py").exists() else ""), tmp_path)
+    done = run(USE + KEEP, tmp_path)
     assert done.returncode == 0, done.stderr
 
 

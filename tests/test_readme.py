@@ -88,7 +88,6 @@ def test_the_example_runs_as_written():
 
 def test_your_own_images_run_as_written(monkeypatch, tmp_path):
     """Few of them, for few epochs and trials."""
-    pytest.importorskip("ae_jax.files")
     own, searching, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     monkeypatch.chdir(tmp_path)
     np.save("images.npy", np.random.default_rng(0).integers(0, 256, (200, 9, 8, 3), np.uint8))
