@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 PATCH = 32
@@ -10,8 +12,9 @@ TRAIN_BANDS, TEST_BANDS = ((0, 288), (352, 480), (544, 640)), ((288, 352), (480,
 TRAIN_STRIDE, TEST_STRIDE = 8, 16
 
 
+@functools.cache
 def digits() -> tuple[np.ndarray, ...]:
-    """scikit-learn's 1,797 digits as MNIST frames its own: 20x20 in the middle of 28x28.
+    """scikit-learn's 1,797 digits as MNIST frames its own: 20x20 in the middle of 28x28. Made once, and read-only.
 
     The split is stratified and shuffled with a fixed seed: the source is ordered by writer.
     """
@@ -24,7 +27,10 @@ def digits() -> tuple[np.ndarray, ...]:
     images = np.pad(images.clip(0, 255).round().astype(np.uint8), ((0, 0), (4, 4), (4, 4)))[..., None]
     labels = digits.target.astype(np.uint8)
     train, test = train_test_split(np.arange(len(labels)), test_size=360, stratify=labels, random_state=0)
-    return images[train], labels[train], images[test], labels[test]
+    parts = images[train], labels[train], images[test], labels[test]
+    for part in parts:
+        part.flags.writeable = False
+    return parts
 
 
 def photos() -> tuple[np.ndarray, ...]:

@@ -23,7 +23,7 @@ CONFIGURED = (
 
 # Every study of run_all by the name of its npz: the module, its own arguments, and a run that takes seconds.
 STUDIES = {
-    "compression": ("compression", "--epochs 60 --seeds 2"),
+    "compression": ("compression", "--epochs 30 --seeds 2"),
     "random_search_A1": ("random_search", "--study A1 --trials 4 --epochs 10 --segment 1"),
     "cross_table": ("cross_table", "--epochs 20 --seeds 2"),
     "latent_space_A5": ("latent_space", "--study A5 --epochs 2 --tsne-sample 60"),

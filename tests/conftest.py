@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import gc
 import os
 import subprocess
 import tempfile
@@ -45,6 +46,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker inherits all this
         os.environ |= UNOPTIMIZED
         jax.config.update("jax_disable_most_optimizations", True)
 
+gc.set_threshold(100_000, 50, 50)  # tracing makes many objects that stay
 jax.devices()  # in use from here on, so that no command line run in this process changes the number of devices
 
 

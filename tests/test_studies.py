@@ -36,7 +36,7 @@ def test_compression(ran):
     np.testing.assert_allclose(occluded[..., 0], test, rtol=0.1)
     assert_rising(noisy)
     assert_rising(occluded)
-    assert run.meta["config"]["budget"]["epochs"] == 60 and run.meta["config"]["budget"]["seeds"] == 2
+    assert run.meta["config"]["budget"]["epochs"] == 30 and run.meta["config"]["budget"]["seeds"] == 2
 
 
 @in_group("latent_space_A5")
