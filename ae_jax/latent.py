@@ -146,8 +146,8 @@ def traversals(values: np.ndarray, latent: int) -> np.ndarray:
     return codes
 
 
-def sample(n: int, at_most: int, seed: int) -> np.ndarray:
-    """Which of ``n`` codes to draw where all are too many: sorted indices, ``[at_most]`` of them or all."""
+def subsample(n: int, at_most: int, seed: int) -> np.ndarray:
+    """Which of ``n`` codes to show where all are too many: sorted indices, ``[at_most]`` of them or all."""
     return np.sort(np.random.default_rng(seed).permutation(n)[:at_most])
 
 

@@ -83,7 +83,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     """Codes of all runs, and what is in the plane."""
     options, labels = setup.options, setup.dataset.test_labels
     clean, plane = setup.test_images, runs["d=2"]
-    sample = latent.sample(len(clean), options.tsne_sample, options.seed)
+    sample = latent.subsample(len(clean), options.tsne_sample, options.seed)
     arrays = {"labels": labels, "sample": sample, "sample_images": setup.dataset.test_images[sample]}
     rows = []
     for run in runs.values():
