@@ -19,7 +19,10 @@ from ae_jax.types import PyTree, UsageError
 
 
 def encode(run: Run, images: Array) -> np.ndarray:
-    """Codes of float images by every lane: ``[n, *image] -> [*run.shape, n, latent]``."""
+    """Codes of float images by every lane of a plain autoencoder: ``[n, *image] -> [*run.shape, n, latent]``.
+
+    A VAE's are those of ``posterior.encode``.
+    """
     return run.map(_encode, jnp.asarray(images))
 
 

@@ -113,7 +113,7 @@ class Run:
         """Codes of images by every lane: ``[n, ...] -> [*shape, n, latent]``.
 
         Those of a VAE are its means, those of a VQ-VAE vectors of its book, ``[*shape, n, positions, code_size]``.
-        Images are taken as in :func:`ae_jax.fit`, any number of them.
+        Images are taken as in :func:`ae_jax.fit`, any number of them, and encoded as they are, never binarised.
         """
         from ae_jax import inference
 
