@@ -32,11 +32,11 @@ def decode(run: Run, codes: Array) -> np.ndarray:
 
 
 def _encode(objective: Objective, params: PyTree, images: Array) -> Array:
-    return by_batches(lambda _, batch: objective.model.apply(params, images[batch], method="encode"), len(images))
+    return by_batches(lambda batch: objective.model.apply(params, batch, method="encode"), images)
 
 
 def _decode(objective: Objective, params: PyTree, codes: Array) -> Array:
-    return by_batches(lambda _, batch: objective.model.apply(params, codes[batch], method="decode"), len(codes))
+    return by_batches(lambda batch: objective.model.apply(params, batch, method="decode"), codes)
 
 
 def centroids(codes: np.ndarray, labels: np.ndarray, classes: int = 10) -> np.ndarray:
