@@ -65,8 +65,8 @@ def fit(
         seeds: a seed gives one model, a run of shape ``()``; a sequence one for each.
         validation: the fraction held out, the last of the images as they stand (so shuffle those that are sorted);
             or images, or (images, labels), to validate on; or None: then the training loss is monitored.
-        patience: epochs without a lower validation loss before a model is stopped.
-        keep_best: the parameters of the epoch with the lowest validation loss, or else of the last.
+        patience: epochs without a lower monitored loss before a model is stopped.
+        keep_best: the parameters of the epoch with the lowest monitored loss, or else of the last.
         checkpoints: a folder, where an interrupted training is kept, for ``resume=True`` to go on from.
         progress: a bar on stderr, or none; by default in a terminal and in a notebook.
         hyper_parameters: any other of ``types.HParams``, such as ``l2`` or ``dropout``. These, the learning rate and
@@ -94,8 +94,9 @@ def fit(
 class Searched:
     """A search that is done. Printed, it is a table of its best trials.
 
-    runs: those of each group of trials that share a network.
-    outcome: loss, curves and ranking of each trial, best first.
+    search: the trials, and the groups they were sorted into.
+    runs: one for each group, its trials and folds ``[trials, folds]``.
+    outcome: score, status and curves of each trial in the order of the draws, and their ranking.
     """
 
     search: random_search.Search

@@ -62,10 +62,14 @@ def microbatches(objective: Objective, params: PyTree, batch_size: int) -> int:
     return max(fitting, default=1)
 
 
-def divide(batch: Batch, key: Array, count: int) -> tuple[Batch, Array]:
-    """``batch`` as microbatches ``[count, size, ...]`` and their keys ``[count]``; consumes ``key``."""
-    parts = jax.tree.map(lambda leaf: leaf.reshape(count, -1, *leaf.shape[1:]), batch)
-    return parts, jax.random.split(key, count) if count > 1 else key[None]
+def divide(batch: Batch, count: int) -> Batch:
+    """``batch`` as microbatches ``[count, size, ...]``."""
+    return jax.tree.map(lambda leaf: leaf.reshape(count, -1, *leaf.shape[1:]), batch)
+
+
+def microbatch_keys(key: Array, count: int) -> Array:
+    """What each microbatch draws from, wherever it is computed: ``[count]``. Consumes ``key``."""
+    return jax.random.split(key, count) if count > 1 else key[None]
 
 
 def gradient(objective: Objective, params: PyTree, key: Array, batch: Batch, hparams: HParams) -> tuple[Array, PyTree]:
@@ -74,7 +78,8 @@ def gradient(objective: Objective, params: PyTree, key: Array, batch: Batch, hpa
     def mean_loss(params: PyTree) -> Array:
         return jax.vmap(lambda part, key: objective.loss(params, key, part, hparams, True)[0].mean())(*parts).mean()
 
-    parts = divide(batch, key, microbatches(objective, params, len(batch.labels)))
+    count = microbatches(objective, params, len(batch.labels))
+    parts = divide(batch, count), microbatch_keys(key, count)
     return jax.value_and_grad(mean_loss)(params)
 
 

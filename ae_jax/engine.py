@@ -41,7 +41,8 @@ class Settings:
     """How the engine runs, whatever it runs.
 
     segment: epochs between two returns to the host.
-    patience: epochs without a lower validation loss before a lane is stopped; None trains to the end.
+    patience: epochs without a lower monitored loss before a lane is stopped; None trains to the end. Monitored is the
+        validation loss, or the training loss where nothing is validated on.
     keep_best: whether a lane's parameters are those of the epoch with the lowest loss, or else of its last.
     halving: successive halving over all trials of the search; None keeps every trial.
     lanes_per_call: lanes in one call; None is one per device on CPUs and as many as fit on an accelerator.

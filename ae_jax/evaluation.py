@@ -52,10 +52,10 @@ def reconstruction_errors(runs: Runs, inputs: Array, targets: Array) -> Any:
 
 
 def _reconstruction_errors(objective: Objective, params: PyTree, inputs: Array, targets: Array) -> Array:
-    def batch_errors(_, batch: Array) -> Array:
-        return losses.mean_squared_error(objective.model.apply(params, inputs[batch]), targets[batch])
+    def errors(inputs: Array, targets: Array) -> Array:
+        return losses.mean_squared_error(objective.model.apply(params, inputs), targets)
 
-    return by_batches(batch_errors, len(inputs))
+    return by_batches(errors, inputs, targets)
 
 
 def reconstruction_error(runs: Runs, inputs: Array, targets: Array) -> Any:
@@ -104,7 +104,7 @@ def class_logits(run: Run, images: Array) -> np.ndarray:
 
 
 def _logits(objective: Objective, params: PyTree, images: Array) -> Array:
-    return by_batches(lambda _, batch: objective.model.apply(params, images[batch]), len(images))
+    return by_batches(lambda batch: objective.model.apply(params, batch), images)
 
 
 def confusion(labels: np.ndarray, predictions: np.ndarray, classes: int = 10) -> np.ndarray:

@@ -16,7 +16,6 @@ from ae_jax import results
 from ae_jax.models import Autoencoder, ConvDecoder, ConvEncoder, DenseDecoder, DenseEncoder
 from ae_jax.runs import Run, one_lane
 from ae_jax.types import UsageError
-from ae_jax.vae import VAE, VQVAE
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -91,14 +90,11 @@ def programs(run: Run) -> dict[str, Exported]:
     """
     one_lane(run)
     model, params = run.model, jax.tree.map(jnp.asarray, run.params)
-    if not (hasattr(model, "encode") and hasattr(model, "decode")):
+    if not hasattr(model, "decode"):
         raise UsageError(f"{run.name}: a {type(model).__name__} has no decoder; give an autoencoder's lane")
 
     def encode(images: Array) -> Array:
-        codes = model.apply(params, images, method="encode")
-        if isinstance(model, VAE):
-            return codes[0]
-        return model.apply(params, codes, method="quantise")[0] if isinstance(model, VQVAE) else codes
+        return model.apply(params, images, method="code")
 
     def decode(codes: Array) -> Array:
         return model.apply(params, codes, method="decode")

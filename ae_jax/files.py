@@ -12,7 +12,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from ae_jax import recipes, results
 from ae_jax.lanes import Lanes
 from ae_jax.objectives import Objective
 from ae_jax.runs import Cost, Curves, Run, of_params
-from ae_jax.types import NUMBERS, HParams, Plan, PyTree, UsageError
+from ae_jax.types import NUMBERS, HParams, Plan, PyTree, UsageError, reason
 from ae_jax.widening import parameter_shapes
 
 SUFFIX = ".safetensors"
@@ -89,7 +88,7 @@ def load(path: str | Path) -> Run:
     try:
         return _run(described, tensors)
     except Exception as error:  # a recipe may ask for anything; what it is built with raises errors of any kind
-        raise UsageError(f"{path}: its model cannot be built ({_reason(error)}); save it again") from error
+        raise UsageError(f"{path}: its model cannot be built ({reason(error)}); save it again") from error
 
 
 def info(path: str | Path) -> dict[str, Any]:
@@ -154,7 +153,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             raise ValueError("damaged: its digest is another")
         return {name: json.loads(metadata[name]) for name in _DESCRIBED}, tensors
     except Exception as error:  # safetensors, JSON, NumPy: foreign content raises errors of any kind
-        raise UsageError(f"{path}: not a model's file ({_reason(error)}); give a {SUFFIX} that ae_jax saved") from error
+        raise UsageError(f"{path}: not a model's file ({reason(error)}); give a {SUFFIX} that ae_jax saved") from error
 
 
 def _check_format(metadata: Mapping[str, str]) -> None:
@@ -170,8 +169,3 @@ def _digest(metadata: Mapping[str, str], tensors: Mapping[str, np.ndarray]) -> s
     for name, values in sorted(tensors.items()):
         digest.update(json.dumps([name, values.dtype.name, values.shape]).encode() + values.tobytes())
     return digest.hexdigest()
-
-
-def _reason(error: Exception) -> str:
-    """An error's message in one line of bounded length."""
-    return textwrap.shorten(str(error) or type(error).__name__, 300, placeholder=" ...")

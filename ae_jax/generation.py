@@ -1,4 +1,4 @@
-"""New digits from a latent space, and how good they are by the judgement of a classifier.
+"""New images from a latent space, and how good they are by the judgement of a classifier.
 
 Codes are decoded by ``latent.decode``, by every model that has one. What a diverged lane made is NaN, and so is what
 is said of it.

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import data, idx, pictures
-from ae_jax.types import UsageError
+from ae_jax.types import UsageError, reason
 
 LARGEST_SIDE = 2**14  # of images that are resized
 SOURCES = (
@@ -183,8 +183,7 @@ def _arrays(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     except UsageError:
         raise
     except Exception as error:  # zipfile, zlib, struct, tokenize and NumPy: damage raises errors of any kind
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UsageError(f"{path}: damaged, or with Python objects in it ({reason}); write it again") from error
+        raise UsageError(f"{path}: damaged, or with Python objects in it ({reason(error)}); write it again") from error
 
 
 def _images_and_labels(arrays: dict[str, Any], path: Path) -> tuple[np.ndarray, np.ndarray | None]:

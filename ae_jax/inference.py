@@ -148,19 +148,15 @@ def _in_calls(run: Run, n: int, call: Callable[[np.ndarray], np.ndarray]) -> np.
 
 
 def _encode(objective: Objective, params: PyTree, images: Array) -> Array:
-    return _by_batches(lambda some: objective.model.apply(params, unit(some), method="code"), images)
+    return by_batches(lambda some: objective.model.apply(params, unit(some), method="code"), images)
 
 
 def _decode(objective: Objective, params: PyTree, codes: Array) -> Array:
-    return _by_batches(lambda some: objective.model.apply(params, some, method="decode"), codes)
+    return by_batches(lambda some: objective.model.apply(params, some, method="decode"), codes)
 
 
 def _reconstruct(objective: Objective, params: PyTree, images: Array) -> Array:
-    return _by_batches(lambda some: objective.model.apply(params, unit(some)), images)
-
-
-def _by_batches(function: Callable[[Array], Array], inputs: Array) -> Array:
-    return by_batches(lambda _, batch: function(inputs[batch]), len(inputs))
+    return by_batches(lambda some: objective.model.apply(params, unit(some)), images)
 
 
 def _vectors(objective: Objective, params: PyTree, numbers: Array) -> Array:

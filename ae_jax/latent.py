@@ -19,7 +19,10 @@ from ae_jax.types import PyTree, UsageError
 
 
 def encode(run: Run, images: Array) -> np.ndarray:
-    """Codes of float images by every lane: ``[n, *image] -> [*run.shape, n, latent]``."""
+    """Codes of float images by every lane of a plain autoencoder: ``[n, *image] -> [*run.shape, n, latent]``.
+
+    A VAE's are those of ``posterior.encode``.
+    """
     return run.map(_encode, jnp.asarray(images))
 
 
@@ -29,11 +32,11 @@ def decode(run: Run, codes: Array) -> np.ndarray:
 
 
 def _encode(objective: Objective, params: PyTree, images: Array) -> Array:
-    return by_batches(lambda _, batch: objective.model.apply(params, images[batch], method="encode"), len(images))
+    return by_batches(lambda batch: objective.model.apply(params, batch, method="encode"), images)
 
 
 def _decode(objective: Objective, params: PyTree, codes: Array) -> Array:
-    return by_batches(lambda _, batch: objective.model.apply(params, codes[batch], method="decode"), len(codes))
+    return by_batches(lambda batch: objective.model.apply(params, batch, method="decode"), codes)
 
 
 def centroids(codes: np.ndarray, labels: np.ndarray, classes: int = 10) -> np.ndarray:
@@ -146,8 +149,8 @@ def traversals(values: np.ndarray, latent: int) -> np.ndarray:
     return codes
 
 
-def sample(n: int, at_most: int, seed: int) -> np.ndarray:
-    """Which of ``n`` codes to draw where all are too many: sorted indices, ``[at_most]`` of them or all."""
+def subsample(n: int, at_most: int, seed: int) -> np.ndarray:
+    """Which of ``n`` codes to show where all are too many: sorted indices, ``[at_most]`` of them or all."""
     return np.sort(np.random.default_rng(seed).permutation(n)[:at_most])
 
 

@@ -213,7 +213,7 @@ class Autoencoder(nn.Module):
         return self.encoder(images, dropout, train)
 
     def code(self, images: Array) -> Array:
-        """What :meth:`decode` takes."""
+        """What :meth:`decode` takes: ``[batch, *image] -> [batch, latent]``."""
         return self.encode(images)
 
     def logits(self, codes: Array, dropout: Array | None = None, train: bool = False) -> Array:
@@ -248,7 +248,7 @@ class Classifier(nn.Module):
         return layers.Dense(self.classes, name="head")(codes.T).T
 
     def code(self, images: Array) -> Array:
-        """The code that the classes are told by."""
+        """The code that the classes are told by: ``[batch, *image] -> [batch, latent]``."""
         return self.encoder(images)
 
 

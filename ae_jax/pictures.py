@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ae_jax.types import UsageError
+from ae_jax.types import UsageError, reason
 
 ENDINGS = (".png", ".jpg", ".jpeg")
 # Pillow's mode of what a file holds -> that of the array; 16 bits are treated apart.
@@ -46,11 +46,11 @@ def read(
         try:
             picture = _decode(path)
         except Exception as error:  # Pillow: damage raises errors of any kind
-            unreadable[path] = " ".join(str(error).split()) or type(error).__name__
+            unreadable[path] = reason(error)
         else:
             pictures[path] = resize(recolour(picture[None], grey), size)[0]
     if unreadable:
-        some = ", ".join(f"{path} ({reason})" for path, reason in list(unreadable.items())[:NAMED])
+        some = ", ".join(f"{path} ({why})" for path, why in list(unreadable.items())[:NAMED])
         message = (
             f"{len(unreadable)} of {len(paths)} pictures cannot be read: {some}{', ...' * (len(unreadable) > NAMED)}"
         )

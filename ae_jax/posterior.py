@@ -18,7 +18,7 @@ from jax import Array
 
 from ae_jax import distributions, sharing
 from ae_jax.objectives import Objective
-from ae_jax.runs import Run, by_batches
+from ae_jax.runs import Run, by_numbered_batches
 from ae_jax.types import PyTree, UsageError
 
 SAMPLES_AT_ONCE = 2  # codes of an image that are decoded together; with 4 a CPU decodes a quarter fewer a second
@@ -65,7 +65,7 @@ def _importance_nll(objective: Objective, params: PyTree, key: Array, images: Ar
 
 def _of_images(function: Callable[[Array, Array], PyTree], key: Array, images: Array) -> PyTree:
     """``function(key, images [size, ...]) -> [size, ...]`` for all images, a key for each batch: ``[n, ...]``."""
-    return by_batches(lambda i, batch: function(jax.random.fold_in(key, i), images[batch]), len(images))
+    return by_numbered_batches(lambda i, batch: function(jax.random.fold_in(key, i), batch), images)
 
 
 class Codes(NamedTuple):

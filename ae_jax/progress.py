@@ -21,9 +21,9 @@ def watched() -> bool:
 
 @contextlib.contextmanager
 def progress_bar(title: str, epochs: int, shown: bool) -> Iterator[Monitor]:
-    """A monitor for the engine: a bar over lane-epochs on stderr. The first Ctrl-C stops cleanly after the call.
+    """A monitor for the engine: a bar over lane-epochs on stderr, and a Ctrl-C that stops cleanly after the call.
 
-    Not shown, it leaves Ctrl-C as it is described, and is silent otherwise.
+    Where the bar is not shown, Ctrl-C does the same and nothing else is printed.
     """
     from tqdm.auto import tqdm
 
@@ -51,7 +51,7 @@ def progress_bar(title: str, epochs: int, shown: bool) -> Iterator[Monitor]:
 
 @contextlib.contextmanager
 def stopping(tell: Callable[[], None]) -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed, as a function: the first time it is told and noted, the second it interrupts at once.
+    """A function that says whether Ctrl-C was pressed. The first is noted and ``tell`` called; the second interrupts.
 
     Only the main thread can take signals; in another one Ctrl-C is left to whoever does.
     """

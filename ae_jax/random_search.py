@@ -164,9 +164,12 @@ def plan_search(
 
 
 class Outcome(NamedTuple):
-    """A search by trial. Curves and fold scores keep their folds: ``[trials, folds, ...]``."""
+    """A search by trial. Curves and fold scores keep their folds: ``[trials, folds, ...]``.
 
-    score: np.ndarray  # [trials]: mean over folds, infinite if any fold diverged
+    A trial's score is what it is ranked by, the mean of its folds' monitored losses: lower is better.
+    """
+
+    score: np.ndarray  # [trials]: infinite if any fold diverged
     fold_score: np.ndarray  # [trials, folds]
     status: np.ndarray  # [trials, folds]
     epochs: np.ndarray  # [trials, folds]

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 import ae_jax
-from ae_jax.types import Dataset, UsageError
+from ae_jax.types import Dataset, UsageError, reason
 
 SCHEMA = 1
 _META = {"study": str, "config": dict}  # what readers of any study's meta rely on
@@ -100,9 +100,8 @@ def load(path: Path, study: str | None = None) -> tuple[dict[str, np.ndarray], d
         if not isinstance(meta, dict) or not all(isinstance(meta.get(key), kind) for key, kind in _META.items()):
             raise ValueError(f"its meta lacks {' or '.join(_META)}")
     except Exception as error:  # zipfile, zlib, struct, tokenize and NumPy: damage raises errors of any kind
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise UsageError(
-            f"{path}: not a complete results file of this project ({reason}); run its study again"
+            f"{path}: not a complete results file of this project ({reason(error)}); run its study again"
         ) from error
     if study is not None and meta["study"] != study:
         raise UsageError(f"{path}: results of the study {meta['study']!r}, expected those of {study!r}")

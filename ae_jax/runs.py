@@ -113,7 +113,7 @@ class Run:
         """Codes of images by every lane: ``[n, ...] -> [*shape, n, latent]``.
 
         Those of a VAE are its means, those of a VQ-VAE vectors of its book, ``[*shape, n, positions, code_size]``.
-        Images are taken as in :func:`ae_jax.fit`, any number of them.
+        Images are taken as in :func:`ae_jax.fit`, any number of them, and encoded as they are, never binarised.
         """
         from ae_jax import inference
 
@@ -229,10 +229,21 @@ def _merged(runs: Sequence[Run]) -> Run:
     return dataclasses.replace(widest, lanes=lanes, status=status, params=params)
 
 
-def by_batches(function: Callable[[Array, Array], PyTree], n: int) -> PyTree:
-    """``function(batch number, indices [size])`` on batches of ``range(n)``, put together: leaves ``[n, ...]``."""
+def by_batches(function: Callable[..., PyTree], *inputs: Array) -> PyTree:
+    """``function`` of ``inputs [n, ...]``, batch by batch, put together: leaves ``[n, ...]``."""
+    return by_numbered_batches(lambda _, *batch: function(*batch), *inputs)
+
+
+def by_numbered_batches(function: Callable[..., PyTree], *inputs: Array) -> PyTree:
+    """:func:`by_batches` of a function that gets the batch's number first, to draw from a key of its own."""
+    n = len(inputs[0])
     batches = evaluation_batches(jnp.arange(n))  # the padding comes last; it gives some example
-    outputs = jax.lax.map(lambda inputs: function(*inputs), (jnp.arange(len(batches)), batches))
+
+    def of_batch(number_and_indices: tuple[Array, Array]) -> PyTree:
+        number, indices = number_and_indices
+        return function(number, *(array[indices] for array in inputs))
+
+    outputs = jax.lax.map(of_batch, (jnp.arange(len(batches)), batches))
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:n], outputs)
 
 

@@ -25,7 +25,7 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import AxisType, Mesh
 
 from ae_jax import batching
-from ae_jax.batching import PADDING, Division, microbatches
+from ae_jax.batching import PADDING, Division, divide, microbatch_keys, microbatches
 from ae_jax.objectives import Objective
 from ae_jax.types import Batch, HParams, Plan, PyTree
 from ae_jax.widening import parameter_count, parameter_shapes
@@ -77,12 +77,11 @@ def _gradient(
 
     if count == 1:
         return part_gradient(batch, key)
-    keys = jax.random.split(key, count)
+    keys = microbatch_keys(key, count)
     if sharers > 1:
         keys = keys.reshape(sharers, -1)[jax.lax.axis_index(SHARE)]
-    parts = jax.tree.map(lambda leaf: leaf.reshape(len(keys), -1, *leaf.shape[1:]), batch)
     zeros = jnp.zeros(()), jax.tree.map(jnp.zeros_like, params)
-    sums, _ = jax.lax.scan(add, zeros, (parts, keys))
+    sums, _ = jax.lax.scan(add, zeros, (divide(batch, len(keys)), keys))
     if sharers > 1:
         flat, unravel = ravel_pytree(sums)  # one message instead of one for each parameter
         sums = unravel(jax.lax.psum(flat, SHARE))

@@ -8,6 +8,7 @@ a :class:`Plan` (and the attributes of a Linen module) selects the program itsel
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
@@ -25,6 +26,11 @@ class UsageError(ValueError):
 
     Experiment scripts print it as one line and exit with code 2.
     """
+
+
+def reason(error: Exception) -> str:
+    """What ``error`` says, for a UsageError's message: one line of bounded length, its kind where it says nothing."""
+    return textwrap.shorten(str(error), 300, placeholder=" ...") or type(error).__name__
 
 
 class Range(NamedTuple):

@@ -41,7 +41,7 @@ class VAE(nn.Module):
         return mean, distributions.limit(log_variance)
 
     def code(self, images: Array) -> Array:
-        """The mean code ``[batch, latent]``."""
+        """The mean code: ``[batch, *image] -> [batch, latent]``."""
         return self.encode(images)[0]
 
     def logits(self, codes: Array, dropout: Array | None = None, train: bool = False) -> Array:
@@ -133,7 +133,7 @@ class VQVAE(nn.Module):
         return units.reshape(images.shape[0], -1, size)
 
     def code(self, images: Array) -> Array:
-        """Vectors of the book ``[batch, positions, code_size]``."""
+        """Vectors of the book: ``[batch, *image] -> [batch, positions, code_size]``."""
         return self.quantise(self.encode(images))[0]
 
     def quantise(self, vectors: Array) -> tuple[Array, Array]:

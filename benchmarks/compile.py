@@ -107,7 +107,7 @@ def print_phases(title: str, rows: list[dict]) -> None:
 def programs_of_searches() -> list[tuple[str, int, int]]:
     """``(study, trials, training programs)`` of each full random search, drawn with seed 0."""
     found = []
-    for name, chosen in spaces.SEARCHES.items():
+    for name, chosen in spaces.PROTOCOLS.items():
         budget, count = spaces.BUDGETS[name]["full"]["mnist"], spaces.FULL_TRIALS[name]
         drawn = random_search.sample(jax.random.key(0), chosen.space(budget.epochs, budget.batch_size), count)
         groups = random_search.plan_search(drawn, spaces.build, seed=0, folds=chosen.folds).groups

@@ -51,7 +51,7 @@ def plan(setup: Setup) -> Training:
 def measure(setup: Setup, runs: Runs) -> Measured:
     """Errors on the training and validation images: ``[seeds]``, those of each optimizer."""
     adam, (train, _) = runs["adam"], data.holdout(len(setup.dataset.train_images))
-    clean = common.unit_images(setup.dataset.train_images[train])
+    clean = setup.train_images[train]
     train_mse = evaluation.reconstruction_error(adam, clean, clean)
     arrays = {"adam_train_mse": train_mse}
     for name, run in runs.items():

@@ -17,7 +17,7 @@ import joblib
 import tyro
 
 from ae_jax import downloads
-from ae_jax.types import UsageError
+from ae_jax.types import UsageError, reason
 from experiments import common
 from experiments.common import Options
 
@@ -89,9 +89,8 @@ def _join(options: Options) -> None:
         try:
             jax.distributed.initialize(*how)
         except (ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
             raise UsageError(
-                f"cannot join a distributed run ({reason}): start it by SLURM or Open MPI, or give all of "
+                f"cannot join a distributed run ({reason(error)}): start it by SLURM or Open MPI, or give all of "
                 "--coordinator HOST:PORT --num-processes N --process-id I"
             ) from error
 

@@ -1,4 +1,4 @@
-"""What every study shares: its options and budget, its data, its closing table. Training is in ``running``."""
+"""What every study shares: its options, its budget, its data, its caption. Training is in ``running``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 import tyro
 
 from ae_jax import data
-from ae_jax.batching import Data
+from ae_jax.batching import Data, unit
 from ae_jax.lanes import Group, Splits, lane_grid, stack_splits
 from ae_jax.objectives import Objective
 from ae_jax.runs import Run
@@ -155,12 +155,12 @@ class Setup:
     @functools.cached_property
     def train_images(self) -> jax.Array:
         """Training images, float32 in [0, 1]."""
-        return unit_images(self.dataset.train_images)
+        return unit(self.training.images)
 
     @functools.cached_property
     def test_images(self) -> jax.Array:
         """Test images, likewise."""
-        return unit_images(self.dataset.test_images)
+        return unit(self.test.images)
 
 
 def prepare(options: Options, label: str, budgets: Budgets) -> Setup:
@@ -178,11 +178,6 @@ def prepare(options: Options, label: str, budgets: Budgets) -> Setup:
 def given(options: Options, *names: str) -> dict[str, Any]:
     """Those of the named options that the command line gave; a study need not have them all."""
     return {name: value for name in names if (value := getattr(options, name, None)) is not None}
-
-
-def unit_images(images: np.ndarray) -> jax.Array:
-    """uint8 images as float32 in [0, 1], on the device."""
-    return jnp.asarray(images).astype(jnp.float32) / 255.0
 
 
 def describe(setup: Setup, numbers: str = "") -> str:

@@ -25,7 +25,7 @@ from ae_jax.models import Autoencoder, ConvEncoder, conv_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.runs import Run, one_lane
 from ae_jax.types import Plan, UsageError, hparams
-from experiments import common, pictures, reported, study
+from experiments import common, latent_figures, reported, study
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 
@@ -83,7 +83,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     """Codes of all runs, and what is in the plane."""
     options, labels = setup.options, setup.dataset.test_labels
     clean, plane = setup.test_images, runs["d=2"]
-    sample = latent.sample(len(clean), options.tsne_sample, options.seed)
+    sample = latent.subsample(len(clean), options.tsne_sample, options.seed)
     arrays = {"labels": labels, "sample": sample, "sample_images": setup.dataset.test_images[sample]}
     rows = []
     for run in runs.values():
@@ -94,7 +94,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         arrays[f"tsne_{d}"] = latent.tsne(codes[sample], options.seed)
         error = evaluation.reconstruction_error(run, clean, clean)
         rows.append(Row(f"{options.study} test MSE, d = {d}", None, [error]))
-    arrays |= pictures.of_plane(plane, arrays["codes_2"], labels, setup.key)
+    arrays |= latent_figures.of_plane(plane, arrays["codes_2"], labels, setup.key)
     right = latent.nearest(arrays["codes_2"], arrays["centroids"]) == labels
     accuracy = np.nan if plane.diverged else right.mean()
     rows.append(Row(f"{options.study} accuracy of the nearest centroid, d = 2", None, [accuracy], True))
@@ -109,7 +109,7 @@ def draw(saved: Saved) -> Paths:
         title="Codes of the test set in the latent plane, and the centroids",
     )  # fmt: skip
     for d in sorted(int(name.removeprefix("tsne_")) for name in arrays if name.startswith("tsne_")):
-        yield from pictures.draw_projections(saved, d)
+        yield from latent_figures.draw_projections(saved, d)
     title = "Fig. 5  Uniform samples of the centroids' bounding box"
     yield from saved.draw(plotting.sample_scatter, "fig5_samples", arrays["box_samples"], stars, title=title)
     for name, title in (
@@ -122,7 +122,7 @@ def draw(saved: Saved) -> Paths:
     heights = [f"{z2:.1f}" for z2 in arrays["plane"][:, 0, 1]]
     title = "The latent plane decoded, from the 5th to the 95th percentile of the codes; left: z2"
     yield from saved.draw(plotting.image_sheet, "plane", arrays["plane_images"], heights, title=title)
-    yield from pictures.draw_walks(saved)
+    yield from latent_figures.draw_walks(saved)
 
 
 def model_path(npz: Path) -> Path:

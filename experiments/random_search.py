@@ -26,7 +26,7 @@ from ae_jax.engine import Halving
 from ae_jax.lanes import stack_splits
 from experiments import common, study, tables
 from experiments.report import print_table
-from experiments.spaces import BUDGETS, FULL_TRIALS, QUICK_TRIALS, SEARCHES, Search, build
+from experiments.spaces import BUDGETS, FULL_TRIALS, PROTOCOLS, QUICK_TRIALS, Protocol, build
 from experiments.study import Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 LOG = {"learning_rate", "l2"}  # drawn on logarithmic axes
@@ -55,25 +55,25 @@ class Options(common.Options):
 @functools.lru_cache(maxsize=1)
 def planned(setup: Setup) -> random_search.Search:
     """The trials, drawn or read, sorted into groups of lanes."""
-    options, budget, chosen = setup.options, setup.budget, SEARCHES[setup.options.study]
-    drawn = _trials(setup, chosen.space(budget.epochs, budget.batch_size))
-    return random_search.plan_search(drawn, build, seed=options.seed, folds=chosen.folds)
+    options, budget, protocol = setup.options, setup.budget, PROTOCOLS[setup.options.study]
+    drawn = _trials(setup, protocol.space(budget.epochs, budget.batch_size))
+    return random_search.plan_search(drawn, build, seed=options.seed, folds=protocol.folds)
 
 
 def plan(setup: Setup) -> Training:
     """A lane for each trial and fold."""
-    options, chosen, searched = setup.options, SEARCHES[setup.options.study], planned(setup)
+    options, protocol, searched = setup.options, PROTOCOLS[setup.options.study], planned(setup)
     print(f"{options.study}: {searched}")
     count = len(setup.dataset.train_images)
-    folds = data.kfold(count, chosen.folds, options.seed) if chosen.folds > 1 else [data.holdout(count)]
+    folds = data.kfold(count, protocol.folds, options.seed) if protocol.folds > 1 else [data.holdout(count)]
     halving = options.halving and Halving(*options.halving)
-    early = chosen.patience is not None
-    return Training(searched.groups, stack_splits(folds), chosen.patience, keep_best=early, halving=halving)
+    early = protocol.patience is not None
+    return Training(searched.groups, stack_splits(folds), protocol.patience, keep_best=early, halving=halving)
 
 
 def measure(setup: Setup, runs: Runs) -> Measured:
     """Trials, curves and ranking; the test error of the best trial, by each of its folds."""
-    options, chosen, searched = setup.options, SEARCHES[setup.options.study], planned(setup)
+    options, protocol, searched = setup.options, PROTOCOLS[setup.options.study], planned(setup)
     outcome = random_search.collect(searched, list(runs.values()))
     best = random_search.trial_run(list(runs.values()), int(outcome.ranking[0]))
     arrays = tables.plain(searched.trials) | outcome._asdict()
@@ -81,8 +81,8 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     arrays |= {f"best_params/{path}": leaf for path, leaf in flatten_dict(best.params["params"], sep="/").items()}
     numbers = (f"{name.replace('_', ' ')} {_range(searched.trials[name])}" for name in ("epochs", "batch_size"))
     caption = f"{options.study}, {searched}. {common.describe(setup, ', '.join(numbers))}"
-    config = {"folds": chosen.folds, "patience": chosen.patience}
-    return Measured(arrays, _rows(chosen, options.study, arrays), caption, config)
+    config = {"folds": protocol.folds, "patience": protocol.patience}
+    return Measured(arrays, _rows(protocol, options.study, arrays), caption, config)
 
 
 def deviations(options: Options) -> tuple[str, ...]:
@@ -123,14 +123,14 @@ def draw(saved: Saved) -> Paths:
     yield interactive.parallel_coordinates(page, columns, log=LOG, title=saved.caption)
 
 
-def _rows(chosen: Search, protocol: str, arrays: dict[str, np.ndarray]) -> list[Row]:
+def _rows(protocol: Protocol, name: str, arrays: dict[str, np.ndarray]) -> list[Row]:
     best = arrays["ranking"][0]
     rows = [
-        Row(f"{protocol} best validation MSE", chosen.reported, [arrays["score"][best]]),
-        Row(f"{protocol} its test MSE", chosen.reported_test, arrays["best_test_mse"]),
+        Row(f"{name} best validation MSE", protocol.reported, [arrays["score"][best]]),
+        Row(f"{name} its test MSE", protocol.reported_test, arrays["best_test_mse"]),
     ]
-    if "l2" in (correlations := tables.correlations(arrays)) and chosen.reported_spearman:
-        rows.append(Row(f"{protocol} Spearman(L2, MSE)", chosen.reported_spearman, [correlations["l2"]], True))
+    if "l2" in (correlations := tables.correlations(arrays)) and protocol.reported_spearman:
+        rows.append(Row(f"{name} Spearman(L2, MSE)", protocol.reported_spearman, [correlations["l2"]], True))
     return rows
 
 
@@ -147,7 +147,7 @@ def show(saved: Saved) -> None:
     top = min(saved.meta["config"]["options"]["top"], len(ranked))
     header = [name for name in ranked[0] if not name.startswith("fold_")]
     cells = [[tables.text(trial[name]) for name in header] for trial in ranked[:top]]
-    best = f"{top} of {len(ranked)} trials. Report's best: {SEARCHES[saved.meta['config']['study']].reported_best}"
+    best = f"{top} of {len(ranked)} trials. Report's best: {PROTOCOLS[saved.meta['config']['study']].reported_best}"
     print_table("Ranking by validation MSE", header, cells, best)
     if correlations := [(name, f"{rho:+.3f}") for name, rho in tables.correlations(saved.arrays).items()]:
         print_table("Spearman rank correlation with the validation MSE", ("", "rho"), correlations)

@@ -26,7 +26,7 @@ def build(latent=4, conv1=8, conv2=16, conv3=32, hidden=64, batch_size=512, opti
     return autoencoder(model), Plan(batch_size, optimizer)
 
 
-class Search(NamedTuple):
+class Protocol(NamedTuple):
     """A search of a report: its priors, given the number of epochs that stands for the report's most."""
 
     space: Callable[[int, int], dict[str, Any]]  # (epochs, batch size) -> priors and plain values
@@ -80,16 +80,16 @@ def space_c1(epochs: int, batch_size: int) -> dict[str, Any]:
     }
 
 
-SEARCHES = {
-    "A1": Search(
+PROTOCOLS = {
+    "A1": Protocol(
         space_a1, reported=0.0320, reported_spearman=0.979,
         reported_best="lr 0.0136, L2 1.08e-4, dropout 0.0216, 40 epochs",
     ),
-    "B3": Search(
+    "B3": Protocol(
         space_b3, folds=5, reported=0.0187, reported_test=0.0187,
         reported_best="batch 128, lr 0.006, d 48, dropout 0.0775",
     ),
-    "C1": Search(
+    "C1": Protocol(
         space_c1, patience=5, reported=0.04, reported_test=0.04,
         reported_best="8/16/64/64, lr 1e-3, L2 1e-5, dropout 0.1",
     ),

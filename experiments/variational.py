@@ -26,7 +26,7 @@ from ae_jax.models import Autoencoder, conv_autoencoder, dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.types import UsageError
 from ae_jax.vae import VAE, conv_vae, dense_vae
-from experiments import common, pictures, report, reported, study
+from experiments import common, latent_figures, report, reported, study
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 UNSEEN = 1000  # test images whose likelihood is measured
@@ -116,7 +116,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         arrays |= {f"{slug}_latent_rates": rates, f"{slug}_nll": nll}
         arrays |= {f"{slug}_{curve}": losses for curve, losses in run.curves._asdict().items()}
     first = next(iter(runs.values()))
-    return Measured(arrays | pictures.of_prior(setup, first[0], runs[PLAIN][0], figures_key), rows)
+    return Measured(arrays | latent_figures.of_prior(setup, first[0], runs[PLAIN][0], figures_key), rows)
 
 
 def _rows(
@@ -156,7 +156,7 @@ def draw(saved: Saved) -> Paths:
         yield from saved.draw(plotting.digit_scatter, "codes", codes, title=title)
     for name, (rows, names, title) in sheets.items():
         yield from saved.draw(plotting.image_sheet, name, rows, names, title=title)
-    yield from pictures.draw_walks(saved)
+    yield from latent_figures.draw_walks(saved)
     panels = {
         f"{kind}, {name}": (arrays[f"{kind.lower().replace('-', '')}_{key}"], chosen)
         for kind, chosen in (("PCA", labels), ("t-SNE", labels[sample]))

@@ -1,6 +1,7 @@
 """The house: imports go down only, and computing imports neither plotting nor heavy optional packages."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,20 @@ def test_imports_go_down(module):
     (floor,) = (i for i, rooms in enumerate(FLOORS) if module in rooms)
     below = set().union(*FLOORS[:floor])
     assert found <= below, f"{module} reaches up or sideways: {found - below}"
+
+
+def test_the_readme_lists_every_module_below_what_it_imports():
+    readme = (PACKAGE.parent / "README.md").read_text()
+    table = readme[readme.index("| module |") :].split("\n\n")[0].splitlines()[2:]
+    rows = [re.findall(r"`(\w+)`", line.split("|")[1]) for line in table]
+    modules = {path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("__")}
+    assert sorted(sum(rows, [])) == sorted(modules)
+    above = set()
+    for row in rows:
+        above |= {*row}
+        for module in row:
+            found = imported((PACKAGE / f"{module}.py").read_text()) - DOORS.get(module, set())
+            assert found <= above, f"{module} is listed above {found - above}"
 
 
 @pytest.mark.parametrize("module", [*DOORS, "__init__"])

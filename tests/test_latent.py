@@ -119,10 +119,10 @@ def test_traversals_move_one_latent_at_a_time():
 
 
 def test_a_sample_is_sorted_and_without_repetition():
-    chosen = latent.sample(1000, 50, seed=3)
+    chosen = latent.subsample(1000, 50, seed=3)
     assert len(chosen) == 50 and (np.diff(chosen) > 0).all() and chosen[0] >= 0 and 900 < chosen[-1] < 1000
-    assert (chosen != latent.sample(1000, 50, seed=4)).any()
-    np.testing.assert_array_equal(latent.sample(5, 50, seed=3), range(5))
+    assert (chosen != latent.subsample(1000, 50, seed=4)).any()
+    np.testing.assert_array_equal(latent.subsample(5, 50, seed=3), range(5))
 
 
 def test_pca_keeps_the_variance_and_pads(params):

@@ -44,7 +44,7 @@ def of_prior(setup: Setup, run: Run, plain: Run, key: jax.Array) -> dict[str, np
     codes, plain_codes = posterior.encode(run, code_key, images).mean, latent.encode(plain, images)
     d = codes.shape[1]
     firsts = codes[[int(np.argmax(labels == digit)) for digit in range(10)]]
-    sample = latent.sample(len(images), 2000, seed)
+    sample = latent.subsample(len(images), 2000, seed)
 
     def decode(points: np.ndarray, columns: int = COLUMNS) -> np.ndarray:
         return latent.decode(run, points.reshape(-1, d)).reshape(-1, columns, *run.model.image)
