@@ -56,9 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UsageError as error:
         process.fail(_in_options(str(error)))
     except ModuleNotFoundError as error:
-        if error.name not in PACKAGES:
+        if (package := PACKAGES.get((error.name or "").split(".")[0])) is None:
             raise
-        process.fail(f"this needs {PACKAGES[error.name]}, which is not installed: pip install {PACKAGES[error.name]}")
+        process.fail(f"this needs {package}, which is not installed: pip install {package}")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)

@@ -221,11 +221,10 @@ def _images_for(run: Run, source: str, options: Namespace) -> Images:
     if given == wanted:
         return images
     ways = [f"--size {wanted[0]}x{wanted[1]}"] if given[:2] != wanted[:2] else []
-    ways += {(3, 1): ["--grey"], (1, 3): ["--colour"]}.get((given[2], wanted[2]), [])
+    if given[2] != wanted[2]:
+        ways.append({(3, 1): "--grey", (1, 3): "--colour"}.get((given[2], wanted[2]), ""))
+    advice = f"add {' '.join(ways)}" if all(ways) and given[1:] != (1, 1) else "give others"
     shapes = (" x ".join(map(str, shape)) for shape in (given, wanted))
-    advice = (
-        f"add {' '.join(ways)}" if given[2] == wanted[2] or len(ways) > (given[:2] != wanted[:2]) else "give others"
-    )
     raise UsageError("{}: its images are {}, but this model takes {}; {}".format(source, *shapes, advice))
 
 
