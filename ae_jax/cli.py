@@ -21,6 +21,7 @@ IMAGES = (
     "an npz or npy of images, an IDX file, a PNG or JPEG file, a folder of these, or a data set: mnist, fashion_mnist, "
     "kmnist, emnist_letters, cifar10, and without files digits, photos (mnist:test is its test part)"
 )
+OPTIMIZERS = ("adam", "adamax", "adadelta", "rmsprop", "sgd")
 PACKAGES = {"PIL": "pillow", "sklearn": "scikit-learn", "scipy": "scikit-learn"}  # optional ones: what pip calls them
 # How the library's messages name its arguments, and what they are called here.
 OPTIONS = {
@@ -185,7 +186,7 @@ def _fit_options(parser: _Parser) -> None:
         number = float if entry.dtype().dtype.kind == "f" else int
         training.add_argument(f"--{name.replace('_', '-')}", type=number, default=default, help=words)
     training.add_argument("--batch-size", type=_count, default=128, help="(%(default)s)")
-    training.add_argument("--optimizer", default="adam", help="adam, adamax, adadelta, rmsprop or sgd (%(default)s)")
+    training.add_argument("--optimizer", choices=OPTIMIZERS, default="adam", help="(%(default)s)")
     _seed(training, "of the first model")
     training.add_argument("--seeds", type=_count, default=1, metavar="N", help="models to train; the best is kept")
     training.add_argument("--validation", type=float, default=0.2, help="share of the images; 0 for none (%(default)s)")
