@@ -20,7 +20,7 @@ import numpy as np
 import safetensors.numpy
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from ae_jax import recipes, results
+from ae_jax import corruptions, distributions, models, recipes, results, vae, variational  # noqa: F401 - parts of recipes
 from ae_jax.lanes import Lanes
 from ae_jax.objectives import Objective
 from ae_jax.runs import Cost, Curves, Run, of_params

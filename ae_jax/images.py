@@ -84,6 +84,7 @@ def read(
     size: tuple[int, int] | None = None,
     grey: bool | None = None,
     skip_unreadable: bool = False,
+    data_dir: str | Path | None = None,
 ) -> Images:
     """The images of ``source``.
 
@@ -95,6 +96,7 @@ def read(
       size: height and width to resize to.
       grey: True makes one channel of three, False three of one; None keeps what there is.
       skip_unreadable: leave out pictures that cannot be read, with a warning that names them.
+      data_dir: where the files of a data set lie, as for :func:`data.load`.
     Raises:
       UsageError: nothing there, unreadable, no images, or images of several sizes or colours without being asked to
         make them alike.
@@ -105,7 +107,7 @@ def read(
     if known in data.TITLES and part in ("", "train", "test"):
         if not part and path.exists():
             raise UsageError(f"{source} is a data set and a path here: give {known}:train or ./{source}")
-        return _of_arrays(str(source), *_known(known, part), size, grey)
+        return _of_arrays(str(source), *_known(known, part, data_dir), size, grey)
     if path.is_dir() or (path.is_file() and path.suffix.lower() in pictures.ENDINGS):
         return _of_pictures(path, size, grey, skip_unreadable)
     if not path.is_file():
@@ -122,9 +124,9 @@ def _check(size: Any, grey: Any) -> None:
         raise UsageError(f"grey {grey!r} is not allowed: give True, False or None")
 
 
-def _known(name: str, part: str) -> tuple[np.ndarray, np.ndarray]:
+def _known(name: str, part: str, data_dir: str | Path | None) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels of one part of a data set."""
-    dataset = data.load(name)
+    dataset = data.load(name, data_dir)
     return dataset[3:5] if part == "test" else dataset[1:3]
 
 

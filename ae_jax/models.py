@@ -54,14 +54,20 @@ def _check_images(images: Array, image: ImageShape) -> None:
         raise UsageError(f"images of shape {given} do not fit a network for {image}: {advice}")
 
 
+def stages(image: ImageShape) -> int:
+    """How many convolutions of stride 2 fit: an axis of one pixel cannot be halved."""
+    height, width, _ = image
+    return min(height, width).bit_length() - 1
+
+
 def _map_sizes(image: ImageShape, channels: tuple[int, ...]) -> list[tuple[int, int]]:
     """Height and width of the image and of the feature maps after each convolution.
 
-    Raises UsageError unless there are at least one and as many as fit: an axis of one pixel cannot be halved.
+    Raises UsageError unless there are at least one and at most as many as fit.
     """
     _check_shape(image)
     height, width, _ = image
-    fitting = min(height, width).bit_length() - 1
+    fitting = stages(image)
     if not 1 <= len(channels) <= fitting:
         advice = f"give 1 to {fitting} numbers, or a larger image=" if fitting else "build a dense network"
         raise UsageError(f"channels {channels} are not allowed for images of {height}x{width} pixels: {advice}")

@@ -1,7 +1,9 @@
-"""PNG and JPEG files as arrays, and arrays as pictures of another size or colour, by Pillow."""
+"""PNG and JPEG files as arrays, arrays as pictures of another size or colour, and as files again, by Pillow."""
 
 from __future__ import annotations
 
+import io
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +17,7 @@ ENDINGS = (".png", ".jpg", ".jpeg")
 MODES = {"1": "L", "L": "L", "LA": "L", "P": "RGB", "PA": "RGB", "RGB": "RGB", "RGBA": "RGB"}
 LUMA = np.array([0.299, 0.587, 0.114])  # of red, green and blue: ITU-R BT.601, as in JPEG
 NAMED = 5  # how many files a message names
+TILE, GAP = 96, 2  # pixels of a sheet: the side that small images are enlarged to, about; between them
 
 
 def find(folder: Path) -> list[Path]:
@@ -41,6 +44,8 @@ def read(
     Raises:
       UsageError: files that cannot be read (damaged, transparent, animated, CMYK), or differ in size or colour.
     """
+    import PIL  # noqa: F401 - where it is missing, the files are not to blame
+
     pictures, unreadable = {}, {}
     for path in paths:
         try:
@@ -123,3 +128,34 @@ def resize(images: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
     ]
     resized = np.stack(resized).reshape(len(images), -1, height, width).transpose(0, 2, 3, 1)
     return np.ascontiguousarray(resized if images.dtype == np.uint8 else resized.clip(0, 1))
+
+
+def png(image: np.ndarray) -> bytes:
+    """A PNG file of ``image [H, W, 1 or 3]``, uint8 or float in [0, 1]. UsageError for another number of channels."""
+    from PIL import Image
+
+    (drawn,), file = _drawable(image[None]), io.BytesIO()
+    Image.fromarray(drawn[..., 0] if drawn.shape[-1] == 1 else drawn).save(file, "PNG")
+    return file.getvalue()
+
+
+def sheet(images: np.ndarray) -> np.ndarray:
+    """``images [n, H, W, 1 or 3]`` on one picture, row by row, about as high as wide: ``[H', W', 1 or 3]`` uint8.
+
+    Small ones are enlarged by a whole number; what lies between them and behind the last is white.
+    """
+    count, height, width, channels = images.shape
+    factor = max(1, int(TILE / math.sqrt(height * width)))
+    tiles = _drawable(images).repeat(factor, axis=1).repeat(factor, axis=2)
+    columns = max(1, min(count, round(math.sqrt(count * height / width))))
+    tiles = np.pad(tiles, ((0, -count % columns), (0, GAP), (0, GAP), (0, 0)), constant_values=255)
+    rows = tiles.reshape(-1, columns, *tiles.shape[1:]).swapaxes(1, 2)
+    rows = rows.reshape(-1, columns * tiles.shape[2], channels)
+    return np.pad(rows, ((GAP, 0), (GAP, 0), (0, 0)), constant_values=255)
+
+
+def _drawable(images: np.ndarray) -> np.ndarray:
+    """``images [n, H, W, C]`` as uint8. Raises UsageError where C is neither 1 nor 3."""
+    if images.shape[-1] not in (1, 3):
+        raise UsageError(f"images of {images.shape[-1]} channels cannot be drawn: give --out a name in .npz")
+    return images if images.dtype == np.uint8 else (images.clip(0, 1) * 255).round().astype(np.uint8)

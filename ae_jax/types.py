@@ -10,12 +10,12 @@ from __future__ import annotations
 import dataclasses
 import textwrap
 from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args, get_type_hints
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
+
+if TYPE_CHECKING:  # JAX takes its time: a command line that is not understood does without it
+    from jax import Array
 
 PyTree = Any
 ImageShape = tuple[int, int, int]  # height, width, channels
@@ -73,7 +73,8 @@ class HParams(NamedTuple):
 
 
 NUMBERS: dict[str, Number] = {
-    name: get_args(hint)[1] for name, hint in get_type_hints(HParams, include_extras=True).items()
+    name: get_args(hint)[1]
+    for name, hint in get_type_hints(HParams, localns={"Array": np.ndarray}, include_extras=True).items()
 }
 
 
@@ -96,6 +97,8 @@ def hparams(**numbers: Any) -> HParams:
 
 def _leaf(name: str, values: Any) -> Array | None:
     """``values`` of one hyper-parameter in its dtype, checked against its range."""
+    import jax.numpy as jnp
+
     if name == "dropout" and values is None:
         return None
     entry = NUMBERS[name]
@@ -114,6 +117,9 @@ def _leaf(name: str, values: Any) -> Array | None:
 
 def broadcast(numbers: HParams) -> HParams:
     """All leaves at their common shape, so that scalars go along with arrays of many lanes; None stays None."""
+    import jax
+    import jax.numpy as jnp
+
     leaves, structure = jax.tree.flatten(numbers)
     return jax.tree.unflatten(structure, jnp.broadcast_arrays(*leaves))
 
@@ -168,4 +174,6 @@ class Dataset(NamedTuple):
 
 def tree_size(tree: PyTree) -> int:
     """Bytes held by the arrays of a pytree."""
+    import jax
+
     return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))

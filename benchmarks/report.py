@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 
-from ae_jax import results
+from ae_jax import process, results
 from ae_jax.types import UsageError
 from benchmarks import timing
 from experiments import command_line, common
@@ -54,11 +54,11 @@ def _with_defaults(options_type: type[O], defaults: Mapping[str, Any]) -> type[O
 def guard(options_type: type[O], run: Callable[[O], None]) -> None:
     """``run`` with the options of the command line; a UsageError becomes one line on stderr and exit code 2."""
     options = command_line.parse(options_type)
-    command_line.use_all_cores()
+    process.use_all_cores()
     try:
         run(options)
     except UsageError as error:
-        command_line.fail(str(error))
+        process.fail(str(error))
 
 
 def check(options: Options, may_be_zero: Sequence[str] = (), may_be_empty: Sequence[str] = ()) -> None:

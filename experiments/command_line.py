@@ -5,26 +5,22 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
-import os
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
-import joblib
 import tyro
 
-from ae_jax import downloads
+from ae_jax import process
+from ae_jax.process import LARGEST_COUNT, LARGEST_SEED
 from ae_jax.types import UsageError, reason
 from experiments import common
 from experiments.common import Options
 
-LARGEST_COUNT = 100_000
 # In JAX's words, of which "bfloat16" alone would mean the device's default.
 PRECISIONS = {"default": None, "float32": "highest", "tf32": "TF32_TF32_F32", "bfloat16": "BF16_BF16_F32"}
-LARGEST_SEED = 2**31 - 1 - 10**6  # leaves room to count on from it
 
 O = TypeVar("O", bound=Options)
 
@@ -37,30 +33,20 @@ def main(options_type: type[O], study: Callable[[O], Any]) -> None:
     says; an empty value keeps none.
     """
     options = parse(options_type)
-    use_all_cores()
+    process.use_all_cores()
+    process.keep_programs()
     if options.out is None:
         options = dataclasses.replace(options, out=Path("results") / f"{options.dataset}-{options.budget}")
-    programs = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(downloads.cache_dir() / "programs"))
-    jax.config.update("jax_compilation_cache_dir", programs or None)
-    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
     try:
         _check(options)
         _join(options)
         _set_precision(options.precision)
         study(options)
     except UsageError as error:
-        fail(str(error))
+        process.fail(str(error))
     except KeyboardInterrupt:
         print("interrupted; go on from the last checkpoint with --resume", file=sys.stderr)
         sys.exit(130)
-
-
-def use_all_cores() -> None:
-    """Make every core a CPU device, unless the environment gives a number or JAX is in use already."""
-    if "JAX_NUM_CPU_DEVICES" not in os.environ and "device_count" not in os.environ.get("XLA_FLAGS", ""):
-        with contextlib.suppress(RuntimeError):
-            jax.config.update("jax_num_cpu_devices", joblib.cpu_count(only_physical_cores=True))
 
 
 def parse(options_type: type[O]) -> O:
@@ -72,14 +58,8 @@ def parse(options_type: type[O]) -> O:
     except SystemExit as end:
         if end.code:
             words = message.getvalue().translate(dict.fromkeys(map(ord, "│╭╮╰╯─"), " ")).split()
-            fail(" ".join(words))
+            process.fail(" ".join(words))
         raise
-
-
-def fail(message: str) -> None:
-    """End with one line on stderr and exit code 2."""
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(2)
 
 
 def _join(options: Options) -> None:
@@ -111,13 +91,7 @@ def _check(options: Options) -> None:
         require_count(f"--{name.replace('_', '-')}", value)
     if not 0 <= options.seed <= LARGEST_SEED:
         raise UsageError(f"--seed {options.seed} is not allowed: give a whole number from 0 to {LARGEST_SEED}")
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=options.out).close()
-    except OSError as error:
-        raise UsageError(
-            f"--out {options.out}: cannot write there ({error.strerror}); name a folder that can be written to"
-        ) from error
+    process.require_writable(options.out)
 
 
 def require_count(name: str, value: float) -> None:

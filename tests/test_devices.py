@@ -136,14 +136,14 @@ def test_studies_use_all_cores_unless_told_otherwise(variables, expected):
     """One device for each physical core, however many this machine has; once in use, JAX keeps the devices it has."""
     program = """
 import os, jax, joblib
-from experiments import command_line
+from ae_jax import process
 joblib.cpu_count = lambda only_physical_cores=False: 5 if only_physical_cores else 10
-command_line.use_all_cores()
+process.use_all_cores()
 before = jax.local_device_count()
 for name in ("JAX_NUM_CPU_DEVICES", "XLA_FLAGS"):
     os.environ.pop(name, None)
 joblib.cpu_count = lambda **kind: 7
-command_line.use_all_cores()
+process.use_all_cores()
 print(before, jax.local_device_count())
 """
     assert child(program, **variables).strip() == expected
