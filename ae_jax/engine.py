@@ -24,7 +24,7 @@ from ae_jax.batching import Data
 from ae_jax.calls import Calls
 from ae_jax.lanes import DIVERGED, RUNNING, Group, Lanes, Splits, steps_per_epoch
 from ae_jax.runs import Cost, Curves, Run
-from ae_jax.segments import Epoch, LaneState, Limits, first_states, init_params, run_segment
+from ae_jax.segments import Epoch, LaneState, Limits, init_params, lane_state, run_segment
 from ae_jax.types import UsageError, static_dropout, tree_size
 from ae_jax.widening import narrow, parameter_count, widen
 
@@ -184,20 +184,16 @@ class ProgramRun:
         return host.concatenate(widen(state, widest) for state in states)
 
     def _fresh_group(self, group: Group) -> LaneState:
-        """The lanes of one group, made as many at a time as they are trained."""
+        """The lanes of one group, one after another."""
         lanes = _flat(group)
-        count = len(lanes.seed)
-        size = min(self.calls.most, count)
-        chunks = [np.arange(start, start + size).clip(max=count - 1) for start in range(0, count, size)]
 
-        def fresh(ids: np.ndarray) -> LaneState:
-            params, keys = init_params(group.objective.init, lanes.seed[ids])  # of the model alone: shared by plans
-            return host.to_host(first_states(group.plan, params, keys, host.take(lanes.hparams, ids)))
+        def fresh(lane: int) -> LaneState:
+            params, key = init_params(group.objective.init, lanes.seed[lane])
+            return host.to_host(lane_state(group.plan, params, key, host.take(lanes.hparams, lane)))
 
-        states = host.concatenate(map(fresh, chunks))
-        states = host.take(states, slice(count))  # all chunks were of one size, for one program
+        states = host.stack(map(fresh, range(len(lanes.seed))))
         if group.pretrained:
-            start = host.reshape(group.pretrained, len(group.lanes.shape), (count,))
+            start = host.reshape(group.pretrained, len(group.lanes.shape), lanes.seed.shape)
             for params in (states.train.params, states.best_params):
                 host.overwrite(params, start)
         return states

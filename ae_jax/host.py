@@ -45,6 +45,11 @@ def concatenate(trees: Iterable[PyTree]) -> PyTree:
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *trees)
 
 
+def stack(lanes: Iterable[PyTree]) -> PyTree:
+    """Lanes alone, along an axis of their own."""
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *lanes)
+
+
 def overwrite(params: dict, pretrained: dict, path: str = "") -> None:
     """Copy the leaves of ``pretrained`` to their places in ``params``; a UsageError where they do not fit."""
     for name, value in pretrained.items():

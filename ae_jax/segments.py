@@ -82,20 +82,19 @@ def lane_epoch(
     static_argnames="init",
     compiler_options={"xla_backend_optimization_level": 0},  # runs once: worth compiling four times faster
 )
-def init_params(init: Callable[[Array], PyTree], seeds: Array) -> tuple[PyTree, Array]:
-    """Fresh parameters of lanes whose keys are ``jax.random.key(seed)``, and their runs' keys; ``seeds [lanes]``."""
-    return sharing.lane_map(lambda seed: training.init_params(init, jax.random.key(seed)), seeds)
+def init_params(init: Callable[[Array], PyTree], seed: Array) -> tuple[PyTree, Array]:
+    """Fresh parameters of the lane whose key is ``jax.random.key(seed)``, and the key of its run.
+
+    Of one lane: the program is the same however many there are, and whatever they are trained with.
+    """
+    return training.init_params(init, jax.random.key(seed))
 
 
 @functools.partial(jax.jit, static_argnames="plan")
-def first_states(plan: Plan, params: PyTree, run_keys: Array, hparams: HParams) -> LaneState:
-    """Lanes before their first epoch: leaves ``[lanes, ...]``."""
-
-    def one(params: PyTree, run_key: Array, hparams: HParams) -> LaneState:
-        train, zero = first_state(plan, params, run_key, hparams), jnp.zeros((), jnp.int32)
-        return LaneState(train, zero, zero + RUNNING, params, jnp.full((), jnp.inf), zero)
-
-    return sharing.lane_map(one, params, run_keys, hparams)
+def lane_state(plan: Plan, params: PyTree, run_key: Array, hparams: HParams) -> LaneState:
+    """A lane before its first epoch."""
+    train, zero = first_state(plan, params, run_key, hparams), jnp.zeros((), jnp.int32)
+    return LaneState(train, zero, zero + RUNNING, params, jnp.full((), jnp.inf), zero)
 
 
 @functools.partial(jax.jit, static_argnames=("objective", "plan", "steps", "epochs", "mesh"))

@@ -16,7 +16,7 @@ from ae_jax.data import holdout
 from ae_jax.engine import Settings
 from ae_jax.lanes import lane_grid, stack_splits, steps_per_epoch
 from ae_jax.objectives import Objective
-from ae_jax.segments import Limits, first_states, init_params
+from ae_jax.segments import Limits, init_params, lane_state
 from ae_jax.sharing import LANES, SHARE, lane_map
 from ae_jax.training import init_state, train_epoch, train_step
 from ae_jax.types import HParams, Plan, TrainState, hparams, static_dropout
@@ -101,7 +101,8 @@ def segment(case: Case, images: np.ndarray) -> tuple:
     epochs = Settings().segment
     lanes = lane_grid(dropout=case.dropout, epochs=epochs, seed=np.arange(case.trials))
     mesh = sharing.mesh_for(objective, plan, case.trials, jax.local_devices()[:1])
-    states = first_states(plan, *init_params(objective.init, lanes.seed), lanes.hparams)
+    params, keys = jax.vmap(functools.partial(init_params, objective.init))(lanes.seed)
+    states = jax.vmap(functools.partial(lane_state, plan))(params, keys, lanes.hparams)
     limits = Limits(np.int32(np.iinfo(np.int32).max), np.int32(epochs))
     statics = objective, plan, steps_per_epoch(plan, splits), epochs, mesh
     return *statics, states, static_dropout(lanes.hparams), lanes.split, limits, data, splits
