@@ -20,7 +20,7 @@ from jax import Array
 from ae_jax import layers
 from ae_jax.convolutions import Implementation, Padding
 from ae_jax.recipes import part
-from ae_jax.types import ImageShape, UsageError
+from ae_jax.types import ImageShape, UsageError, whole, wholes
 
 MNIST_SHAPE: ImageShape = (28, 28, 1)
 Activation = Callable[[Array], Array]
@@ -74,6 +74,10 @@ def _padding(size: tuple[int, int]) -> Padding:
     return 1 - height % 2, 1 - width % 2
 
 
+def _hidden(units: int | None) -> int | None:
+    return None if units is None else whole("hidden", units)
+
+
 def shared_image(encoder: nn.Module, decoder: nn.Module) -> ImageShape:
     """Of the images that both are for. Raises UsageError if they are for different ones."""
     if encoder.image != decoder.image:
@@ -96,6 +100,8 @@ class ConvEncoder(nn.Module):
     image: ImageShape = MNIST_SHAPE
 
     def __post_init__(self):
+        self.latent = whole("latent", self.latent)
+        self.channels, self.hidden = wholes("channels", self.channels), _hidden(self.hidden)
         _map_sizes(self.image, self.channels)
         super().__post_init__()
 
@@ -124,6 +130,7 @@ class ConvDecoder(nn.Module):
     image: ImageShape = MNIST_SHAPE
 
     def __post_init__(self):
+        self.channels, self.hidden = wholes("channels", self.channels), _hidden(self.hidden)
         _map_sizes(self.image, self.channels)
         super().__post_init__()
 
@@ -159,6 +166,7 @@ class DenseEncoder(nn.Module):
     image: ImageShape = MNIST_SHAPE
 
     def __post_init__(self):
+        self.latent, self.widths = whole("latent", self.latent), wholes("widths", self.widths)
         _check_shape(self.image)
         super().__post_init__()
 
@@ -182,6 +190,7 @@ class DenseDecoder(nn.Module):
     image: ImageShape = MNIST_SHAPE
 
     def __post_init__(self):
+        self.widths = wholes("widths", self.widths)
         _check_shape(self.image)
         super().__post_init__()
 
@@ -236,6 +245,10 @@ class Classifier(nn.Module):
     encoder: nn.Module
     classes: int = 10
 
+    def __post_init__(self):
+        self.classes = whole("classes", self.classes)
+        super().__post_init__()
+
     @property
     def image(self) -> ImageShape:
         """Height, width and channels of an image."""
@@ -285,5 +298,6 @@ def dense_autoencoder(
     >>> ae_jax.dense_autoencoder(2, widths=(64,), image=(20, 1, 1)).image
     (20, 1, 1)
     """
+    widths = wholes("widths", widths)
     encoder = DenseEncoder(latent, widths, activation, code_activation, image)
     return Autoencoder(encoder, DenseDecoder(widths[::-1], activation, image), output)
