@@ -69,8 +69,9 @@ def _require_own(folder: Path) -> None:
     """Raises UsageError for what is there and no folder of checkpoints: it is removed in the end."""
     if not folder.exists():
         return
-    entries = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else [folder.name]
-    if foreign := [name for name in entries if not OWN.fullmatch(name)]:
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: a file, no folder; give a folder that is new or empty")
+    if foreign := [path.name for path in folder.iterdir() if not (path.is_file() and OWN.fullmatch(path.name))]:
         raise UsageError(
             f"{folder}: {foreign[0]} is no checkpoint; give a folder that is new or empty: it is removed in the end"
         )

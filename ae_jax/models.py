@@ -74,10 +74,6 @@ def _padding(size: tuple[int, int]) -> Padding:
     return 1 - height % 2, 1 - width % 2
 
 
-def _hidden(units: int | None) -> int | None:
-    return None if units is None else whole("hidden", units)
-
-
 def shared_image(encoder: nn.Module, decoder: nn.Module) -> ImageShape:
     """Of the images that both are for. Raises UsageError if they are for different ones."""
     if encoder.image != decoder.image:
@@ -101,7 +97,8 @@ class ConvEncoder(nn.Module):
 
     def __post_init__(self):
         self.latent = whole("latent", self.latent)
-        self.channels, self.hidden = wholes("channels", self.channels), _hidden(self.hidden)
+        self.channels = wholes("channels", self.channels)
+        self.hidden = None if self.hidden is None else whole("hidden", self.hidden)
         _map_sizes(self.image, self.channels)
         super().__post_init__()
 
@@ -130,7 +127,8 @@ class ConvDecoder(nn.Module):
     image: ImageShape = MNIST_SHAPE
 
     def __post_init__(self):
-        self.channels, self.hidden = wholes("channels", self.channels), _hidden(self.hidden)
+        self.channels = wholes("channels", self.channels)
+        self.hidden = None if self.hidden is None else whole("hidden", self.hidden)
         _map_sizes(self.image, self.channels)
         super().__post_init__()
 
@@ -298,6 +296,5 @@ def dense_autoencoder(
     >>> ae_jax.dense_autoencoder(2, widths=(64,), image=(20, 1, 1)).image
     (20, 1, 1)
     """
-    widths = wholes("widths", widths)
     encoder = DenseEncoder(latent, widths, activation, code_activation, image)
-    return Autoencoder(encoder, DenseDecoder(widths[::-1], activation, image), output)
+    return Autoencoder(encoder, DenseDecoder(encoder.widths[::-1], activation, image), output)
