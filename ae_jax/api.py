@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from ae_jax.objectives import Objective
 from ae_jax.progress import progress_bar, watched
 from ae_jax.random_search import Outcome, Prior, Trials
 from ae_jax.runs import Run
-from ae_jax.types import Plan, UsageError
+from ae_jax.types import Plan, UsageError, require_known, whole
 
 SHOWN = 10  # trials of a search that is printed
 
@@ -79,11 +80,13 @@ def fit(
         UsageError: for any argument that is not allowed.
         trials.Interrupted: after the first Ctrl-C, between two calls of the program. It is a KeyboardInterrupt.
     """
+    require_known(hyper_parameters)
     images = as_images(images)
     objective = _for_images(objective, images)
     data, split = _examples(images, labels, validation, objective.model)
     lanes = lane_grid(learning_rate=learning_rate, epochs=epochs, **hyper_parameters, seed=_seeds(seeds))
-    settings = Settings(patience=patience, keep_best=keep_best, checkpoint_folder=_folder(checkpoints), resume=resume)
+    folder = _folder(checkpoints, resume)
+    settings = Settings(patience=patience, keep_best=keep_best, checkpoint_folder=folder, resume=resume)
     (run,) = _train(
         "fit", [Group("fit", objective, Plan(batch_size, optimizer), lanes)], data, [split], settings, progress
     )
@@ -170,10 +173,14 @@ def search(
     """
     images = as_images(images)
     if epochs is not None:
-        space = {**space, "epochs": epochs}
+        space = {"epochs": epochs, **space}
+    if halving is not None and not (isinstance(halving, Sequence) and len(halving) == 2):
+        raise UsageError(f"halving {halving!r} is not allowed: give (first epoch, factor), or None")
+    seed = whole("seed", seed, 0)
     if "epochs" not in space:
         raise UsageError("no epochs are given: give epochs=20, or a prior for them in the space")
-    drawn = random_search.sample(jax.random.key(seed), space, trials)
+    drawn = random_search.sample(jax.random.key(seed), space, whole("trials", trials))
+    folds = whole("folds", folds)
     planned = random_search.plan_search(
         drawn, _for_trials(build, Plan(batch_size, optimizer), images), seed=seed, folds=folds
     )
@@ -182,7 +189,7 @@ def search(
     splits = [split] if folds == 1 else kfold(len(images), folds, seed)
     settings = Settings(
         patience=patience, keep_best=keep_best, halving=halving and Halving(*halving),
-        checkpoint_folder=_folder(checkpoints), resume=resume,
+        checkpoint_folder=_folder(checkpoints, resume), resume=resume,
     )  # fmt: skip
     runs = _train("search", planned.groups, data, splits, settings, progress)
     return Searched(planned, runs, random_search.collect(planned, runs))
@@ -219,7 +226,7 @@ def _for_trials(build: Callable, plan: Plan, images: ArrayLike) -> Callable[...,
     @functools.wraps(build)  # its parameters are the names that a space may use
     def built(**statics: Any) -> tuple[Objective, Plan]:
         made = build(**statics)
-        objective, own = (made, plan) if isinstance(made, Objective | nn.Module) else made
+        objective, own = made if type(made) is tuple and len(made) == 2 else (made, plan)
         return _for_images(objective, images), own
 
     return built
@@ -230,10 +237,13 @@ def _examples(
 ) -> tuple[Data, Split]:
     """What lanes train and validate on; images to validate on stand behind the others."""
     labels, count = labels_for(model, labels, len(images)), len(images)
-    if validation is None or np.ndim(validation[0] if isinstance(validation, tuple) else validation) == 0:
+    if validation is None or isinstance(validation, numbers.Real):
         split = holdout(count, validation) if validation else no_holdout(count)
         return Data(jnp.asarray(images), jnp.asarray(labels)), split
-    held, held_labels = validation if isinstance(validation, tuple) else (validation, None)
+    held, *rest = validation if isinstance(validation, tuple) and validation else (validation,)
+    if isinstance(held, str | tuple | None) or len(rest) > 1:
+        raise UsageError("this validation is not allowed: give a fraction, images, (images, labels), or None")
+    (held_labels,) = rest or (None,)
     held = as_images(held)
     if held.shape[1:] != images.shape[1:]:
         raise UsageError(
@@ -254,7 +264,12 @@ def _seeds(seeds: int | Sequence[int]) -> np.ndarray:
     return given
 
 
-def _folder(checkpoints: str | Path | None) -> Path | None:
+def _folder(checkpoints: str | Path | None, resume: bool) -> Path | None:
+    """Raises UsageError for what is no path, and for nothing to resume from."""
+    if checkpoints is None and resume:
+        raise UsageError("there is nothing to resume from: give the folder too, checkpoints=...")
+    if not isinstance(checkpoints, str | Path | None):
+        raise UsageError(f"checkpoints {checkpoints!r} are not allowed: give a folder, or None")
     return None if checkpoints is None else Path(checkpoints)
 
 

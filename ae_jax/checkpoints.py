@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import warnings
 from pathlib import Path
@@ -18,10 +19,11 @@ import jax
 import numpy as np
 from flax import serialization
 
-from ae_jax.results import write_atomically
+from ae_jax.results import write, write_atomically
 from ae_jax.types import PyTree, UsageError
 
 IDENTITY = "search.json"
+OWN = re.compile(r"(group\d+-lane\d+\.(msgpack|previous)|search\.json)|\.(group\d+-lane\d+\.msgpack|search\.json)\.\d+")
 _DIGEST_BYTES = 32
 
 
@@ -29,19 +31,21 @@ def open_folder(folder: Path, identity: dict[str, Any], resume: bool) -> None:
     """Prepare ``folder`` for the search that ``identity`` (plain JSON values) describes.
 
     Raises:
-        UsageError: it holds the checkpoints of another search (the differences are named), or those of an
-            unfinished run of this one and ``resume`` is false.
+        UsageError: it holds anything that is no checkpoint, or the checkpoints of another search (the differences are
+            named), or those of an unfinished run of this one and ``resume`` is false; or it cannot be made.
     """
     identity = json.loads(json.dumps(identity))  # tuples become lists, as they will be when read back
     path = folder / IDENTITY
+    _require_own(folder)
     if not path.exists():
-        remove_folder(folder)  # lanes without an identity could be anybody's
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(identity, indent=1).encode())
+        for lane in folder.glob("*"):  # without an identity they could be anybody's
+            lane.unlink()
+        write(path, json.dumps(identity, indent=1).encode())
         return
     if not resume:
         raise UsageError(
-            f"{folder}: an unfinished run lies here; add --resume to go on with it, or delete the folder to start anew"
+            f"{folder}: an unfinished run lies here; add --resume (in Python, resume=True) to go on with it, "
+            "or delete the folder to start anew"
         )
     try:
         found = json.loads(path.read_text())
@@ -57,7 +61,19 @@ def open_folder(folder: Path, identity: dict[str, Any], resume: bool) -> None:
     if differences:
         raise UsageError(
             f"{folder}: checkpoints of another search: {'; '.join(differences)}; "
-            "use the same options again, or another --out"
+            "use the same options again, or another folder (--out)"
+        )
+
+
+def _require_own(folder: Path) -> None:
+    """Raises UsageError for what is there and no folder of checkpoints: it is removed in the end."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: a file, no folder; give a folder that is new or empty")
+    if foreign := [path.name for path in folder.iterdir() if not (path.is_file() and OWN.fullmatch(path.name))]:
+        raise UsageError(
+            f"{folder}: {foreign[0]} is no checkpoint; give a folder that is new or empty: it is removed in the end"
         )
 
 
@@ -89,6 +105,7 @@ def load(path: Path, like: PyTree) -> PyTree | None:
 def remove_folder(folder: Path) -> None:
     """Delete the checkpoints of a finished search, at once: under another name first."""
     if folder.exists():
+        folder = folder.resolve()
         doomed = folder.with_name(f".{folder.name}.{os.getpid()}")
         folder.replace(doomed)
         shutil.rmtree(doomed, ignore_errors=True)

@@ -25,7 +25,7 @@ from ae_jax.calls import Calls
 from ae_jax.lanes import DIVERGED, RUNNING, Group, Lanes, Splits, steps_per_epoch
 from ae_jax.runs import Cost, Curves, Run
 from ae_jax.segments import Epoch, LaneState, Limits, init_params, lane_state, run_segment
-from ae_jax.types import UsageError, static_dropout, tree_size
+from ae_jax.types import UsageError, static_dropout, tree_size, whole
 from ae_jax.widening import narrow, parameter_count, widen
 
 
@@ -65,8 +65,8 @@ class Settings:
 
     def __post_init__(self):
         for name in ("segment", "patience", "lanes_per_call"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise UsageError(f"{name} {value} is not allowed: it must be at least 1")
+            if (value := getattr(self, name)) is not None:
+                whole(name, value)
         if self.halving is not None and (self.halving.first < 1 or self.halving.factor < 2):
             raise UsageError(f"halving {tuple(self.halving)} is not allowed: first epoch at least 1, factor at least 2")
 

@@ -23,7 +23,7 @@ from ae_jax.images import as_images
 from ae_jax.models import Autoencoder, Classifier
 from ae_jax.objectives import Objective
 from ae_jax.runs import Run, by_batches
-from ae_jax.types import PyTree, UsageError
+from ae_jax.types import PyTree, UsageError, whole
 from ae_jax.vae import VQVAE
 from ae_jax.widening import parameter_shapes
 
@@ -39,7 +39,10 @@ def encode(run: Run, images: ArrayLike) -> np.ndarray:
 def decode(run: Run, codes: ArrayLike) -> np.ndarray:
     """Images of codes, each lane's own or the same for all: ``[*run.shape, n, H, W, C]``."""
     _require_decoder(run)
-    codes = np.asarray(codes, np.float32)
+    try:
+        codes = np.asarray(codes, np.float32)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"these codes are no array of numbers ({error}): give {_axes('n', '...')}") from error
     size = code_shape(run.objective)
     *lead, count = codes.shape[: -len(size)] or (0,)
     if codes.shape[-len(size) :] != size or tuple(lead) not in ((), run.shape) or not count:
@@ -61,11 +64,9 @@ def reconstruct(run: Run, images: ArrayLike) -> np.ndarray:
 def sample(run: Run, n: int, seed: int = 0, like: ArrayLike | None = None, components: int = 10) -> np.ndarray:
     """New images ``[*run.shape, n, H, W, C]``: from the model's prior, or from a mixture like the codes of ``like``."""
     _require_decoder(run)
-    if n < 1:
-        raise UsageError(f"{n} samples are not allowed: give 1 or more")
     if like is None and isinstance(run.model, Autoencoder):
         raise UsageError("a plain autoencoder has no distribution of codes to draw from: give images, like=images")
-    key = jax.random.key(seed)
+    n, key = whole("n", n), jax.random.key(whole("seed", seed, 0))
     if like is None:
         return decode(run, _prior_codes(run, key, n))
     codes, size = encode(run, like), code_shape(run.objective)
@@ -87,7 +88,7 @@ def score(run: Run, images: ArrayLike, labels: ArrayLike | None = None, seed: in
     """Loss and metrics of the run's objective: ``[*run.shape]`` each."""
     images = of_model(run, images)
     labels = labels_for(run.model, labels, len(images))
-    return evaluation.score(run, jax.random.key(seed), Data(jnp.asarray(images), jnp.asarray(labels)))
+    return evaluation.score(run, jax.random.key(whole("seed", seed, 0)), Data(jnp.asarray(images), jnp.asarray(labels)))
 
 
 def of_model(run: Run, images: ArrayLike) -> np.ndarray | Array:
@@ -107,7 +108,10 @@ def labels_for(model: nn.Module, labels: ArrayLike | None, n: int) -> np.ndarray
         if classifies:
             raise UsageError("a classifier learns from labels: give one for each image, whole numbers from 0")
         return np.zeros(n, np.int32)
-    labels = np.asarray(labels)
+    try:
+        labels = np.asarray(labels)
+    except ValueError as error:
+        raise UsageError(f"these labels are no array ({error}): give {n} whole numbers") from error
     if labels.shape != (n,) or labels.dtype.kind not in "iu":
         raise UsageError(f"labels {labels.dtype} of shape {list(labels.shape)} are not allowed: give {n} whole numbers")
     if classifies and not (labels.min() >= 0 and labels.max() < model.classes):

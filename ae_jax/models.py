@@ -20,7 +20,7 @@ from jax import Array
 from ae_jax import layers
 from ae_jax.convolutions import Implementation, Padding
 from ae_jax.recipes import part
-from ae_jax.types import ImageShape, UsageError
+from ae_jax.types import ImageShape, UsageError, whole, wholes
 
 MNIST_SHAPE: ImageShape = (28, 28, 1)
 Activation = Callable[[Array], Array]
@@ -102,6 +102,9 @@ class ConvEncoder(nn.Module):
     image: ImageShape = MNIST_SHAPE
 
     def __post_init__(self):
+        self.latent = whole("latent", self.latent)
+        self.channels = wholes("channels", self.channels)
+        self.hidden = None if self.hidden is None else whole("hidden", self.hidden)
         _map_sizes(self.image, self.channels)
         super().__post_init__()
 
@@ -130,6 +133,8 @@ class ConvDecoder(nn.Module):
     image: ImageShape = MNIST_SHAPE
 
     def __post_init__(self):
+        self.channels = wholes("channels", self.channels)
+        self.hidden = None if self.hidden is None else whole("hidden", self.hidden)
         _map_sizes(self.image, self.channels)
         super().__post_init__()
 
@@ -165,6 +170,7 @@ class DenseEncoder(nn.Module):
     image: ImageShape = MNIST_SHAPE
 
     def __post_init__(self):
+        self.latent, self.widths = whole("latent", self.latent), wholes("widths", self.widths)
         _check_shape(self.image)
         super().__post_init__()
 
@@ -188,6 +194,7 @@ class DenseDecoder(nn.Module):
     image: ImageShape = MNIST_SHAPE
 
     def __post_init__(self):
+        self.widths = wholes("widths", self.widths)
         _check_shape(self.image)
         super().__post_init__()
 
@@ -242,6 +249,10 @@ class Classifier(nn.Module):
     encoder: nn.Module
     classes: int = 10
 
+    def __post_init__(self):
+        self.classes = whole("classes", self.classes)
+        super().__post_init__()
+
     @property
     def image(self) -> ImageShape:
         """Height, width and channels of an image."""
@@ -292,4 +303,4 @@ def dense_autoencoder(
     (20, 1, 1)
     """
     encoder = DenseEncoder(latent, widths, activation, code_activation, image)
-    return Autoencoder(encoder, DenseDecoder(widths[::-1], activation, image), output)
+    return Autoencoder(encoder, DenseDecoder(encoder.widths[::-1], activation, image), output)

@@ -102,6 +102,9 @@ def sample(key: Array, space: Mapping[str, Prior | Any], n: int) -> Trials:
     Raises UsageError for fewer than one trial.
     """
     _require(n >= 1, f"{n} trials", "at least one")
+    for name, prior in space.items():
+        if isinstance(prior, list | set | dict | np.ndarray):
+            raise UsageError(f"{name} {prior!r} is not allowed in a search space: give a prior, such as choice([1, 2])")
     keys = dict(zip(sorted(space), jax.random.split(key, len(space)), strict=True))
     priors = {name: prior if callable(prior) else constant(prior) for name, prior in space.items()}
     return {name: prior(keys[name], n) for name, prior in priors.items()}
@@ -145,6 +148,8 @@ def plan_search(
         raise UsageError(
             f"unknown hyper-parameter {', '.join(sorted(unknown))}: choose among {', '.join(sorted(known))}"
         )
+    if missing := [name for name in _needed(build) if name not in trials]:
+        raise UsageError(f"build takes {', '.join(missing)}, which the space lacks: give each a prior or a value")
     statics = [name for name in trials if name not in HParams._fields]
     per_lane = {name: values for name, values in trials.items() if name in HParams._fields}
     kinds: dict[tuple, list[int]] = {}
@@ -161,6 +166,13 @@ def plan_search(
         name = ", ".join(f"{static}={chosen[static]}" for static in varying) or "all trials"
         groups.append(Group(name, *build(**chosen), lanes))
     return Search(trials, groups, folds)
+
+
+def _needed(build: Callable) -> list[str]:
+    """The parameters of ``build`` that have no default."""
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    parameters = inspect.signature(build).parameters.values()
+    return [of.name for of in parameters if of.kind in named and of.default is of.empty]
 
 
 class Outcome(NamedTuple):

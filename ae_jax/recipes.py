@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, get_origin, get_type_hints
 
 import flax.linen as nn
 
@@ -45,6 +45,7 @@ def part(thing: T, name: str | None = None) -> T:
 def recipe(builder: Callable[..., T]) -> Callable[..., T]:
     """Cache ``builder`` by its arguments, however they are passed, and set ``recipe`` on the NamedTuple it returns."""
     signature = inspect.signature(builder)
+    kinds = functools.cache(lambda: get_type_hints(builder))
 
     @functools.cache
     def build(arguments: tuple[tuple[str, Hashable], ...]) -> T:
@@ -54,9 +55,23 @@ def recipe(builder: Callable[..., T]) -> Callable[..., T]:
     def cached(*args, **kwargs) -> T:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
+        for name, value in bound.arguments.items():
+            _require_kind(builder.__name__, name, value, kinds()[name])
         return build(tuple(bound.arguments.items()))
 
     return part(cached)
+
+
+def _require_kind(builder: str, name: str, value: Any, kind: Any) -> None:
+    """Raises UsageError for what is no instance of ``kind``, if that is a class of ours or of Flax, or a Callable."""
+    if get_origin(kind) is Callable:
+        fits, wanted = callable(value), "function"
+    else:
+        ours = isinstance(kind, type) and kind.__module__.partition(".")[0] in ("ae_jax", "flax")
+        fits, wanted = not ours or isinstance(value, kind), getattr(kind, "__name__", kind)
+    if not fits:
+        given = repr(value) if isinstance(value, str) else f"a {getattr(value, '__name__', type(value).__name__)}"
+        raise UsageError(f"{builder}: {given} is not allowed as its {name}: give a {wanted}")
 
 
 def _name(thing: Any) -> str:

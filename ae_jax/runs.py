@@ -44,7 +44,7 @@ class Cost(NamedTuple):
     images: int = 0
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Run:
     """A trained group of lanes. ``run[i]`` is a part of it, indexed as an array of its shape would be.
 
@@ -75,6 +75,9 @@ class Run:
     loss: np.ndarray
     params: PyTree
     cost: Cost = Cost()
+
+    def __repr__(self) -> str:
+        return f"Run({self.name!r}, shape={self.shape}, lowest loss {self.loss.min():.4g})"
 
     @property
     def shape(self) -> tuple[int, ...]:

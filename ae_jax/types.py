@@ -8,8 +8,9 @@ a :class:`Plan` (and the attributes of a Linen module) selects the program itsel
 from __future__ import annotations
 
 import dataclasses
+import numbers
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args, get_type_hints
 
 import numpy as np
@@ -33,6 +34,20 @@ def reason(error: Exception) -> str:
     return textwrap.shorten(str(error), 300, placeholder=" ...") or type(error).__name__
 
 
+def whole(name: str, value: Any, least: int = 1) -> int:
+    """``value`` as an int. Raises UsageError unless it is a whole number, NumPy's too, of at least ``least``."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
+        raise UsageError(f"{name} {value!r} is not allowed: give a whole number of at least {least}")
+    return int(value)
+
+
+def wholes(name: str, values: Any) -> tuple[int, ...]:
+    """``values`` as a tuple. Raises UsageError unless it is a list or tuple of whole numbers of at least 1."""
+    if not isinstance(values, list | tuple):
+        raise UsageError(f"{name} {values!r} is not allowed: give a tuple of whole numbers, such as (64,)")
+    return tuple(whole(name, value) for value in values)
+
+
 class Range(NamedTuple):
     """Which values are allowed, in words and as a test."""
 
@@ -49,8 +64,8 @@ class Number(NamedTuple):
     dtype: type = np.float32
 
 
-_ABOVE_0 = Range("greater than 0", lambda x: x > 0)
-_FROM_0 = Range("at least 0", lambda x: x >= 0)
+_ABOVE_0 = Range("greater than 0 and finite", lambda x: (x > 0) & (x < np.inf))
+_FROM_0 = Range("at least 0 and finite", lambda x: (x >= 0) & (x < np.inf))
 _FROM_0_BELOW_1 = Range("at least 0 and less than 1", lambda x: (x >= 0) & (x < 1))
 _FROM_1 = Range("at least 1", lambda x: x >= 1)
 
@@ -78,7 +93,7 @@ NUMBERS: dict[str, Number] = {
 }
 
 
-def hparams(**numbers: Any) -> HParams:
+def hparams(**given: Any) -> HParams:
     """HParams from plain numbers or arrays that broadcast against each other; what is not given has its default.
 
     The leaves have one dtype each, so that a Python float never causes a second trace. Raises UsageError for an
@@ -88,11 +103,14 @@ def hparams(**numbers: Any) -> HParams:
     >>> ae_jax.hparams(learning_rate=[1e-3, 1e-2], l2=1e-4).l2.shape
     (2,)
     """
-    if unknown := numbers.keys() - NUMBERS.keys():
+    require_known(given)
+    return broadcast(HParams(**{name: _leaf(name, given.get(name, entry.default)) for name, entry in NUMBERS.items()}))
+
+
+def require_known(names: Iterable[str]) -> None:
+    """Raises UsageError unless all are names of hyper-parameters."""
+    if unknown := set(names) - NUMBERS.keys():
         raise UsageError(f"unknown hyper-parameter {', '.join(sorted(unknown))}: choose among {', '.join(NUMBERS)}")
-    return broadcast(
-        HParams(**{name: _leaf(name, numbers.get(name, entry.default)) for name, entry in NUMBERS.items()})
-    )
 
 
 def _leaf(name: str, values: Any) -> Array | None:
@@ -105,11 +123,13 @@ def _leaf(name: str, values: Any) -> Array | None:
     given = np.asarray(values)
     try:
         leaf = given.astype(entry.dtype)
-        whole = entry.dtype is not np.int32 or (given == leaf).all()
+        integral = entry.dtype is not np.int32 or (given == leaf).all()
     except (TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"{name} {values!r} is not allowed: give numbers") from error
-    if not whole:
-        raise UsageError(f"{name} {values} is not allowed: give whole numbers")
+    if not given.size:
+        raise UsageError(f"{name} {values!r} is not allowed: give at least one number")
+    if given.dtype.kind not in "iuf" or not integral:
+        raise UsageError(f"{name} {values!r} is not allowed: give {'whole ' * (entry.dtype is np.int32)}numbers")
     if not (valid := entry.allowed.holds(leaf)).all():
         raise UsageError(f"{name} {leaf[~valid].flat[0]:g} is not allowed: it must be {entry.allowed.words}")
     return jnp.asarray(leaf)
@@ -138,11 +158,18 @@ class Plan:
     optimizer: a name in ``optimizers.OPTIMIZERS``.
     trainable: names of the modules that learn, wherever they stand in the parameter tree; the others stay as
         they are, bit for bit. None trains everything.
+
+    Raises UsageError for a batch size below 1, and for an optimizer that is no name.
     """
 
     batch_size: int = 128
     optimizer: str = "adam"
     trainable: tuple[str, ...] | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "batch_size", whole("batch_size", self.batch_size))
+        if not isinstance(self.optimizer, str):
+            raise UsageError(f"optimizer {self.optimizer!r} is not allowed: give the name of one, such as 'adam'")
 
 
 class TrainState(NamedTuple):

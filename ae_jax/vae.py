@@ -11,7 +11,7 @@ from ae_jax import distributions, layers
 from ae_jax.convolutions import Implementation
 from ae_jax.models import MNIST_SHAPE, Activation, conv_autoencoder, dense_autoencoder, shared_image
 from ae_jax.recipes import part
-from ae_jax.types import ImageShape, UsageError
+from ae_jax.types import ImageShape, UsageError, whole
 
 
 @part
@@ -70,7 +70,7 @@ def conv_vae(
     >>> import ae_jax
     >>> objective = ae_jax.elbo(ae_jax.conv_vae(8), ae_jax.gaussian_learned())
     """
-    networks = conv_autoencoder(2 * latent, channels, hidden, implementation, image)
+    networks = conv_autoencoder(2 * whole("latent", latent), channels, hidden, implementation, image)
     return VAE(networks.encoder, networks.decoder)
 
 
@@ -81,7 +81,7 @@ def dense_vae(
     image: ImageShape = MNIST_SHAPE,
 ) -> VAE:
     """The networks of ``dense_autoencoder`` as a VAE; by default report D's (section 5)."""
-    networks = dense_autoencoder(2 * latent, widths, activation, image=image)
+    networks = dense_autoencoder(2 * whole("latent", latent), widths, activation, image=image)
     return VAE(networks.encoder, networks.decoder)
 
 
@@ -91,6 +91,10 @@ class VectorQuantiser(nn.Module):
 
     codes: int
     code_size: int
+
+    def __post_init__(self):
+        self.codes, self.code_size = whole("codes", self.codes), whole("code_size", self.code_size)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, vectors: Array) -> tuple[Array, Array]:
@@ -168,7 +172,8 @@ def conv_vqvae(
     >>> model = ae_jax.conv_vqvae(codes=64, code_size=4)
     >>> objective = ae_jax.vector_quantised(model, ae_jax.gaussian_learned())
     """
-    networks = conv_autoencoder(positions * code_size, channels, hidden, image=image)
+    units = whole("positions", positions) * whole("code_size", code_size)
+    networks = conv_autoencoder(units, channels, hidden, image=image)
     return VQVAE(networks.encoder, VectorQuantiser(codes, code_size), networks.decoder)
 
 

@@ -56,7 +56,7 @@ def _family(objective: Objective) -> Hashable:
 
 
 def _without_code(model: nn.Module) -> nn.Module | None:
-    """``model`` with a code of no size; None unless a unit that gets and gives nothing changes nothing in it."""
+    """``model`` with a code of one number; None unless a unit that gets and gives nothing changes nothing in it."""
     match model:
         case Autoencoder(encoder=ConvEncoder(), decoder=ConvDecoder()):
             pass
@@ -64,7 +64,7 @@ def _without_code(model: nn.Module) -> nn.Module | None:
             pass
         case _:
             return None
-    return model.clone(encoder=model.encoder.clone(latent=0))
+    return model.clone(encoder=model.encoder.clone(latent=1))
 
 
 def widen(tree: PyTree, wide: PyTree) -> PyTree:

@@ -231,7 +231,40 @@ def test_a_classifier_encodes_and_is_scored_by_labels():
         (lambda run: run.decode(np.zeros((3, 5))), r"give \[n, 2\], or \[2, n, 2\]"),
         (lambda run: run.decode(np.zeros((3, 4, 2))), r"\[3, 4, 2\]"),
         (lambda run: run.sample(3), "like=images"),
-        (lambda run: run.sample(0, like=IMAGES), "0 samples"),
+        (lambda run: run.sample(0, like=IMAGES), "n 0 is not allowed"),
+        (lambda run: run.sample(2.5, like=IMAGES), "n 2.5 is not allowed"),
+        (lambda run: run.sample(2, seed=None, like=IMAGES), "seed None"),
+        (lambda run: run.score(IMAGES, seed=-1), "seed -1"),
+        (lambda run: run.decode([[0], [1, 1]]), "no array of numbers"),
+        (lambda run: fit(seed=3), "unknown hyper-parameter seed"),
+        (lambda run: fit(l2=[]), "at least one number"),
+        (lambda run: fit(learning_rate=np.inf), "finite"),
+        (lambda run: fit(learning_rate=None), "learning_rate None is not allowed"),
+        (lambda run: fit(epochs="3"), "epochs '3' is not allowed: give whole numbers"),
+        (lambda run: fit(batch_size=1.5), "batch_size 1.5 is not allowed: give a whole number"),
+        (lambda run: fit(optimizer=["adam", "sgd"]), "give the name of one"),
+        (lambda run: fit(patience=1.5), "patience 1.5"),
+        (lambda run: fit(resume=True), "nothing to resume from"),
+        (lambda run: fit(checkpoints=3), "checkpoints 3"),
+        (lambda run: fit(validation=(IMAGES, None, None)), "this validation is not allowed"),
+        (lambda run: fit(validation="last"), "this validation is not allowed"),
+        (lambda run: fit(labels=[[1], [1, 2]]), "these labels are no array"),
+        (lambda run: ae_jax.dense_autoencoder([1, 2]), r"latent \[1, 2\] is not allowed"),
+        (lambda run: ae_jax.dense_autoencoder(2, 8), r"widths 8 is not allowed"),
+        (lambda run: ae_jax.conv_autoencoder(2, (8, 0)), r"channels 0 is not allowed"),
+        (lambda run: ae_jax.conv_vqvae(0, 2), r"codes 0 is not allowed"),
+        (lambda run: ae_jax.elbo(run.model, LIKELIHOOD), "elbo: a Autoencoder is not allowed as its model: give a VAE"),
+        (lambda run: ae_jax.elbo(ae_jax.dense_vae(2), ae_jax.gaussian_learned), "give a Likelihood"),
+        (
+            lambda run: ae_jax.denoising(run.model, "gaussian"),
+            "its corrupt: give a function",
+        ),
+        (lambda run: search(halving=3), "halving 3"),
+        (lambda run: ae_jax.search(build, {"latent": [1, 2]}, IMAGES, trials=1, epochs=1), r"give a prior, such as"),
+        (lambda run: ae_jax.search(build, {"l2": 0.0}, IMAGES, trials=1, epochs=1), "build takes latent, which"),
+        (lambda run: ae_jax.search(lambda: None, {}, IMAGES, trials=1, epochs=1), "a NoneType is not allowed"),
+        (lambda run: search(trials=0), "trials 0"),
+        (lambda run: search(folds=2.0), "folds 2.0"),
     ],
 )
 def test_what_is_not_allowed_is_told(run, call, words):
@@ -241,6 +274,10 @@ def test_what_is_not_allowed_is_told(run, call, words):
 
 def build(latent):
     return ae_jax.autoencoder(ae_jax.dense_autoencoder(latent, (8,)))
+
+
+def search(**arguments):
+    return ae_jax.search(build, SPACE, IMAGES, **QUICK | {"trials": 1} | arguments)
 
 
 SPACE = {"latent": ae_jax.choice([1, 2]), "learning_rate": ae_jax.log_uniform(1e-3, 1e-1)}
@@ -266,9 +303,20 @@ def test_a_search_may_draw_plans_and_halve():
         return PLAIN, ae_jax.Plan(batch_size, "sgd")
 
     space = {"batch_size": ae_jax.choice([16, 20]), "learning_rate": ae_jax.log_uniform(1e-3, 1e-1), "epochs": 2}
-    searched = ae_jax.search(planned, space, IMAGES, trials=4, halving=(1, 2), progress=False)
+    searched = ae_jax.search(planned, space, IMAGES, trials=4, epochs=9, halving=(1, 2), progress=False)
     assert {run.plan.batch_size for run in searched.runs} == {16, 20}
     assert sorted(searched.outcome.epochs.ravel().tolist()) == [1, 1, 2, 2]
+
+
+def test_sizes_may_be_numpys_and_lists():
+    plain = ae_jax.dense_autoencoder(2, (8,))
+    assert ae_jax.dense_autoencoder(np.int64(2), [np.int32(8)]) == plain
+    assert ae_jax.autoencoder(ae_jax.dense_autoencoder(2, [8])) is ae_jax.autoencoder(plain)
+    assert type(ae_jax.Plan(np.int64(4)).batch_size) is int
+
+
+def test_a_run_prints_in_a_line(run):
+    assert repr(run) == f"Run('fit', shape=(2,), lowest loss {run.loss.min():.4g})"
 
 
 def test_a_search_needs_epochs():

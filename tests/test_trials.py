@@ -1,6 +1,7 @@
 """The engine: lanes equal single runs, leave when they should, and never touch each other."""
 
 import functools
+import pathlib
 
 import jax
 import numpy as np
@@ -392,6 +393,18 @@ def test_identity_of_a_checkpoint_folder(tmp_path):
         checkpoints.open_folder(folder, {"seed": 0, "rates": (1, 2)}, resume=False)
     with pytest.raises(UsageError, match="seed was 0 and is now 1"):
         checkpoints.open_folder(folder, {"seed": 1, "rates": (1, 2)}, resume=True)
+
+
+@pytest.mark.parametrize("name", ["photo.png", "group000-lane00000.msgpack.bak", "sub/search.json"])
+def test_a_folder_with_anything_else_in_it_is_refused_and_left_as_it_is(tmp_path, name):
+    (path := tmp_path / "mine" / name).parent.mkdir(parents=True)
+    path.write_text("precious")
+    for taken in (tmp_path / "mine", path):
+        with pytest.raises(UsageError, match="give a folder that is new or empty"):
+            checkpoints.open_folder(taken, {"seed": 0}, resume=True)
+    assert path.read_text() == "precious"
+    with pytest.raises(UsageError, match="cannot be written"):
+        checkpoints.open_folder(pathlib.Path("/proc/nowhere"), {"seed": 0}, resume=True)
 
 
 def test_lanes_without_an_identity_are_nobodys(run, tmp_path):
