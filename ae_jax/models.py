@@ -12,34 +12,17 @@ the output; along an odd one, none: lengths are halved, rounded down, and come b
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import flax.linen as nn
 from jax import Array
 
 from ae_jax import layers
+from ae_jax.activations import Activation, linear
 from ae_jax.convolutions import Implementation, Padding
 from ae_jax.recipes import part
 from ae_jax.types import ImageShape, UsageError, whole, wholes
 
 MNIST_SHAPE: ImageShape = (28, 28, 1)
-Activation = Callable[[Array], Array]
-
-
-def linear(x: Array) -> Array:
-    """The identity, as an activation."""
-    return x
-
-
-ACTIVATIONS: dict[str, Activation] = {
-    "linear": linear,
-    "sigmoid": nn.sigmoid,
-    "relu": nn.relu,
-    "elu": nn.elu,
-    "tanh": nn.tanh,
-}
-for _name, _activation in ACTIVATIONS.items():
-    part(_activation, _name)
 
 
 def _check_shape(image: ImageShape) -> None:

@@ -15,7 +15,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from ae_jax import models
+from ae_jax import activations
 from ae_jax.models import Autoencoder, ConvDecoder, ConvEncoder, DenseDecoder, DenseEncoder
 from ae_jax.objectives import Objective
 from ae_jax.types import PyTree
@@ -60,7 +60,7 @@ def _without_code(model: nn.Module) -> nn.Module | None:
     match model:
         case Autoencoder(encoder=ConvEncoder(), decoder=ConvDecoder()):
             pass
-        case Autoencoder(encoder=DenseEncoder(code_activation=models.linear), decoder=DenseDecoder()):
+        case Autoencoder(encoder=DenseEncoder(code_activation=activations.linear), decoder=DenseDecoder()):
             pass
         case _:
             return None

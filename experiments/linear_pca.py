@@ -17,8 +17,9 @@ from __future__ import annotations
 import numpy as np
 
 from ae_jax import evaluation, pca, plotting
+from ae_jax.activations import ACTIVATIONS, linear
 from ae_jax.lanes import Group, lane_grid
-from ae_jax.models import ACTIVATIONS, dense_autoencoder, linear
+from ae_jax.models import dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.types import Plan
 from experiments import common, report, study

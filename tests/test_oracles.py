@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import unflatten_dict
 
-from ae_jax import batching, losses, models, optimizers, training
+from ae_jax import activations, batching, losses, models, optimizers, training
 from ae_jax.objectives import autoencoder
 from ae_jax.types import Batch, Plan, hparams
 
@@ -41,7 +41,7 @@ def build(kind: str, arguments: dict) -> models.Autoencoder:
 
     def ours(value):
         if isinstance(value, str):
-            return models.ACTIVATIONS[value]
+            return activations.ACTIVATIONS[value]
         return tuple(value) if isinstance(value, list) else value
 
     arguments = {name: ours(value) for name, value in arguments.items()}

@@ -7,7 +7,8 @@ import pytest
 from scipy.linalg import subspace_angles
 
 from ae_jax import evaluation, pca
-from ae_jax.models import dense_autoencoder, linear
+from ae_jax.activations import linear
+from ae_jax.models import dense_autoencoder
 from ae_jax.types import UsageError
 from tests.made import run_of
 

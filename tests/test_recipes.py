@@ -9,7 +9,8 @@ import pytest
 from flax import linen as nn
 
 from ae_jax import corruptions, distributions, objectives, recipes, variational
-from ae_jax.models import ACTIVATIONS, Autoencoder, Classifier, ConvEncoder, conv_autoencoder, dense_autoencoder, linear
+from ae_jax.activations import ACTIVATIONS, linear
+from ae_jax.models import Autoencoder, Classifier, ConvEncoder, conv_autoencoder, dense_autoencoder
 from ae_jax.objectives import Objective
 from ae_jax.types import Batch, UsageError, hparams
 from ae_jax.vae import conv_vae, conv_vqvae, dense_vae

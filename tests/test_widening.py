@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from ae_jax import corruptions, trials, widening
+from ae_jax.activations import linear
 from ae_jax.engine import Halving, Settings
 from ae_jax.lanes import HALVED, Group, make_lanes, stack_splits
-from ae_jax.models import conv_autoencoder, dense_autoencoder, linear
+from ae_jax.models import conv_autoencoder, dense_autoencoder
 from ae_jax.objectives import autoencoder, cross_entropy_autoencoder, denoising, sparse_l1
 from ae_jax.optimizers import OPTIMIZERS
 from ae_jax.types import Plan, hparams
