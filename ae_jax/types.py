@@ -58,8 +58,8 @@ class Number(NamedTuple):
     dtype: type = np.float32
 
 
-_ABOVE_0 = Range("greater than 0 and finite", lambda x: (x > 0) & (x < np.inf))
-_FROM_0 = Range("at least 0 and finite", lambda x: (x >= 0) & (x < np.inf))
+_ABOVE_0 = Range("greater than 0", lambda x: x > 0)
+_FROM_0 = Range("at least 0", lambda x: x >= 0)
 _FROM_0_BELOW_1 = Range("at least 0 and less than 1", lambda x: (x >= 0) & (x < 1))
 _FROM_1 = Range("at least 1", lambda x: x >= 1)
 
