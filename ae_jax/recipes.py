@@ -63,12 +63,16 @@ def recipe(builder: Callable[..., T]) -> Callable[..., T]:
 
 
 def _require_kind(builder: str, name: str, value: Any, kind: Any) -> None:
-    """Raises UsageError for what is no instance of ``kind``, if that is a class of ours or of Flax, or a Callable."""
+    """Raises UsageError for what is no instance of ``kind``, if that is a class of ours or of Flax, or a Callable.
+
+    A module of the user's own passes for a model.
+    """
     if get_origin(kind) is Callable:
         fits, wanted = callable(value), "function"
     else:
         ours = isinstance(kind, type) and kind.__module__.partition(".")[0] in ("ae_jax", "flax")
-        fits, wanted = not ours or isinstance(value, kind), getattr(kind, "__name__", kind)
+        own = isinstance(value, nn.Module) and PARTS.get(_name(type(value))) is not type(value)
+        fits, wanted = not ours or isinstance(value, kind) or own, getattr(kind, "__name__", kind)
     if not fits:
         given = repr(value) if isinstance(value, str) else f"a {getattr(value, '__name__', type(value).__name__)}"
         raise UsageError(f"{builder}: {given} is not allowed as its {name}: give a {wanted}")

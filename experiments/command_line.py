@@ -67,7 +67,8 @@ def _join(options: Options) -> None:
     how = options.coordinator, options.num_processes, options.process_id
     if options.distributed or any(value is not None for value in how):
         try:
-            jax.distributed.initialize(*how)
+            # At their end the others wait for process 0, which tests, writes and draws: longer than JAX's five minutes.
+            jax.distributed.initialize(*how, shutdown_timeout_seconds=24 * 3600)
         except (ValueError, RuntimeError) as error:
             raise UsageError(
                 f"cannot join a distributed run ({reason(error)}): start it by SLURM or Open MPI, or give all of "

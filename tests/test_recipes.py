@@ -119,6 +119,15 @@ def test_a_model_of_the_users_is_named_whatever_it_is_called():
     assert recipes.foreign(recipes.describe(EVERYTHING["denoising"])) == []
 
 
+def test_a_model_of_another_kind_is_refused_and_one_of_the_users_own_is_not():
+    class Mine(nn.Module):
+        """What an autoencoder does, without being a subclass."""
+
+    with pytest.raises(UsageError, match="autoencoder: a VAE is not allowed as its model: give a Autoencoder"):
+        objectives.autoencoder(dense_vae(2, (4,)))
+    assert isinstance(objectives.autoencoder(Mine()).model, Mine)
+
+
 def test_a_name_belongs_to_one_part():
     with pytest.raises(ValueError, match="two parts of recipes are called 'relu'"):
         recipes.part(lambda x: x, "relu")
