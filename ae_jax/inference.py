@@ -21,11 +21,10 @@ from ae_jax import evaluation, generation
 from ae_jax.batching import EVALUATION_BATCH, Data, unit
 from ae_jax.images import as_images
 from ae_jax.models import Autoencoder, Classifier
-from ae_jax.objectives import Objective
+from ae_jax.objectives import Objective, parameter_shapes
 from ae_jax.runs import Run, by_batches
 from ae_jax.types import PyTree, UsageError
 from ae_jax.vae import VQVAE
-from ae_jax.widening import parameter_shapes
 
 BATCHES_AT_ONCE = 8  # in one call, at most: a power of two
 

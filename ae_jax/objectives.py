@@ -59,6 +59,17 @@ def init_of(model: nn.Module) -> Callable[[Array], PyTree]:
     return lambda key: model.init(key, jnp.zeros((1, *model.image)))
 
 
+@functools.cache
+def parameter_shapes(objective: Objective) -> PyTree:
+    """The parameters of one lane, shapes and dtypes without values."""
+    return jax.eval_shape(objective.init, jax.random.key(0))
+
+
+def parameter_count(objective: Objective) -> int:
+    """Numbers in the parameters of one lane."""
+    return sum(leaf.size for leaf in jax.tree.leaves(parameter_shapes(objective)))
+
+
 @recipe
 def autoencoder(model: Autoencoder) -> Objective:
     """Mean squared reconstruction error of each image (the plain autoencoder of every report).

@@ -24,9 +24,9 @@ from ae_jax import host, sharing
 from ae_jax.batching import evaluation_batches
 from ae_jax.calls import Calls
 from ae_jax.lanes import DIVERGED, DONE, HALVED, Lanes, lane_grid
-from ae_jax.objectives import Objective
+from ae_jax.objectives import Objective, parameter_count, parameter_shapes
 from ae_jax.types import Plan, PyTree, UsageError
-from ae_jax.widening import alike, parameter_count, parameter_shapes, widen
+from ae_jax.widening import alike, widen
 
 
 class Curves(NamedTuple):
