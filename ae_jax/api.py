@@ -81,7 +81,7 @@ def fit(
     """
     images = as_images(images)
     objective = _for_images(objective, images)
-    data, split = _examples(images, labels, validation, objective.model)
+    data, split = _examples(images, labels, validation, objective)
     lanes = lane_grid(learning_rate=learning_rate, epochs=epochs, **hyper_parameters, seed=_seeds(seeds))
     settings = Settings(patience=patience, keep_best=keep_best, checkpoint_folder=_folder(checkpoints), resume=resume)
     (run,) = _train(
@@ -177,8 +177,8 @@ def search(
     planned = random_search.plan_search(
         drawn, _for_trials(build, Plan(batch_size, optimizer), images), seed=seed, folds=folds
     )
-    model = planned.groups[0].objective.model
-    data, split = _examples(images, labels, validation if folds == 1 else None, model)
+    validation = validation if folds == 1 else None
+    data, split = _examples(images, labels, validation, planned.groups[0].objective)
     splits = [split] if folds == 1 else kfold(len(images), folds, seed)
     settings = Settings(
         patience=patience, keep_best=keep_best, halving=halving and Halving(*halving),
@@ -226,10 +226,10 @@ def _for_trials(build: Callable, plan: Plan, images: ArrayLike) -> Callable[...,
 
 
 def _examples(
-    images: ArrayLike, labels: ArrayLike | None, validation: Validation, model: nn.Module
+    images: ArrayLike, labels: ArrayLike | None, validation: Validation, objective: Objective
 ) -> tuple[Data, Split]:
     """What lanes train and validate on; images to validate on stand behind the others."""
-    labels, count = labels_for(model, labels, len(images)), len(images)
+    labels, count = labels_for(objective, labels, len(images)), len(images)
     if validation is None or np.ndim(validation[0] if isinstance(validation, tuple) else validation) == 0:
         split = holdout(count, validation) if validation else no_holdout(count)
         return Data(jnp.asarray(images), jnp.asarray(labels)), split
@@ -241,7 +241,7 @@ def _examples(
             f"give them in that of the others, {list(images.shape[1:])}"
         )
     both = [images, held] if images.dtype == held.dtype else [unit(jnp.asarray(of)) for of in (images, held)]
-    labels = np.concatenate([labels, labels_for(model, held_labels, len(held))])
+    labels = np.concatenate([labels, labels_for(objective, held_labels, len(held))])
     indices = np.arange(count + len(held), dtype=np.int32)
     return Data(jnp.concatenate(both), jnp.asarray(labels)), (indices[:count], indices[count:])
 

@@ -122,7 +122,7 @@ class Run:
     def decode(self, codes: ArrayLike) -> np.ndarray:
         """Images of codes: ``[*shape, n, latent] -> [*shape, n, H, W, C]``; codes ``[n, latent]`` go to every lane.
 
-        Raises UsageError for a classifier, which has no decoder, and for codes of another shape.
+        Raises UsageError for a model without a decoder, as a classifier, and for codes of another shape.
         """
         from ae_jax import inference
 

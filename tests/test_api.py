@@ -11,6 +11,7 @@ import threading
 import jax
 import numpy as np
 import pytest
+from flax import linen as nn
 
 import ae_jax
 from ae_jax import api, generation, progress, random_search
@@ -208,9 +209,35 @@ def test_a_classifier_encodes_and_is_scored_by_labels():
     np.testing.assert_allclose(told.score(IMAGES, labels)["accuracy"], accuracy, rtol=1e-6)
     with pytest.raises(UsageError, match="no decoder"):
         told.decode(np.zeros((1, 2)))
-    for wrong in (None, labels[:5], labels / 2, labels + 1):
-        with pytest.raises(UsageError, match="labels"):
-            fit(objective, labels=wrong)
+    for classifying in (objective, ae_jax.classifier(ae_jax.DenseEncoder(3, (8,)))):
+        for wrong in (None, labels[:5], labels / 2, labels + 1):
+            with pytest.raises(UsageError, match="labels"):
+                fit(classifying, labels=wrong)
+
+
+class Bare(nn.Module):
+    """A model of the user's own, with the least that an objective asks for."""
+
+    image: tuple[int, int, int] = (5, 4, 1)
+
+    @nn.compact
+    def __call__(self, images, dropout=None, train=False):
+        return nn.Dense(3)(images.reshape(len(images), -1))
+
+
+@pytest.mark.parametrize("model", [ae_jax.DenseEncoder(3, (8,), image=(5, 4, 1)), Bare()], ids=["encoder", "own"])
+def test_a_classifier_without_a_decoder_says_so(model):
+    told = untrained(ae_jax.classifier(model))
+    calls = [lambda: told.decode(np.zeros((1, 3))), lambda: told.reconstruct(IMAGES), lambda: told.sample(2)]
+    for call in calls:
+        with pytest.raises(UsageError, match="no decoder"):
+            call()
+    if isinstance(model, Bare):
+        with pytest.raises(UsageError, match="a Bare has no code"):
+            told.encode(IMAGES)
+    else:
+        expected = jax.vmap(lambda params: model.apply(params, IMAGES[..., None] / np.float32(255)))(told.params)
+        np.testing.assert_allclose(told.encode(IMAGES), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
