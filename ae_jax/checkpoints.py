@@ -41,7 +41,8 @@ def open_folder(folder: Path, identity: dict[str, Any], resume: bool) -> None:
         return
     if not resume:
         raise UsageError(
-            f"{folder}: an unfinished run lies here; add --resume to go on with it, or delete the folder to start anew"
+            f"{folder}: an unfinished run lies here; give resume=True to go on with it, "
+            "or delete the folder to start anew"
         )
     try:
         found = json.loads(path.read_text())
@@ -57,7 +58,7 @@ def open_folder(folder: Path, identity: dict[str, Any], resume: bool) -> None:
     if differences:
         raise UsageError(
             f"{folder}: checkpoints of another search: {'; '.join(differences)}; "
-            "use the same options again, or another --out"
+            "use the same settings again, or another folder"
         )
 
 

@@ -24,6 +24,8 @@ from experiments.common import Options
 LARGEST_COUNT = 100_000
 # In JAX's words, of which "bfloat16" alone would mean the device's default.
 PRECISIONS = {"default": None, "float32": "highest", "tf32": "TF32_TF32_F32", "bfloat16": "BF16_BF16_F32"}
+# How the library's messages name its arguments, and what they are called here.
+OPTIONS = {"resume=True": "--resume", "data_dir=FOLDER": "--data-dir FOLDER", "or another folder": "or another --out"}
 LARGEST_SEED = 2**31 - 1 - 10**6  # leaves room to count on from it
 
 O = TypeVar("O", bound=Options)
@@ -50,7 +52,7 @@ def main(options_type: type[O], study: Callable[[O], Any]) -> None:
         _set_precision(options.precision)
         study(options)
     except UsageError as error:
-        fail(str(error))
+        fail(_in_options(str(error)))
     except KeyboardInterrupt:
         print("interrupted; go on from the last checkpoint with --resume", file=sys.stderr)
         sys.exit(130)
@@ -74,6 +76,13 @@ def parse(options_type: type[O]) -> O:
             words = message.getvalue().translate(dict.fromkeys(map(ord, "│╭╮╰╯─"), " ")).split()
             fail(" ".join(words))
         raise
+
+
+def _in_options(message: str) -> str:
+    """A message of the library in words of this command line."""
+    for argument, option in OPTIONS.items():
+        message = message.replace(argument, option)
+    return message
 
 
 def fail(message: str) -> None:
