@@ -96,7 +96,7 @@ class Searched:
 
     search: the trials, and the groups they were sorted into.
     runs: one for each group, its trials and folds ``[trials, folds]``.
-    outcome: score, status and curves of each trial in the order of the draws, and their ranking.
+    outcome: loss, status and curves of each trial in the order of the draws, and their ranking.
     """
 
     search: random_search.Search
@@ -128,7 +128,7 @@ class Searched:
         rows = [["rank", "trial", "loss", *names]]
         for rank, trial in enumerate(self.outcome.ranking[:SHOWN].tolist(), 1):
             drawn = (self.trials[name].tolist()[trial] for name in names)
-            rows.append([str(rank), str(trial), *map(_short, (float(self.outcome.score[trial]), *drawn))])
+            rows.append([str(rank), str(trial), *map(_short, (float(self.outcome.loss[trial]), *drawn))])
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ("  ".join(map(str.rjust, row, widths)) for row in rows)
         return "\n".join([str(self.search), *lines])

@@ -164,13 +164,13 @@ def plan_search(
 
 
 class Outcome(NamedTuple):
-    """A search by trial. Curves and fold scores keep their folds: ``[trials, folds, ...]``.
+    """A search by trial. Curves and losses of the folds keep their axis: ``[trials, folds, ...]``.
 
-    A trial's score is what it is ranked by, the mean of its folds' monitored losses: lower is better.
+    A trial's loss is what it is ranked by, the mean of its folds' monitored losses.
     """
 
-    score: np.ndarray  # [trials]: infinite if any fold diverged
-    fold_score: np.ndarray  # [trials, folds]
+    loss: np.ndarray  # [trials]: infinite if any fold diverged
+    fold_loss: np.ndarray  # [trials, folds]
     status: np.ndarray  # [trials, folds]
     epochs: np.ndarray  # [trials, folds]
     train_loss: np.ndarray  # [trials, folds, epochs]
@@ -193,17 +193,17 @@ def collect(search: Search, runs: Sequence[Run]) -> Outcome:
             table[(run.lanes.trial, run.lanes.split, *(slice(n) for n in of_run.shape[len(run.shape) :]))] = of_run
         return table
 
-    fold_score, status = by_trial(lambda run: run.loss), by_trial(lambda run: run.status)
-    score = fold_score.mean(1)
+    fold_loss, status = by_trial(lambda run: run.loss), by_trial(lambda run: run.status)
+    loss = fold_loss.mean(1)
     behind = (status == HALVED).any(1)
     return Outcome(
-        score=score,
-        fold_score=fold_score,
+        loss=loss,
+        fold_loss=fold_loss,
         status=status,
         epochs=by_trial(lambda run: run.epochs),
         train_loss=by_trial(lambda run: run.curves.train_loss, epochs),
         validation_loss=by_trial(lambda run: run.curves.validation_loss, epochs),
-        ranking=np.lexsort((score, behind, ~np.isfinite(score))),
+        ranking=np.lexsort((loss, behind, ~np.isfinite(loss))),
     )
 
 

@@ -279,13 +279,13 @@ def test_a_search_is_the_search_of_the_engine():
     assert searched.trials.keys() == drawn.keys()
     jax.tree.map(np.testing.assert_array_equal, searched.trials, drawn)
     outcome, best = searched.outcome, int(searched.outcome.ranking[0])
-    assert outcome.fold_score.shape == (4, 2) and best == outcome.score.argmin()
-    assert searched.best.shape == () and searched.best.loss == outcome.fold_score[best].min()
+    assert outcome.fold_loss.shape == (4, 2) and best == outcome.loss.argmin()
+    assert searched.best.shape == () and searched.best.loss == outcome.fold_loss[best].min()
     assert searched.best_numbers == {name: values.tolist()[best] for name, values in drawn.items()}
     assert searched.best.encode(IMAGES).shape == (100, searched.best_numbers["latent"])
     head, titles, first, *rest = str(searched).splitlines()
     assert head.startswith("4 trials x 2 folds") and titles.split()[:3] == ["rank", "trial", "loss"] and len(rest) == 3
-    assert first.split()[1:3] == [str(best), f"{outcome.score[best]:.4g}"]
+    assert first.split()[1:3] == [str(best), f"{outcome.loss[best]:.4g}"]
 
 
 def test_a_search_may_draw_plans_and_halve():
