@@ -94,19 +94,19 @@ def fit(
 class Searched:
     """A search that is done. Printed, it is a table of its best trials.
 
-    search: the trials, and the groups they were sorted into.
+    planned: the trials, and the groups they were sorted into.
     runs: one for each group, its trials and folds ``[trials, folds]``.
     outcome: loss, status and curves of each trial in the order of the draws, and their ranking.
     """
 
-    search: random_search.Search
+    planned: random_search.Planned
     runs: list[Run]
     outcome: Outcome
 
     @property
     def trials(self) -> Trials:
         """What was drawn: hyper-parameter -> ``[trials]``."""
-        return self.search.trials
+        return self.planned.trials
 
     @property
     def best(self) -> Run:
@@ -131,7 +131,7 @@ class Searched:
             rows.append([str(rank), str(trial), *map(_short, (float(self.outcome.loss[trial]), *drawn))])
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ("  ".join(map(str.rjust, row, widths)) for row in rows)
-        return "\n".join([str(self.search), *lines])
+        return "\n".join([str(self.planned), *lines])
 
 
 def search(

@@ -112,7 +112,7 @@ def count(trials: Trials) -> int:
     return len(next(iter(trials.values())))
 
 
-class Search(NamedTuple):
+class Planned(NamedTuple):
     """Trials and the groups of lanes they were sorted into; a lane's ``split`` is its fold."""
 
     trials: Trials
@@ -128,7 +128,7 @@ class Search(NamedTuple):
 
 def plan_search(
     trials: Trials, build: Callable[..., tuple[Objective, Plan]], *, seed: int = 0, folds: int = 1
-) -> Search:
+) -> Planned:
     """Sort trials into groups of lanes, a lane for each (trial, fold).
 
     Args:
@@ -160,7 +160,7 @@ def plan_search(
         varying = [static for static in statics if len(set(trials[static].tolist())) > 1]
         name = ", ".join(f"{static}={chosen[static]}" for static in varying) or "all trials"
         groups.append(Group(name, *build(**chosen), lanes))
-    return Search(trials, groups, folds)
+    return Planned(trials, groups, folds)
 
 
 class Outcome(NamedTuple):
@@ -178,16 +178,16 @@ class Outcome(NamedTuple):
     ranking: np.ndarray  # [trials]: best first; diverged and halved trials last
 
 
-def collect(search: Search, runs: Sequence[Run]) -> Outcome:
+def collect(planned: Planned, runs: Sequence[Run]) -> Outcome:
     """The runs of :func:`~ae_jax.trials.run_groups`, back in the order of the trials.
 
     Only validation enters the ranking: a halved trial stopped early, so it ranks behind all that went on.
     """
-    trials, epochs = count(search.trials), max(run.curves.train_loss.shape[-1] for run in runs)
+    trials, epochs = count(planned.trials), max(run.curves.train_loss.shape[-1] for run in runs)
 
     def by_trial(values: Callable[[Run], np.ndarray], *tail: int) -> np.ndarray:
         first = values(runs[0])
-        table = np.full((trials, search.folds, *tail), np.nan if first.dtype.kind == "f" else 0, first.dtype)
+        table = np.full((trials, planned.folds, *tail), np.nan if first.dtype.kind == "f" else 0, first.dtype)
         for run in runs:
             of_run = values(run)
             table[(run.lanes.trial, run.lanes.split, *(slice(n) for n in of_run.shape[len(run.shape) :]))] = of_run

@@ -54,7 +54,7 @@ class Options(common.Options):
 
 
 @functools.lru_cache(maxsize=1)
-def planned(setup: Setup) -> random_search.Search:
+def planned(setup: Setup) -> random_search.Planned:
     """The trials, drawn or read, sorted into groups of lanes."""
     options, budget, protocol = setup.options, setup.budget, PROTOCOLS[setup.options.study]
     drawn = _trials(setup, protocol.space(budget.epochs, budget.batch_size))

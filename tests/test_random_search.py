@@ -169,7 +169,7 @@ def test_halved_trials_rank_behind_those_that_went_on_and_before_the_diverged(da
     """However low their losses were: trial 1 was better at its end than any other is."""
     table = [[3, 8, 8, 8], [4, 4, 0, 0], [2, 9, 9, 9], [1, np.nan, 0, 0], [5, 5, 0, 0], [np.nan, 0, 0, 0]]
     group = scripted.group(table)
-    plan = random_search.Search({"learning_rate": np.ones(6)}, [group], folds=1)
+    plan = random_search.Planned({"learning_rate": np.ones(6)}, [group], folds=1)
     settings = Settings(halving=Halving(1, 2))  # three of five go on at epoch 1, one of the two left at 2
     outcome = random_search.collect(plan, trials.run_groups([group], data, scripted.SPLITS, settings))
     assert outcome.status[:, 0].tolist() == [HALVED, HALVED, DONE, DIVERGED, HALVED, DIVERGED]
