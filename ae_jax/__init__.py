@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         gaussian_learned as gaussian_learned,
         grey as grey,
     )
+    from ae_jax.export import export_stablehlo as export_stablehlo, export_torch_state as export_torch_state
     from ae_jax.models import (
         Classifier as Classifier,
         ConvEncoder as ConvEncoder,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "api": "Searched fit load search",
     "distributions": "bernoulli binarize_dynamic binarize_static gaussian gaussian_learned grey",
+    "export": "export_stablehlo export_torch_state",
     "models": "Classifier ConvEncoder DenseEncoder conv_autoencoder dense_autoencoder",
     "objectives": "autoencoder classifier contractive cross_entropy_autoencoder denoising sparse_kl sparse_l1",
     "random_search": "choice integer_uniform log_uniform uniform",
@@ -83,4 +85,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted([*__all__, *(name for name in globals() if name.startswith("__"))])

@@ -83,7 +83,7 @@ def fit(
     require_known(hyper_parameters)
     images = as_images(images)
     objective = _for_images(objective, images)
-    data, split = _examples(images, labels, validation, objective.model)
+    data, split = _examples(images, labels, validation, objective)
     lanes = lane_grid(learning_rate=learning_rate, epochs=epochs, **hyper_parameters, seed=_seeds(seeds))
     folder = _folder(checkpoints, resume)
     settings = Settings(patience=patience, keep_best=keep_best, checkpoint_folder=folder, resume=resume)
@@ -97,19 +97,19 @@ def fit(
 class Searched:
     """A search that is done. Printed, it is a table of its best trials.
 
-    search: the trials, and the groups they were sorted into.
+    planned: the trials, and the groups they were sorted into.
     runs: one for each group, its trials and folds ``[trials, folds]``.
-    outcome: score, status and curves of each trial in the order of the draws, and their ranking.
+    outcome: loss, status and curves of each trial in the order of the draws, and their ranking.
     """
 
-    search: random_search.Search
+    planned: random_search.Planned
     runs: list[Run]
     outcome: Outcome
 
     @property
     def trials(self) -> Trials:
         """What was drawn: hyper-parameter -> ``[trials]``."""
-        return self.search.trials
+        return self.planned.trials
 
     @property
     def best(self) -> Run:
@@ -131,10 +131,10 @@ class Searched:
         rows = [["rank", "trial", "loss", *names]]
         for rank, trial in enumerate(self.outcome.ranking[:SHOWN].tolist(), 1):
             drawn = (self.trials[name].tolist()[trial] for name in names)
-            rows.append([str(rank), str(trial), *map(_short, (float(self.outcome.score[trial]), *drawn))])
+            rows.append([str(rank), str(trial), *map(_short, (float(self.outcome.loss[trial]), *drawn))])
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ("  ".join(map(str.rjust, row, widths)) for row in rows)
-        return "\n".join([str(self.search), *lines])
+        return "\n".join([str(self.planned), *lines])
 
 
 def search(
@@ -184,8 +184,8 @@ def search(
     planned = random_search.plan_search(
         drawn, _for_trials(build, Plan(batch_size, optimizer), images), seed=seed, folds=folds
     )
-    model = planned.groups[0].objective.model
-    data, split = _examples(images, labels, validation if folds == 1 else None, model)
+    validation = validation if folds == 1 else None
+    data, split = _examples(images, labels, validation, planned.groups[0].objective)
     splits = [split] if folds == 1 else kfold(len(images), folds, seed)
     settings = Settings(
         patience=patience, keep_best=keep_best, halving=halving and Halving(*halving),
@@ -233,10 +233,10 @@ def _for_trials(build: Callable, plan: Plan, images: ArrayLike) -> Callable[...,
 
 
 def _examples(
-    images: ArrayLike, labels: ArrayLike | None, validation: Validation, model: nn.Module
+    images: ArrayLike, labels: ArrayLike | None, validation: Validation, objective: Objective
 ) -> tuple[Data, Split]:
     """What lanes train and validate on; images to validate on stand behind the others."""
-    labels, count = labels_for(model, labels, len(images)), len(images)
+    labels, count = labels_for(objective, labels, len(images)), len(images)
     if validation is None or isinstance(validation, numbers.Real):
         split = holdout(count, validation) if validation else no_holdout(count)
         return Data(jnp.asarray(images), jnp.asarray(labels)), split
@@ -251,7 +251,7 @@ def _examples(
             f"give them in that of the others, {list(images.shape[1:])}"
         )
     both = [images, held] if images.dtype == held.dtype else [unit(jnp.asarray(of)) for of in (images, held)]
-    labels = np.concatenate([labels, labels_for(model, held_labels, len(held))])
+    labels = np.concatenate([labels, labels_for(objective, held_labels, len(held))])
     indices = np.arange(count + len(held), dtype=np.int32)
     return Data(jnp.concatenate(both), jnp.asarray(labels)), (indices[:count], indices[count:])
 

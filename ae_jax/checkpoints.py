@@ -44,7 +44,7 @@ def open_folder(folder: Path, identity: dict[str, Any], resume: bool) -> None:
         return
     if not resume:
         raise UsageError(
-            f"{folder}: an unfinished run lies here; add --resume (in Python, resume=True) to go on with it, "
+            f"{folder}: an unfinished run lies here; give resume=True to go on with it, "
             "or delete the folder to start anew"
         )
     try:
@@ -61,7 +61,7 @@ def open_folder(folder: Path, identity: dict[str, Any], resume: bool) -> None:
     if differences:
         raise UsageError(
             f"{folder}: checkpoints of another search: {'; '.join(differences)}; "
-            "use the same options again, or another folder (--out)"
+            "use the same settings again, or another folder"
         )
 
 

@@ -25,6 +25,7 @@ OPTIMIZERS = ("adam", "adamax", "adadelta", "rmsprop", "sgd")
 PACKAGES = {"PIL": "pillow", "sklearn": "scikit-learn", "scipy": "scikit-learn"}  # optional ones: what pip calls them
 # How the library's messages name its arguments, and what they are called here.
 OPTIONS = {
+    "resume=True": "--resume", "data_dir=FOLDER": "--data-dir FOLDER",
     "size=(height, width)": "--size HEIGHTxWIDTH", "grey=True": "--grey", "grey=False": "--colour",
     "skip_unreadable=True": "--skip-unreadable", "like=images": "--like IMAGES",
     "leave size and grey out": "leave --size, --grey and --colour out",
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             options.command(options)
             sys.stdout.flush()
     except UsageError as error:
-        process.fail(_in_options(str(error)))
+        process.fail(process.in_options(str(error), OPTIONS))
     except ModuleNotFoundError as error:
         if (package := PACKAGES.get((error.name or "").split(".")[0])) is None:
             raise
@@ -68,15 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(1)
 
 
-def _in_options(message: str) -> str:
-    """A message of the library in one line and in words of this command line."""
-    for argument, option in OPTIONS.items():
-        message = message.replace(argument, option)
-    return " ".join(message.split())
-
-
 def _warn(message: Warning | str, *where: Any, **more: Any) -> None:
-    print(f"warning: {_in_options(str(message))}", file=sys.stderr)
+    print(f"warning: {process.in_options(str(message), OPTIONS)}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -154,33 +154,28 @@ def bernoulli(observe: Callable[[Array, Array], Array]) -> Likelihood:
 
 
 @recipe
-def gaussian(variance: float, output: Callable[[Array], Array] = nn.sigmoid) -> Likelihood:
-    """Grey pixels ``N(output(logits), variance)``: report B's VAE with ``c = variance`` (section 3.4).
+def gaussian(variance: float) -> Likelihood:
+    """Grey pixels ``N(sigmoid(logits), variance)``: report B's VAE with ``c = variance`` (section 3.4).
 
     Report B leaves the normaliser out: its loss is energy plus KL. Raises UsageError unless ``variance > 0``.
     """
     if not variance > 0:
         raise UsageError(f"variance {variance} is not allowed: it must be above 0")
-    return _gaussian(dict, lambda params: math.log(variance), output)
+    return _gaussian(dict, lambda params: math.log(variance))
 
 
 @recipe
-def gaussian_learned(output: Callable[[Array], Array] = nn.sigmoid) -> Likelihood:
-    """Grey pixels ``N(output(logits), c)`` with one learned number, ``log c``, for all pixels; it starts at c = 1."""
+def gaussian_learned() -> Likelihood:
+    """Grey pixels ``N(sigmoid(logits), c)`` with one learned number, ``log c``, for all pixels; it starts at c = 1."""
     return _gaussian(
         lambda: {"likelihood": {"log_variance": jnp.zeros(())}},
         lambda params: params["params"]["likelihood"]["log_variance"],
-        output,
     )
 
 
-def _gaussian(
-    init: Callable[[], PyTree],
-    log_variance: Callable[[PyTree], Array | float],
-    output: Callable[[Array], Array],
-) -> Likelihood:
+def _gaussian(init: Callable[[], PyTree], log_variance: Callable[[PyTree], Array | float]) -> Likelihood:
     def energy(params: PyTree, logits: Array, images: Array) -> Array:
-        squares = _pixels(images) * losses.mean_squared_error(output(logits), images)
+        squares = _pixels(images) * losses.mean_squared_error(nn.sigmoid(logits), images)
         return 0.5 * squares * jnp.exp(-log_variance(params))
 
     def log_normaliser(params: PyTree, pixels: int) -> Array | float:

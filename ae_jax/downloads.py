@@ -49,7 +49,7 @@ class Published(NamedTuple):
     def ways_out(self) -> str:
         """What to do where they cannot be had."""
         return (
-            f"Name a folder that holds {', '.join(self.files)} with --data-dir or the variable AE_JAX_DATA, "
+            f"Name a folder that holds {', '.join(self.files)} with data_dir=FOLDER or the variable AE_JAX_DATA, "
             "or use the data set digits or photos, which need no files."
         )
 

@@ -23,10 +23,11 @@ from ae_jax import calls, checkpoints, host, sharing
 from ae_jax.batching import Data
 from ae_jax.calls import Calls
 from ae_jax.lanes import DIVERGED, RUNNING, Group, Lanes, Splits, steps_per_epoch
+from ae_jax.objectives import parameter_count
 from ae_jax.runs import Cost, Curves, Run
 from ae_jax.segments import Epoch, LaneState, Limits, init_params, lane_state, run_segment
 from ae_jax.types import UsageError, static_dropout, tree_size, whole
-from ae_jax.widening import narrow, parameter_count, widen
+from ae_jax.widening import narrow, widen
 
 
 class Halving(NamedTuple):

@@ -22,10 +22,9 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from ae_jax import corruptions, distributions, models, recipes, results, vae, variational  # noqa: F401 - parts of recipes
 from ae_jax.lanes import Lanes
-from ae_jax.objectives import Objective
+from ae_jax.objectives import Objective, parameter_shapes
 from ae_jax.runs import Cost, Curves, Run, of_params
 from ae_jax.types import NUMBERS, HParams, Plan, PyTree, UsageError, reason
-from ae_jax.widening import parameter_shapes
 
 SUFFIX = ".safetensors"
 FORMAT = "ae_jax model"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,25 +19,25 @@ from jax.typing import ArrayLike
 from ae_jax import evaluation, generation
 from ae_jax.batching import EVALUATION_BATCH, Data, unit
 from ae_jax.images import as_images
-from ae_jax.models import Autoencoder, Classifier
-from ae_jax.objectives import Objective
+from ae_jax.models import Autoencoder
+from ae_jax.objectives import Objective, classes, output_shape, parameter_shapes
 from ae_jax.runs import Run, by_batches
 from ae_jax.types import PyTree, UsageError, whole
 from ae_jax.vae import VQVAE
-from ae_jax.widening import parameter_shapes
 
 BATCHES_AT_ONCE = 8  # in one call, at most: a power of two
 
 
 def encode(run: Run, images: ArrayLike) -> np.ndarray:
     """Codes by every lane: ``[*run.shape, n, latent]``, or vectors of the book of a VQ-VAE."""
+    _require(run, hasattr(run.model, "code"), "code")
     images = of_model(run, images)
     return _in_calls(run, len(images), lambda some: run.map(_encode, jnp.asarray(images[some])))
 
 
 def decode(run: Run, codes: ArrayLike) -> np.ndarray:
     """Images of codes, each lane's own or the same for all: ``[*run.shape, n, H, W, C]``."""
-    _require_decoder(run)
+    _require(run, hasattr(run.model, "decode"), "decoder")
     try:
         codes = np.asarray(codes, np.float32)
     except (TypeError, ValueError) as error:
@@ -56,14 +55,14 @@ def decode(run: Run, codes: ArrayLike) -> np.ndarray:
 
 def reconstruct(run: Run, images: ArrayLike) -> np.ndarray:
     """Images as every lane gives them back: ``[*run.shape, n, H, W, C]``."""
-    _require_decoder(run)
+    _require(run, output_shape(run.objective) == run.model.image, "decoder")
     images = of_model(run, images)
     return _in_calls(run, len(images), lambda some: run.map(_reconstruct, jnp.asarray(images[some])))
 
 
 def sample(run: Run, n: int, seed: int = 0, like: ArrayLike | None = None, components: int = 10) -> np.ndarray:
     """New images ``[*run.shape, n, H, W, C]``: from the model's prior, or from a mixture like the codes of ``like``."""
-    _require_decoder(run)
+    _require(run, hasattr(run.model, "decode"), "decoder")
     if like is None and isinstance(run.model, Autoencoder):
         raise UsageError("a plain autoencoder has no distribution of codes to draw from: give images, like=images")
     n, key = whole("n", n), jax.random.key(whole("seed", seed, 0))
@@ -87,7 +86,7 @@ def _prior_codes(run: Run, key: Array, n: int) -> np.ndarray:
 def score(run: Run, images: ArrayLike, labels: ArrayLike | None = None, seed: int = 0) -> dict[str, np.ndarray]:
     """Loss and metrics of the run's objective: ``[*run.shape]`` each."""
     images = of_model(run, images)
-    labels = labels_for(run.model, labels, len(images))
+    labels = labels_for(run.objective, labels, len(images))
     return evaluation.score(run, jax.random.key(whole("seed", seed, 0)), Data(jnp.asarray(images), jnp.asarray(labels)))
 
 
@@ -101,11 +100,11 @@ def of_model(run: Run, images: ArrayLike) -> np.ndarray | Array:
     return found
 
 
-def labels_for(model: nn.Module, labels: ArrayLike | None, n: int) -> np.ndarray:
+def labels_for(objective: Objective, labels: ArrayLike | None, n: int) -> np.ndarray:
     """Labels int32 ``[n]``, zeros where none are needed. Raises UsageError for a classifier's that do not fit it."""
-    classifies = isinstance(model, Classifier)
+    count = classes(objective)
     if labels is None:
-        if classifies:
+        if count:
             raise UsageError("a classifier learns from labels: give one for each image, whole numbers from 0")
         return np.zeros(n, np.int32)
     try:
@@ -114,9 +113,9 @@ def labels_for(model: nn.Module, labels: ArrayLike | None, n: int) -> np.ndarray
         raise UsageError(f"these labels are no array ({error}): give {n} whole numbers") from error
     if labels.shape != (n,) or labels.dtype.kind not in "iu":
         raise UsageError(f"labels {labels.dtype} of shape {list(labels.shape)} are not allowed: give {n} whole numbers")
-    if classifies and not (labels.min() >= 0 and labels.max() < model.classes):
+    if count and not (labels.min() >= 0 and labels.max() < count):
         raise UsageError(
-            f"labels from {labels.min()} to {labels.max()} are not allowed: this classifier has {model.classes} classes"
+            f"labels from {labels.min()} to {labels.max()} are not allowed: this classifier has {count} classes"
         )
     return labels.astype(np.int32)
 
@@ -128,9 +127,11 @@ def code_shape(objective: Objective) -> tuple[int, ...]:
     return jax.eval_shape(functools.partial(_encode, objective), parameter_shapes(objective), image).shape[1:]
 
 
-def _require_decoder(run: Run) -> None:
-    if isinstance(run.model, Classifier):
-        raise UsageError("a classifier has no decoder: it encodes, and evaluation.predict tells classes")
+def _require(run: Run, present: bool, part: str) -> None:
+    """UsageError unless ``part`` of the model is there."""
+    if not present:
+        advice = "evaluation.predict tells its classes" if classes(run.objective) else "build it of ae_jax.models"
+        raise UsageError(f"a {type(run.model).__name__} has no {part}: {advice}")
 
 
 def _axes(*sizes: int | str) -> str:

@@ -104,6 +104,10 @@ class ConvEncoder(nn.Module):
             x = layers.Dropout()(self.activation(layers.Dense(self.hidden)(x)), dropout, train)
         return layers.Dense(self.latent)(x).T
 
+    def code(self, images: Array) -> Array:
+        """The code again, as every model with one has it: ``[batch, *image] -> [batch, latent]``."""
+        return self(images)
+
 
 @part
 class ConvDecoder(nn.Module):
@@ -166,6 +170,10 @@ class DenseEncoder(nn.Module):
             x = self.activation(layers.Dense(width)(x))
             x = layers.Dropout()(x, dropout, train)
         return self.code_activation(layers.Dense(self.latent)(x)).T
+
+    def code(self, images: Array) -> Array:
+        """The code again, as every model with one has it: ``[batch, *image] -> [batch, latent]``."""
+        return self(images)
 
 
 @part

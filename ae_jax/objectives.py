@@ -59,6 +59,31 @@ def init_of(model: nn.Module) -> Callable[[Array], PyTree]:
     return lambda key: model.init(key, jnp.zeros((1, *model.image)))
 
 
+@functools.cache
+def parameter_shapes(objective: Objective) -> PyTree:
+    """The parameters of one lane, shapes and dtypes without values."""
+    return jax.eval_shape(objective.init, jax.random.key(0))
+
+
+def parameter_count(objective: Objective) -> int:
+    """Numbers in the parameters of one lane."""
+    return sum(leaf.size for leaf in jax.tree.leaves(parameter_shapes(objective)))
+
+
+@functools.cache
+def output_shape(objective: Objective) -> tuple[int, ...]:
+    """Of what the model makes of one image: the image's own if it reconstructs, ``(classes,)`` if it classifies."""
+    image = jax.ShapeDtypeStruct((1, *objective.image), jnp.float32)
+    return jax.eval_shape(objective.model.apply, parameter_shapes(objective), image).shape[1:]
+
+
+def classes(objective: Objective) -> int | None:
+    """How many classes a :func:`classifier` tells apart; None for an objective that does without labels."""
+    if objective.recipe is None or objective.recipe.builder != "objectives.classifier":
+        return None
+    return output_shape(objective)[0]
+
+
 @recipe
 def autoencoder(model: Autoencoder) -> Objective:
     """Mean squared reconstruction error of each image (the plain autoencoder of every report).

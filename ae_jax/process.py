@@ -9,6 +9,7 @@ import contextlib
 import os
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -52,6 +53,13 @@ def require_writable(folder: Path) -> None:
         raise UsageError(
             f"--out {folder}: cannot write there ({error.strerror}); name a folder that can be written to"
         ) from error
+
+
+def in_options(message: str, options: Mapping[str, str]) -> str:
+    """A message of the library in one line, its arguments called as the ``options`` of a command line."""
+    for argument, option in options.items():
+        message = message.replace(argument, option)
+    return " ".join(message.split())
 
 
 def fail(message: str) -> NoReturn:

@@ -115,7 +115,7 @@ def count(trials: Trials) -> int:
     return len(next(iter(trials.values())))
 
 
-class Search(NamedTuple):
+class Planned(NamedTuple):
     """Trials and the groups of lanes they were sorted into; a lane's ``split`` is its fold."""
 
     trials: Trials
@@ -131,7 +131,7 @@ class Search(NamedTuple):
 
 def plan_search(
     trials: Trials, build: Callable[..., tuple[Objective, Plan]], *, seed: int = 0, folds: int = 1
-) -> Search:
+) -> Planned:
     """Sort trials into groups of lanes, a lane for each (trial, fold).
 
     Args:
@@ -165,7 +165,7 @@ def plan_search(
         varying = [static for static in statics if len(set(trials[static].tolist())) > 1]
         name = ", ".join(f"{static}={chosen[static]}" for static in varying) or "all trials"
         groups.append(Group(name, *build(**chosen), lanes))
-    return Search(trials, groups, folds)
+    return Planned(trials, groups, folds)
 
 
 def _needed(build: Callable) -> list[str]:
@@ -176,13 +176,13 @@ def _needed(build: Callable) -> list[str]:
 
 
 class Outcome(NamedTuple):
-    """A search by trial. Curves and fold scores keep their folds: ``[trials, folds, ...]``.
+    """A search by trial. Curves and losses of the folds keep their axis: ``[trials, folds, ...]``.
 
-    A trial's score is what it is ranked by, the mean of its folds' monitored losses: lower is better.
+    A trial's loss is what it is ranked by, the mean of its folds' monitored losses.
     """
 
-    score: np.ndarray  # [trials]: infinite if any fold diverged
-    fold_score: np.ndarray  # [trials, folds]
+    loss: np.ndarray  # [trials]: infinite if any fold diverged
+    fold_loss: np.ndarray  # [trials, folds]
     status: np.ndarray  # [trials, folds]
     epochs: np.ndarray  # [trials, folds]
     train_loss: np.ndarray  # [trials, folds, epochs]
@@ -190,32 +190,32 @@ class Outcome(NamedTuple):
     ranking: np.ndarray  # [trials]: best first; diverged and halved trials last
 
 
-def collect(search: Search, runs: Sequence[Run]) -> Outcome:
+def collect(planned: Planned, runs: Sequence[Run]) -> Outcome:
     """The runs of :func:`~ae_jax.trials.run_groups`, back in the order of the trials.
 
     Only validation enters the ranking: a halved trial stopped early, so it ranks behind all that went on.
     """
-    trials, epochs = count(search.trials), max(run.curves.train_loss.shape[-1] for run in runs)
+    trials, epochs = count(planned.trials), max(run.curves.train_loss.shape[-1] for run in runs)
 
     def by_trial(values: Callable[[Run], np.ndarray], *tail: int) -> np.ndarray:
         first = values(runs[0])
-        table = np.full((trials, search.folds, *tail), np.nan if first.dtype.kind == "f" else 0, first.dtype)
+        table = np.full((trials, planned.folds, *tail), np.nan if first.dtype.kind == "f" else 0, first.dtype)
         for run in runs:
             of_run = values(run)
             table[(run.lanes.trial, run.lanes.split, *(slice(n) for n in of_run.shape[len(run.shape) :]))] = of_run
         return table
 
-    fold_score, status = by_trial(lambda run: run.loss), by_trial(lambda run: run.status)
-    score = fold_score.mean(1)
+    fold_loss, status = by_trial(lambda run: run.loss), by_trial(lambda run: run.status)
+    loss = fold_loss.mean(1)
     behind = (status == HALVED).any(1)
     return Outcome(
-        score=score,
-        fold_score=fold_score,
+        loss=loss,
+        fold_loss=fold_loss,
         status=status,
         epochs=by_trial(lambda run: run.epochs),
         train_loss=by_trial(lambda run: run.curves.train_loss, epochs),
         validation_loss=by_trial(lambda run: run.curves.validation_loss, epochs),
-        ranking=np.lexsort((score, behind, ~np.isfinite(score))),
+        ranking=np.lexsort((loss, behind, ~np.isfinite(loss))),
     )
 
 

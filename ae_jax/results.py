@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import io
 import json
@@ -43,7 +44,7 @@ def origin() -> dict[str, Any]:
         "versions": {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax", "optax", "numpy")}
         | {"ae-jax": ae_jax.__version__, "python": platform.python_version()},
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind} ({jax.default_backend()})",
-        "git_commit": _git_commit(),
+        "git_commit": git_commit(),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 
@@ -108,15 +109,21 @@ def load(path: Path, study: str | None = None) -> tuple[dict[str, np.ndarray], d
     return arrays, meta
 
 
-def _git_commit() -> str:
-    """The commit of the checkout this package runs from, with a ``+`` for uncommitted changes; else ``unknown``."""
+@functools.cache
+def git_commit() -> str:
+    """The commit of the checkout this package runs from, with a ``+`` for uncommitted changes; else ``unknown``.
+
+    It is asked for once a process. That of a repository in which the package is installed would be the user's own.
+    """
+    checkout = Path(__file__).parent.parent
 
     def git(*arguments: str) -> str:
-        folder = Path(__file__).parent
         return subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=5
+            ["git", "-C", str(checkout), *arguments], capture_output=True, text=True, check=True, timeout=5
         ).stdout.strip()
 
+    if not (checkout / ".git").exists():
+        return "unknown"
     try:
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain") else "")
     except (OSError, subprocess.SubprocessError):

@@ -24,9 +24,9 @@ from ae_jax import host, sharing
 from ae_jax.batching import evaluation_batches
 from ae_jax.calls import Calls
 from ae_jax.lanes import DIVERGED, DONE, HALVED, Lanes, lane_grid
-from ae_jax.objectives import Objective
+from ae_jax.objectives import Objective, parameter_count, parameter_shapes
 from ae_jax.types import Plan, PyTree, UsageError
-from ae_jax.widening import alike, parameter_count, parameter_shapes, widen
+from ae_jax.widening import alike, widen
 
 
 class Curves(NamedTuple):
@@ -125,7 +125,7 @@ class Run:
     def decode(self, codes: ArrayLike) -> np.ndarray:
         """Images of codes: ``[*shape, n, latent] -> [*shape, n, H, W, C]``; codes ``[n, latent]`` go to every lane.
 
-        Raises UsageError for a classifier, which has no decoder, and for codes of another shape.
+        Raises UsageError for a model without a decoder, as a classifier, and for codes of another shape.
         """
         from ae_jax import inference
 

@@ -26,9 +26,8 @@ from jax.sharding import AxisType, Mesh
 
 from ae_jax import batching
 from ae_jax.batching import PADDING, Division, divide, microbatch_keys, microbatches
-from ae_jax.objectives import Objective
+from ae_jax.objectives import Objective, parameter_count, parameter_shapes
 from ae_jax.types import Batch, HParams, Plan, PyTree
-from ae_jax.widening import parameter_count, parameter_shapes
 
 LANES, SHARE = "lanes", "share"  # the axes of a mesh: devices with lanes of their own, devices that share batches
 SHARED_PARAMETERS = 2**19  # with as many gradients to average there is hardly anything left to save

@@ -24,11 +24,11 @@ from ae_jax import checkpoints, recipes, sharing
 from ae_jax.batching import Data
 from ae_jax.engine import ProgramRun, Settings
 from ae_jax.lanes import DIVERGED, HALVED, OWN_TRIAL, RUNNING, Group, Lanes, Splits, steps_per_epoch
-from ae_jax.objectives import Objective
+from ae_jax.objectives import Objective, parameter_count, parameter_shapes
 from ae_jax.runs import Run
 from ae_jax.sharing import side_by_side
 from ae_jax.types import Plan, PyTree, UsageError
-from ae_jax.widening import fits, parameter_count, parameter_shapes
+from ae_jax.widening import fits
 
 
 class Progress(NamedTuple):

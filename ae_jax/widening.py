@@ -8,7 +8,6 @@ a wider one is therefore the same function, learns the same, and only does more 
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Hashable, Sequence
 
 import flax.linen as nn
@@ -17,22 +16,11 @@ import numpy as np
 
 from ae_jax import activations
 from ae_jax.models import Autoencoder, ConvDecoder, ConvEncoder, DenseDecoder, DenseEncoder
-from ae_jax.objectives import Objective
+from ae_jax.objectives import Objective, parameter_count, parameter_shapes
 from ae_jax.types import PyTree
 
 BLIND_TO_CODES = {"objectives.autoencoder", "objectives.denoising"}  # the loss sees a code through the decoder alone
 WORTH = 1.1  # times the parameters that a narrow network may have when wide: more arithmetic than that costs time
-
-
-@functools.cache
-def parameter_shapes(objective: Objective) -> PyTree:
-    """The parameters of one lane, shapes and dtypes without values."""
-    return jax.eval_shape(objective.init, jax.random.key(0))
-
-
-def parameter_count(objective: Objective) -> int:
-    """Numbers in the parameters of one lane."""
-    return sum(leaf.size for leaf in jax.tree.leaves(parameter_shapes(objective)))
 
 
 def fits(narrow: Objective, wide: Objective) -> bool:

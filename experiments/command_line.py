@@ -21,6 +21,8 @@ from experiments.common import Options
 
 # In JAX's words, of which "bfloat16" alone would mean the device's default.
 PRECISIONS = {"default": None, "float32": "highest", "tf32": "TF32_TF32_F32", "bfloat16": "BF16_BF16_F32"}
+# How the library's messages name its arguments, and what they are called here.
+OPTIONS = {"resume=True": "--resume", "data_dir=FOLDER": "--data-dir FOLDER", "or another folder": "or another --out"}
 
 O = TypeVar("O", bound=Options)
 
@@ -43,7 +45,7 @@ def main(options_type: type[O], study: Callable[[O], Any]) -> None:
         _set_precision(options.precision)
         study(options)
     except UsageError as error:
-        process.fail(str(error))
+        process.fail(process.in_options(str(error), OPTIONS))
     except KeyboardInterrupt:
         print("interrupted; go on from the last checkpoint with --resume", file=sys.stderr)
         sys.exit(130)

@@ -29,6 +29,7 @@ from experiments.report import print_table
 from experiments.spaces import BUDGETS, FULL_TRIALS, PROTOCOLS, QUICK_TRIALS, Protocol, build
 from experiments.study import Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
+KEPT_AS = {"loss": "score", "fold_loss": "fold_score"}  # of a trial, in the npz and the table
 LOG = {"learning_rate", "l2"}  # drawn on logarithmic axes
 
 
@@ -53,7 +54,7 @@ class Options(common.Options):
 
 
 @functools.lru_cache(maxsize=1)
-def planned(setup: Setup) -> random_search.Search:
+def planned(setup: Setup) -> random_search.Planned:
     """The trials, drawn or read, sorted into groups of lanes."""
     options, budget, protocol = setup.options, setup.budget, PROTOCOLS[setup.options.study]
     drawn = _trials(setup, protocol.space(budget.epochs, budget.batch_size))
@@ -76,7 +77,8 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     options, protocol, searched = setup.options, PROTOCOLS[setup.options.study], planned(setup)
     outcome = random_search.collect(searched, list(runs.values()))
     best = random_search.trial_run(list(runs.values()), int(outcome.ranking[0]))
-    arrays = tables.plain(searched.trials) | outcome._asdict()
+    arrays = tables.plain(searched.trials)
+    arrays |= {KEPT_AS.get(name, name): values for name, values in outcome._asdict().items()}
     arrays["best_test_mse"] = evaluation.score(best, setup.child(3), setup.test)["loss"]
     arrays |= {f"best_params/{path}": leaf for path, leaf in flatten_dict(best.params["params"], sep="/").items()}
     numbers = (f"{name.replace('_', ' ')} {_range(searched.trials[name])}" for name in ("epochs", "batch_size"))

@@ -18,7 +18,12 @@ PIXELS, LATENT, VARIANCE = 4, 2, 0.3
 WEIGHTS = np.linalg.qr(np.random.default_rng(0).normal(size=(PIXELS, LATENT)))[0] * [1.5, 0.6]  # [pixels, latent]
 BIAS = np.array([0.2, -0.4, 0.1, 0.7])
 IMAGES = np.random.default_rng(1).normal(size=(6, PIXELS)) + BIAS
-LIKELIHOOD = distributions.gaussian(VARIANCE, output=lambda x: x)
+LIKELIHOOD = distributions.Likelihood(
+    init=dict,
+    observe=distributions.grey,
+    energy=lambda params, means, images: 0.5 * jnp.square(means - images).sum((1, 2, 3)) / VARIANCE,
+    log_normaliser=lambda params, pixels: 0.5 * pixels * np.log(2 * np.pi * VARIANCE),
+)
 
 
 class Affine(nn.Module):

@@ -11,6 +11,7 @@ import threading
 import jax
 import numpy as np
 import pytest
+from flax import linen as nn
 
 import ae_jax
 from ae_jax import api, generation, progress, random_search
@@ -208,9 +209,35 @@ def test_a_classifier_encodes_and_is_scored_by_labels():
     np.testing.assert_allclose(told.score(IMAGES, labels)["accuracy"], accuracy, rtol=1e-6)
     with pytest.raises(UsageError, match="no decoder"):
         told.decode(np.zeros((1, 2)))
-    for wrong in (None, labels[:5], labels / 2, labels + 1):
-        with pytest.raises(UsageError, match="labels"):
-            fit(objective, labels=wrong)
+    for classifying in (objective, ae_jax.classifier(ae_jax.DenseEncoder(3, (8,)))):
+        for wrong in (None, labels[:5], labels / 2, labels + 1):
+            with pytest.raises(UsageError, match="labels"):
+                fit(classifying, labels=wrong)
+
+
+class Bare(nn.Module):
+    """A model of the user's own, with the least that an objective asks for."""
+
+    image: tuple[int, int, int] = (5, 4, 1)
+
+    @nn.compact
+    def __call__(self, images, dropout=None, train=False):
+        return nn.Dense(3)(images.reshape(len(images), -1))
+
+
+@pytest.mark.parametrize("model", [ae_jax.DenseEncoder(3, (8,), image=(5, 4, 1)), Bare()], ids=["encoder", "own"])
+def test_a_classifier_without_a_decoder_says_so(model):
+    told = untrained(ae_jax.classifier(model))
+    calls = [lambda: told.decode(np.zeros((1, 3))), lambda: told.reconstruct(IMAGES), lambda: told.sample(2)]
+    for call in calls:
+        with pytest.raises(UsageError, match="no decoder"):
+            call()
+    if isinstance(model, Bare):
+        with pytest.raises(UsageError, match="a Bare has no code"):
+            told.encode(IMAGES)
+    else:
+        expected = jax.vmap(lambda params: model.apply(params, IMAGES[..., None] / np.float32(255)))(told.params)
+        np.testing.assert_allclose(told.encode(IMAGES), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -288,13 +315,13 @@ def test_a_search_is_the_search_of_the_engine():
     assert searched.trials.keys() == drawn.keys()
     jax.tree.map(np.testing.assert_array_equal, searched.trials, drawn)
     outcome, best = searched.outcome, int(searched.outcome.ranking[0])
-    assert outcome.fold_score.shape == (4, 2) and best == outcome.score.argmin()
-    assert searched.best.shape == () and searched.best.loss == outcome.fold_score[best].min()
+    assert outcome.fold_loss.shape == (4, 2) and best == outcome.loss.argmin()
+    assert searched.best.shape == () and searched.best.loss == outcome.fold_loss[best].min()
     assert searched.best_numbers == {name: values.tolist()[best] for name, values in drawn.items()}
     assert searched.best.encode(IMAGES).shape == (100, searched.best_numbers["latent"])
     head, titles, first, *rest = str(searched).splitlines()
     assert head.startswith("4 trials x 2 folds") and titles.split()[:3] == ["rank", "trial", "loss"] and len(rest) == 3
-    assert first.split()[1:3] == [str(best), f"{outcome.score[best]:.4g}"]
+    assert first.split()[1:3] == [str(best), f"{outcome.loss[best]:.4g}"]
 
 
 def test_a_search_may_draw_plans_and_halve():
@@ -382,7 +409,8 @@ def declared():
 
 def test_public_names_are_the_same_for_python_and_for_type_checkers():
     modules = declared()
-    assert modules.keys() == set(ae_jax.__all__) <= set(dir(ae_jax))
+    assert modules.keys() == set(ae_jax.__all__) == {name for name in dir(ae_jax) if not name.startswith("__")}
+    assert {"export_torch_state", "export_stablehlo"} <= modules.keys()
     for name, module in modules.items():
         home = importlib.import_module(module)
         assert getattr(ae_jax, name) is (getattr(home, name) if name != "corruptions" else ae_jax.corruptions)

@@ -149,7 +149,7 @@ def test_the_user_s_folder(published, monkeypatch, tmp_path, named_by, place):
         monkeypatch.setenv("AE_JAX_DATA", str(tmp_path / "given"))
     assert_is(data.load(name, tmp_path / "given" if named_by == "argument" else None), arrays)
     (folder / list(files)[0]).unlink()
-    with pytest.raises(UsageError, match=f"lacks {list(files)[0]}.*--data-dir.*AE_JAX_DATA.*digits or photos"):
+    with pytest.raises(UsageError, match=f"lacks {list(files)[0]}.*data_dir=FOLDER.*AE_JAX_DATA.*digits or photos"):
         data.load(name, tmp_path / "given")
 
 

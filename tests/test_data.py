@@ -88,7 +88,7 @@ def test_missing_files_are_refused_even_when_the_cache_has_them(idx_files, cache
         monkeypatch.setenv("AE_JAX_DATA", str(folder))
     with pytest.raises(UsageError) as error:
         data.load("mnist", folder if named_by == "argument" else None)
-    for word in (str(folder), "MNIST/raw", TEST_IMAGES, "--data-dir", "AE_JAX_DATA", "data set digits"):
+    for word in (str(folder), "MNIST/raw", TEST_IMAGES, "data_dir=FOLDER", "AE_JAX_DATA", "data set digits"):
         assert word in str(error.value)
     assert f" lacks {TEST_IMAGES}. " in str(error.value)
 
@@ -225,7 +225,7 @@ def test_offline_is_told_in_seconds(cache, mirror, monkeypatch, lookup):
     with pytest.raises(UsageError, match="cannot download") as error:
         data.load("mnist")
     assert time.monotonic() - start < 30  # half of the lookup's
-    for word in ("mnist.invalid", "--data-dir", "AE_JAX_DATA", "data set digits"):
+    for word in ("mnist.invalid", "data_dir=FOLDER", "AE_JAX_DATA", "data set digits"):
         assert word in str(error.value)
 
 
@@ -245,7 +245,7 @@ def test_dead_server_is_told_in_seconds(cache, mirror, monkeypatch, listens):
 
 def test_without_tensorflow_datasets(cache, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
-    with pytest.raises(UsageError, match="pip install tensorflow-datasets.*--data-dir.*data set digits"):
+    with pytest.raises(UsageError, match="pip install tensorflow-datasets.*data_dir=FOLDER.*data set digits"):
         data.load("mnist")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from ae_jax import downloads
+from ae_jax import checkpoints, data, downloads
 from experiments import command_line, common
 
 
@@ -37,3 +37,26 @@ def test_a_study_keeps_the_programs_that_took_a_while_unless_told_otherwise(monk
     finally:
         jax.config.update(name, before)
     assert kept == [seconds]
+
+
+def reopened(folder, seeds, resume):
+    """What a study does that finds checkpoints of its own, or of another seed."""
+    for seed in seeds:
+        checkpoints.open_folder(folder / "study.checkpoints", {"seed": seed}, resume)
+
+
+@pytest.mark.parametrize(
+    ("study", "option"),
+    [
+        (lambda options: reopened(options.out, (0, 0), resume=False), "give --resume to go on"),
+        (lambda options: reopened(options.out, (0, 1), resume=True), "or another --out"),
+        (lambda options: data.load("mnist", options.out), "with --data-dir FOLDER or the variable AE_JAX_DATA"),
+    ],
+    ids=["unfinished", "another", "data"],
+)
+def test_a_study_tells_what_the_library_refuses_in_its_own_options(monkeypatch, capsys, tmp_path, study, option):
+    monkeypatch.setattr(sys, "argv", ["study", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit) as end:
+        command_line.main(common.Options, study)
+    told = capsys.readouterr().err
+    assert end.value.code == 2 and option in told and "resume=" not in told and "data_dir=" not in told

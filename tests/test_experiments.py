@@ -119,7 +119,7 @@ def test_ctrl_c_stops_after_the_segment_and_resume_goes_on_from_there(ran, run_s
     assert len(before) == len(checkpoints(folder)) == 3 and not list(tmp_path.glob("*.npz"))
 
     refused = run_study("random_search", tmp_path, *A1)
-    assert refused.returncode == 2 and "add --resume" in refused.stderr
+    assert refused.returncode == 2 and "give --resume" in refused.stderr
     other = run_study("random_search", tmp_path, *A1, "--resume", "--seed", "1")
     assert other.returncode == 2 and "seed was 0 and is now 1" in other.stderr
     assert len(checkpoints(folder)) == 3

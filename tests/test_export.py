@@ -11,10 +11,10 @@ import pytest
 
 from ae_jax import distributions, export, objectives, variational
 from ae_jax.models import Classifier, ConvEncoder, conv_autoencoder, dense_autoencoder
+from ae_jax.objectives import parameter_shapes
 from ae_jax.runs import Run, of_params
 from ae_jax.types import UsageError
 from ae_jax.vae import conv_vae, conv_vqvae
-from ae_jax.widening import parameter_shapes
 
 GREY = distributions.bernoulli(distributions.grey)
 MODELS = {

@@ -16,9 +16,9 @@ from flax import linen as nn
 from ae_jax import files, latent, objectives, recipes, runs
 from ae_jax.lanes import DIVERGED, DONE, lane_grid
 from ae_jax.models import conv_autoencoder, dense_autoencoder
+from ae_jax.objectives import parameter_shapes
 from ae_jax.runs import Cost, Curves, Run, of_params
 from ae_jax.types import Plan, UsageError
-from ae_jax.widening import parameter_shapes
 from tests.test_damaged_files import assert_one_line
 from tests.test_recipes import EVERYTHING
 

@@ -59,7 +59,7 @@ def test_from_python_a_folder_is_made_and_gone_on_with(stopped, data):
         ({"keep_best": True}, "keep_best was False and is now True"),
         ({"halving": Halving(1, 2)}, r"halving was None and is now \[1, 2\]"),
         ({"identity": {"mine": 1}}, "mine was None and is now 1"),
-        ({"resume": False}, "add --resume"),
+        ({"resume": False}, "give resume=True"),
     ],
 )
 def test_checkpoints_of_another_search_are_refused(stopped, changed, message):

@@ -156,11 +156,11 @@ def test_results_come_back_by_trial_and_the_diverged_rank_last(data):
     assert outcome.train_loss.shape == (4, 2, 4)
     assert outcome.epochs.tolist() == [[2, 2], [4, 4], [1, 1], [4, 4]]
     assert outcome.ranking.tolist() == [1, 3, 0, 2]
-    assert outcome.score[2] == np.inf
-    np.testing.assert_allclose(outcome.score[1], outcome.validation_loss[1, :, 3].mean(), rtol=1e-6)
+    assert outcome.loss[2] == np.inf
+    np.testing.assert_allclose(outcome.loss[1], outcome.validation_loss[1, :, 3].mean(), rtol=1e-6)
     run = random_search.trial_run(runs, 3)
     assert run.name == "latent=3" and run.shape == (2,)  # its two folds
-    np.testing.assert_array_equal(run.loss, outcome.fold_score[3])
+    np.testing.assert_array_equal(run.loss, outcome.fold_loss[3])
     with pytest.raises(UsageError, match="trial 9"):
         random_search.trial_run(runs, 9)
 
@@ -169,10 +169,10 @@ def test_halved_trials_rank_behind_those_that_went_on_and_before_the_diverged(da
     """However low their losses were: trial 1 was better at its end than any other is."""
     table = [[3, 8, 8, 8], [4, 4, 0, 0], [2, 9, 9, 9], [1, np.nan, 0, 0], [5, 5, 0, 0], [np.nan, 0, 0, 0]]
     group = scripted.group(table)
-    plan = random_search.Search({"learning_rate": np.ones(6)}, [group], folds=1)
+    plan = random_search.Planned({"learning_rate": np.ones(6)}, [group], folds=1)
     settings = Settings(halving=Halving(1, 2))  # three of five go on at epoch 1, one of the two left at 2
     outcome = random_search.collect(plan, trials.run_groups([group], data, scripted.SPLITS, settings))
     assert outcome.status[:, 0].tolist() == [HALVED, HALVED, DONE, DIVERGED, HALVED, DIVERGED]
     assert outcome.epochs[:, 0].tolist() == [2, 1, 4, 2, 1, 1]
-    assert outcome.score.tolist() == [8, 4, 9, np.inf, 5, np.inf]
+    assert outcome.loss.tolist() == [8, 4, 9, np.inf, 5, np.inf]
     assert outcome.ranking.tolist() == [2, 1, 4, 0, 3, 5]

@@ -66,4 +66,4 @@ def test_a_search_over_depth_trains(data):
     assert len(plan.groups) == 2
     splits = stack_splits([(np.arange(0, 64), np.arange(64, 80))])
     outcome = random_search.collect(plan, trials.run_groups(plan.groups, data, splits))
-    assert np.isfinite(outcome.score).all()
+    assert np.isfinite(outcome.loss).all()

@@ -82,8 +82,8 @@ def test_the_example_runs_as_written():
     assert planned == [quoted]
     outcome = names["outcome"]
     assert names["errors"].shape == (1,) and names["errors"] > 0
-    assert outcome.validation_loss.shape == (3, 1, 1) and np.isfinite(outcome.score).all()
-    assert (np.diff(outcome.score[outcome.ranking]) >= 0).all()
+    assert outcome.validation_loss.shape == (3, 1, 1) and np.isfinite(outcome.loss).all()
+    assert (np.diff(outcome.loss[outcome.ranking]) >= 0).all()
 
 
 def test_your_own_images_run_as_written(monkeypatch, tmp_path):

@@ -34,7 +34,7 @@ def everything(image=(28, 28, 1)):
         "encoder as classifier": objectives.classifier(ConvEncoder(10, (2,), image=image)),
         "ELBO": variational.elbo(conv_vae(2, (2,), image=image), BERNOULLI),
         "free bits": variational.free_bits(vae, distributions.gaussian(2.0), 0.5),
-        "WAE": variational.wae_mmd(vae, distributions.gaussian_learned(linear)),
+        "WAE": variational.wae_mmd(vae, distributions.gaussian_learned()),
         "IWAE": variational.iwae(vae, BERNOULLI, 5),
         "IWAE, doubly": variational.iwae_doubly_reparameterised(vae, BERNOULLI, samples=5),
         "VQ-VAE": variational.vector_quantised(conv_vqvae(8, 2, 3, (2,), image=image), BERNOULLI),

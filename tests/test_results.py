@@ -1,6 +1,7 @@
 """Results on disk: whole or not at all, readable without pickle, refused when they are something else."""
 
 import json
+import subprocess
 
 import numpy as np
 import pytest
@@ -23,6 +24,33 @@ def test_round_trip_and_provenance(tmp_path):
     assert read["device"] and read["git_commit"] and read["config"] == {"epochs": 3}
     with np.load(path, allow_pickle=False) as npz:
         assert sorted(npz.files) == ["meta", "x"]
+
+
+def test_the_commit_is_that_of_our_checkout_and_not_of_a_repository_we_are_installed_in(tmp_path, monkeypatch):
+    def git(*words):
+        identity = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
+        done = subprocess.run(["git", "-C", tmp_path, *identity, *words], check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    def told(module):
+        monkeypatch.setattr(results, "__file__", str(module))
+        results.git_commit.cache_clear()
+        return results.git_commit()
+
+    git("init", "--quiet")
+    git("commit", "--allow-empty", "--quiet", "--message", "the user's own")
+    assert told(tmp_path / "ae_jax" / "results.py") == git("rev-parse", "HEAD")
+    (tmp_path / "new").touch()
+    assert told(tmp_path / "ae_jax" / "results.py") == git("rev-parse", "HEAD") + "+"
+    (tmp_path / "site-packages").mkdir()
+    assert told(tmp_path / "site-packages" / "ae_jax" / "results.py") == "unknown"
+    results.git_commit.cache_clear()
+
+
+def test_git_is_asked_once(monkeypatch):
+    first = results.origin()["git_commit"]
+    monkeypatch.setattr(results.subprocess, "run", None)
+    assert results.origin()["git_commit"] == first
 
 
 def test_objects_are_refused_before_anything_is_written(tmp_path):

@@ -389,7 +389,7 @@ def test_identity_of_a_checkpoint_folder(tmp_path):
     folder = tmp_path / "search"
     checkpoints.open_folder(folder, {"seed": 0, "rates": (1, 2)}, resume=False)
     checkpoints.open_folder(folder, {"seed": 0, "rates": (1, 2)}, resume=True)
-    with pytest.raises(UsageError, match="add --resume"):
+    with pytest.raises(UsageError, match="give resume=True"):
         checkpoints.open_folder(folder, {"seed": 0, "rates": (1, 2)}, resume=False)
     with pytest.raises(UsageError, match="seed was 0 and is now 1"):
         checkpoints.open_folder(folder, {"seed": 1, "rates": (1, 2)}, resume=True)

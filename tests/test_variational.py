@@ -34,6 +34,17 @@ OBJECTIVES = {
 BOUNDS = {"iwae": variational.iwae, "dreg": variational.iwae_doubly_reparameterised}
 
 
+@pytest.mark.parametrize("name", ["gaussian", "vq"])
+@pytest.mark.parametrize("build", [distributions.gaussian_learned, lambda: distributions.gaussian(0.3)])
+def test_a_gaussian_expects_the_images_that_its_model_decodes(name, build):
+    """At its mean a density has no energy."""
+    model, likelihood, params = OBJECTIVES[name].model, build(), start(name)
+    codes = jax.random.normal(jax.random.key(1), (4, 3, 2) if name == "vq" else (4, 2))
+    logits, images = (model.apply(params, codes, method=method) for method in ("logits", "decode"))
+    params = {"params": likelihood.init()}
+    assert (likelihood.energy(params, logits, images) < 1e-9).all() and likelihood.energy(params, logits, logits)[0] > 1
+
+
 @pytest.fixture
 def batch(data):
     return batching.take(data, jnp.arange(6))

@@ -4,12 +4,12 @@ import jax
 import numpy as np
 import pytest
 
-from ae_jax import corruptions, trials, widening
+from ae_jax import corruptions, trials
 from ae_jax.activations import linear
 from ae_jax.engine import Halving, Settings
 from ae_jax.lanes import HALVED, Group, make_lanes, stack_splits
 from ae_jax.models import conv_autoencoder, dense_autoencoder
-from ae_jax.objectives import autoencoder, cross_entropy_autoencoder, denoising, sparse_l1
+from ae_jax.objectives import autoencoder, cross_entropy_autoencoder, denoising, parameter_shapes, sparse_l1
 from ae_jax.optimizers import OPTIMIZERS
 from ae_jax.types import Plan, hparams
 
@@ -84,7 +84,7 @@ def test_results_are_each_groups_own(data):
     assert [result.curves.train_loss.shape for result in results] == [(2, 2), (2, 3), (2, 3)]
     assert [result.epochs.tolist() for result in results] == [[1, 2], [3, 3], [3, 3]]
     for objective, result in zip(objectives, results, strict=True):
-        shapes = jax.tree.map(lambda leaf: leaf.shape, widening.parameter_shapes(objective))
+        shapes = jax.tree.map(lambda leaf: leaf.shape, parameter_shapes(objective))
         assert jax.tree.map(lambda leaf: leaf.shape[1:], result.params) == shapes
     assert results[0].cost.compile_seconds == pytest.approx(results[2].cost.compile_seconds / 2)  # 3 epochs of 9, and 6
 
