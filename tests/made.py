@@ -18,6 +18,7 @@ from ae_jax.runs import Curves, Run, of_params
 take = jax.jit(batching.take)
 init_state = jax.jit(training.init_state, static_argnames=("objective", "plan"))
 train_step = jax.jit(training.train_step, static_argnames=("objective", "plan"))
+train_epoch = jax.jit(training.train_epoch, static_argnames=("objective", "plan", "steps"))
 
 
 @functools.partial(jax.jit, static_argnames="module")
