@@ -83,7 +83,7 @@ def blobs() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def data(blobs) -> Data:
-    return Data(jnp.asarray(blobs), jnp.arange(200, dtype=jnp.int32) % 10)
+    return Data(jnp.asarray(blobs), jnp.asarray(np.arange(200, dtype=np.int32) % 10))
 
 
 @pytest.fixture(scope="session")

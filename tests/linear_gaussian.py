@@ -6,7 +6,6 @@ diagonal Gaussian: the family of the encoder contains it.
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
@@ -54,7 +53,7 @@ def params(shift=0.0, log_factor=0.0):
         "encoder": {"Dense_0": {"kernel": kernel, "bias": bias}},
         "decoder": {"Dense_0": {"kernel": WEIGHTS.T, "bias": BIAS}},
     }
-    return {"params": jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), tree)}
+    return {"params": jax.tree.map(np.float32, tree)}
 
 
 def log_likelihood():
@@ -69,8 +68,8 @@ def gap(shift, log_factor):
 
 
 def images():
-    return jnp.asarray(IMAGES, jnp.float32).reshape(-1, PIXELS, 1, 1)
+    return np.float32(IMAGES).reshape(-1, PIXELS, 1, 1)
 
 
 def batch():
-    return Batch(images(), jnp.zeros(len(IMAGES), jnp.int32))
+    return Batch(images(), np.zeros(len(IMAGES), np.int32))

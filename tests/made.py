@@ -1,14 +1,42 @@
-"""Runs made by hand: models with given parameters as lanes, nothing trained."""
+"""Runs made by hand: models with given parameters as lanes, nothing trained; and compiled forms of what tests call.
+
+Operation by operation, each would be a program to compile for every shape.
+"""
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
 
+from ae_jax import batching, training
 from ae_jax.lanes import DONE, lane_grid
 from ae_jax.objectives import Objective, init_of
 from ae_jax.recipes import Recipe
 from ae_jax.runs import Curves, Run, of_params
+
+take = jax.jit(batching.take)
+init_state = jax.jit(training.init_state, static_argnames=("objective", "plan"))
+train_step = jax.jit(training.train_step, static_argnames=("objective", "plan"))
+train_epoch = jax.jit(training.train_epoch, static_argnames=("objective", "plan", "steps"))
+
+
+@functools.partial(jax.jit, static_argnames="module")
+def init(module, *inputs):
+    """Fresh parameters of a module, always the same."""
+    return module.init(jax.random.key(0), *inputs)
+
+
+@functools.partial(jax.jit, static_argnames=("module", "method"))
+def apply(module, params, *inputs, method=None):
+    """What the method of a module makes of ``inputs``."""
+    return module.apply(params, *inputs, method=method)
+
+
+@functools.partial(jax.jit, static_argnames=("objective", "train"))
+def loss(objective, params, key, batch, numbers, train=True):
+    """``(loss [batch], metrics)`` of an objective."""
+    return objective.loss(params, key, batch, numbers, train)
 
 
 def run_of(model, params, likelihood=None, status=DONE) -> Run:

@@ -1,7 +1,6 @@
 """The latent space: hand-made codes, scikit-learn as the oracle, and maps in which the answer is known."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
@@ -9,6 +8,7 @@ from scipy import stats
 from ae_jax import batching, latent
 from ae_jax.models import dense_autoencoder
 from ae_jax.types import UsageError
+from tests import made
 from tests.made import alone
 
 MODEL = dense_autoencoder(latent=2, widths=(8,))
@@ -17,7 +17,7 @@ CENTRES = np.array([[0.0, 0.0], [4.0, 0.0], [np.nan, np.nan]])
 
 @pytest.fixture(scope="module")
 def params():
-    return MODEL.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
+    return made.init(MODEL, np.zeros((1, 28, 28, 1), np.float32))
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +27,10 @@ def run(params):
 
 def test_encoding_in_batches_is_encoding(run, params, data, monkeypatch):
     monkeypatch.setattr(batching, "EVALUATION_BATCH", 14)
-    images = batching.take(data, jnp.arange(45)).images
+    images = made.take(data, np.arange(45)).images
     codes = latent.encode(run, images)
-    np.testing.assert_allclose(codes, MODEL.apply(params, images, method="encode"), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(latent.decode(run, codes), MODEL.apply(params, images), rtol=1e-5)
+    np.testing.assert_allclose(codes, made.apply(MODEL, params, images, method="encode"), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(latent.decode(run, codes), made.apply(MODEL, params, images), rtol=1e-5)
 
 
 def test_centroids_by_hand():
@@ -88,14 +88,14 @@ def test_distance_map_is_zero_at_the_centres_and_sums_over_pixels(run, params):
     points = np.array([[0.0, 0.0], [4.0, 0.0], [1.0, 1.0]])
     distance, centre = latent.distance_map(run, points, CENTRES)
     np.testing.assert_array_equal(centre, [0, 1, 0])
-    there, here = (np.asarray(MODEL.apply(params, jnp.array([z]), method="decode")) for z in ([1.0, 1.0], [0.0, 0.0]))
+    there, here = np.asarray(made.apply(MODEL, params, points[[2, 0]], method="decode"))
     np.testing.assert_allclose(distance, [0.0, 0.0, np.square(there - here).sum()], rtol=1e-4, atol=1e-9)
 
 
 def test_basins_go_by_the_decoded_images(run, params):
     """A decoder of one bend only: what is nearest in the images is found image by image."""
     points = latent.grid(np.array([-3.0, -3.0]), np.array([7.0, 3.0]), 6).reshape(-1, 2)
-    images, centres = (np.asarray(MODEL.apply(params, jnp.asarray(z), method="decode")) for z in (points, CENTRES[:2]))
+    images, centres = (np.asarray(made.apply(MODEL, params, z, method="decode")) for z in (points, CENTRES[:2]))
     expected = [int(np.argmin([np.square(image - centre).sum() for centre in centres])) for image in images]
     np.testing.assert_array_equal(latent.basins(run, points, CENTRES), expected)
     assert len(set(expected)) == 2

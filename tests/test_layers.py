@@ -44,30 +44,37 @@ def lax_conv_transpose(x, kernel, stride, padding, output_padding):
     )
 
 
-def random_parameters(module, x):
-    """Zero-mean parameters with a bias that matters."""
-    params = module.init(jax.random.key(0), x)["params"]
-    return {"params": params | {"bias": jnp.linspace(-1, 1, params["bias"].size)}}
+def inputs(window):
+    """Parameters of a layer of four features, with a bias that matters, and images with two channels."""
+    rng = np.random.default_rng(0)
+    kernel = rng.uniform(-0.3, 0.3, (window[0], window[0], 2, 4))
+    params = {"kernel": kernel, "bias": np.linspace(-1, 1, 4)}
+    return jax.tree.map(np.float32, ({"params": params}, rng.normal(size=(3, 10, 9, 2))))
+
+
+def by_both(convolve, transposed, window):
+    """``[(output, gradients)] * 2`` of a convolution and a transposed one, functions of parameters and images.
+
+    The gradients are of the weighted sum of the outputs, with respect to parameters and images.
+    """
+
+    @jax.jit
+    def call(*arguments):
+        outputs, pullbacks = zip(*(jax.vjp(function, *arguments) for function in (convolve, transposed)), strict=True)
+        weights = [jnp.cos(jnp.arange(output.size)).reshape(output.shape) for output in outputs]
+        return [(y, pull(w)) for y, pull, w in zip(outputs, pullbacks, weights, strict=True)]
+
+    return call(*inputs(window))
 
 
 @functools.cache
-def with_lax(transposed, window):
-    """``(images, parameters, weights of the outputs, output, gradients)`` of a layer, computed by ``lax``."""
-    images = jax.random.normal(jax.random.key(1), (3, 10, 9, 2))
-    module, function = (layers.ConvTranspose, lax_conv_transpose) if transposed else (layers.Conv, lax_conv)
-    params = random_parameters(module(4, *window, "lax"), layers.batch_last(images))
+def with_lax(window):
+    """``by_both`` of ``lax``."""
 
-    def call(params, images):
-        return function(images, params["params"]["kernel"], *window[1:]) + params["params"]["bias"]
+    def layer(function, own):
+        return lambda params, images: function(images, params["params"]["kernel"], *own[1:]) + params["params"]["bias"]
 
-    output = call(params, images)
-    weights = jnp.cos(jnp.arange(output.size)).reshape(output.shape)
-    return images, params, weights, output, gradients(call, weights, params, images)
-
-
-def gradients(call, weights, params, images):
-    """Of the weighted sum of the outputs, with respect to parameters and images."""
-    return jax.jit(jax.grad(lambda p, x: (weights * call(p, x)).sum(), (0, 1)))(params, images)
+    return by_both(layer(lax_conv, window[:3]), layer(lax_conv_transpose, window), window)
 
 
 @pytest.mark.parametrize(
@@ -82,27 +89,25 @@ def gradients(call, weights, params, images):
 )
 def test_convolutions_agree_with_lax(window, implementation):
     """Values and gradients, for odd and even windows; float32 sums of a hundred terms agree to 1e-5."""
-    for module, own in ((layers.Conv, window[:3]), (layers.ConvTranspose, window)):
-        images, params, weights, expected, theirs = with_lax(module is layers.ConvTranspose, own)
-        layer = module(4, *own, implementation)
 
-        def ours(params, images, layer=layer):
-            return layers.batch_first(layer.apply(params, layers.batch_last(images)))
+    def layer(module):
+        return lambda params, images: layers.batch_first(module.apply(params, layers.batch_last(images)))
 
-        np.testing.assert_allclose(ours(params, images), expected, atol=1e-5)
-        mine = gradients(ours, weights, params, images)
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), mine, theirs)
+    convolve, transposed = layers.Conv(4, *window[:3], implementation), layers.ConvTranspose(4, *window, implementation)
+    for mine, theirs in zip(by_both(layer(convolve), layer(transposed), window), with_lax(window), strict=True):
+        np.testing.assert_allclose(mine[0], theirs[0], atol=1e-5)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), mine[1], theirs[1])
 
 
 def test_implementations_are_one_network():
     """Whichever computes it: the same parameters, the same output; ``auto`` is one of them, another name an error."""
-    images = jax.random.uniform(jax.random.key(0), (2, 28, 28, 1))
+    images = np.random.default_rng(0).uniform(size=(2, 28, 28, 1)).astype(np.float32)
     networks = [conv_autoencoder(2, (2, 3, 4), 5, name) for name in ("auto", *convolutions.IMPLEMENTATIONS)]
     params = jax.jit(networks[0].init, compiler_options=QUICKLY)(jax.random.key(1), images)
     for model in networks[1:]:
         shapes = jax.eval_shape(model.init, jax.random.key(1), images)
         jax.tree.map(lambda leaf, other: np.testing.assert_equal(leaf.shape, other.shape), params, shapes)
-    outputs = [jax.jit(model.apply)(params, images) for model in networks]
+    outputs = [np.asarray(jax.jit(model.apply)(params, images)) for model in networks]
     for output in outputs[1:]:
         np.testing.assert_allclose(outputs[0], output, atol=1e-6)
     np.testing.assert_array_equal(outputs[0], outputs[1])  # auto is patches on a CPU
@@ -116,9 +121,9 @@ def test_implementations_are_one_network():
 def test_forward_mode_agrees_with_reverse_mode():
     """The layers differentiate in both modes: <w, J v> computed forwards equals <J^T w, v> computed backwards."""
     model = conv_autoencoder(2, channels=(2, 3, 4), hidden=5)
-    images = jax.random.uniform(jax.random.key(0), (2, 28, 28, 1))
+    images = np.random.default_rng(0).uniform(size=(2, 28, 28, 1)).astype(np.float32)
     params = jax.jit(model.init, compiler_options=QUICKLY)(jax.random.key(1), images)
-    v, w = jax.random.normal(jax.random.key(2), (2, *images.shape))
+    v, w = np.random.default_rng(1).normal(size=(2, *images.shape)).astype(np.float32)
 
     @jax.jit
     def both(x, v, w):
@@ -132,10 +137,9 @@ def test_forward_mode_agrees_with_reverse_mode():
 def test_ranks_stay_low_under_vmap():
     """No array of rank 7 or more, which some XLA:CPU fusions cannot take, even with a lane axis in front."""
     model = conv_autoencoder(2)
-    images = jnp.zeros((2, 28, 28, 1))
-    params = jax.tree.map(
-        lambda leaf: jnp.zeros((3, *leaf.shape)), jax.eval_shape(model.init, jax.random.key(0), images)
-    )
+    images = np.zeros((2, 28, 28, 1), np.float32)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), images)
+    params = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((3, *leaf.shape), leaf.dtype), shapes)
 
     def loss(params):
         return jnp.square(model.apply(params, images)).sum()
@@ -147,14 +151,14 @@ def test_ranks_stay_low_under_vmap():
 
 
 def test_dropout_keeps_the_mean_and_takes_a_traced_rate():
-    x = jnp.ones((300, 400))
+    x = np.ones((300, 400), np.float32)
     dropout = jax.jit(lambda rate, key: layers.Dropout().apply({}, x, rate, True, rngs={"dropout": key}))
     for rate in (0.0, 0.1, 0.5, 0.9):
-        y = dropout(jnp.float32(rate), jax.random.key(3))
-        kept = np.asarray(y > 0)
+        y = np.asarray(dropout(np.float32(rate), jax.random.key(3)))
+        kept = y > 0
         # 120,000 draws: four standard errors of the kept share are 4 * sqrt(p (1 - p) / n).
         assert abs(kept.mean() - (1 - rate)) <= 4 * np.sqrt(rate * (1 - rate) / x.size)
-        np.testing.assert_allclose(np.asarray(y)[kept], 1 / (1 - rate), rtol=1e-6)
+        np.testing.assert_allclose(y[kept], 1 / (1 - rate), rtol=1e-6)
     assert dropout._cache_size() == 1
     np.testing.assert_array_equal(layers.Dropout().apply({}, x, 0.5, False), x)
 
@@ -162,8 +166,8 @@ def test_dropout_keeps_the_mean_and_takes_a_traced_rate():
 def test_dropout_bits_are_uniform_and_independent():
     """Every bit is fair; neighbours, rows and keys are uncorrelated; bytes pass a chi-square test."""
     n = 1 << 16
-    keys = jax.random.split(jax.random.key(7), 8)
-    bits = np.asarray(jax.vmap(lambda key: layers.dropout_bits(key, (n,)))(keys))
+    draw = jax.vmap(lambda key: layers.dropout_bits(key, (n,)))
+    bits = np.asarray(jax.jit(lambda key: draw(jax.random.split(key, 8)))(jax.random.key(7)))
     planes = (bits[..., None] >> np.arange(32, dtype=np.uint32)) & 1
     five_errors = 5 * 0.5 / np.sqrt(n)
     assert np.abs(planes.mean(1) - 0.5).max() < five_errors

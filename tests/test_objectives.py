@@ -3,14 +3,14 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.special
 
-from ae_jax import batching, corruptions, evaluation, losses, objectives
+from ae_jax import batching, corruptions, evaluation, objectives
 from ae_jax.models import Classifier, DenseEncoder, dense_autoencoder
 from ae_jax.types import Batch, hparams
+from tests import made
 from tests.made import run_of
 
 MODEL = dense_autoencoder(latent=2, widths=(8,))
@@ -18,26 +18,42 @@ MODEL = dense_autoencoder(latent=2, widths=(8,))
 
 @pytest.fixture(scope="module")
 def params():
-    return MODEL.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
+    return made.init(MODEL, np.zeros((1, 28, 28, 1), np.float32))
 
 
 @pytest.fixture
 def batch(data):
-    return batching.take(data, jnp.arange(6))
+    return jax.tree.map(np.asarray, made.take(data, np.arange(6)))
+
+
+def reconstruct(params, images):
+    return np.asarray(made.apply(MODEL, params, images))
+
+
+def squared_errors(outputs, images):
+    """Means over pixels ``[n]``."""
+    return np.square(outputs - images).mean((1, 2, 3))
+
+
+def lanes(params, *scales):
+    """``params`` times each of ``scales``, one lane each."""
+    return jax.tree.map(lambda leaf: np.stack([np.float32(scale) * np.asarray(leaf) for scale in scales]), params)
 
 
 def test_autoencoder_is_the_squared_error_of_the_reconstruction(params, batch):
-    loss, _ = objectives.autoencoder(MODEL).loss(params, jax.random.key(1), batch, hparams(), False)
-    expected = np.square(np.asarray(MODEL.apply(params, batch.images)) - np.asarray(batch.images)).mean((1, 2, 3))
+    loss, _ = made.loss(objectives.autoencoder(MODEL), params, jax.random.key(1), batch, hparams(), train=False)
+    expected = squared_errors(reconstruct(params, batch.images), batch.images)
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
 def test_dropout_acts_in_training_only(params, batch):
-    loss = objectives.autoencoder(MODEL).loss
-    numbers = hparams(dropout=0.5)
-    clean = loss(params, jax.random.key(1), batch, hparams(), False)[0]
-    np.testing.assert_array_equal(loss(params, jax.random.key(1), batch, numbers, False)[0], clean)
-    assert not np.allclose(loss(params, jax.random.key(1), batch, numbers, True)[0], clean)
+
+    def loss(dropout, train):
+        arguments = params, jax.random.key(1), batch, hparams(dropout=dropout)
+        return made.loss(objectives.autoencoder(MODEL), *arguments, train=train)[0]
+
+    np.testing.assert_array_equal(loss(0.5, False), loss(0.0, False))
+    assert not np.allclose(loss(0.5, True), loss(0.0, False))
 
 
 def test_denoising_corrupts_the_input_and_never_the_target(params, batch):
@@ -46,55 +62,50 @@ def test_denoising_corrupts_the_input_and_never_the_target(params, batch):
     def blank(key, images, level):
         return images * (1.0 - level)
 
-    loss = objectives.denoising(MODEL, blank).loss
-    trained, _ = loss(params, jax.random.key(1), batch, hparams(noise=1.0), True)
-    expected = losses.mean_squared_error(MODEL.apply(params, jnp.zeros_like(batch.images)), batch.images)
-    np.testing.assert_allclose(trained, expected, rtol=1e-5)
-    validated, _ = loss(params, jax.random.key(1), batch, hparams(noise=1.0), False)
-    np.testing.assert_allclose(validated, expected, rtol=1e-5)
+    expected = squared_errors(reconstruct(params, np.zeros_like(batch.images)), batch.images)
+    for train in (True, False):
+        arguments = params, jax.random.key(1), batch, hparams(noise=1.0)
+        loss, _ = made.loss(objectives.denoising(MODEL, blank), *arguments, train=train)
+        np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
 def test_denoising_draws_afresh_for_every_key(params, batch, key_reuse_check):
-    loss = objectives.denoising(MODEL, corruptions.gaussian).loss
-    first, second = (loss(params, jax.random.key(k), batch, hparams(noise=0.5), True)[0] for k in (1, 2))
+    objective = objectives.denoising(MODEL, corruptions.gaussian)
+    first, second = (made.loss(objective, params, jax.random.key(k), batch, hparams(noise=0.5))[0] for k in (1, 2))
     assert not np.allclose(first, second)
 
 
 @pytest.mark.parametrize("build", [objectives.autoencoder, lambda m: objectives.denoising(m, corruptions.gaussian)])
 def test_duplicating_the_batch_changes_no_loss(params, batch, build):
     """Up to the order of a sum in float32; the corruption is off."""
-    twice = Batch(*(jnp.concatenate([leaf, leaf]) for leaf in batch))
-    once, doubled = (build(MODEL).loss(params, jax.random.key(0), b, hparams(), True)[0] for b in (batch, twice))
+    twice = Batch(*(np.concatenate([leaf, leaf]) for leaf in batch))
+    once, doubled = (made.loss(build(MODEL), params, jax.random.key(0), b, hparams())[0] for b in (batch, twice))
     np.testing.assert_allclose(doubled, np.tile(once, 2), rtol=1e-5)
 
 
 def test_scores_of_lanes_are_the_means_over_all_examples(params, data):
-    lanes = jax.tree.map(lambda leaf: jnp.stack([leaf, 2 * leaf]), params)
-    objective = objectives.autoencoder(MODEL)
-    loss = evaluation.score(run_of(MODEL, lanes), jax.random.key(0), data, objective)["loss"]
-    images = batching.take(data, jnp.arange(200)).images
-    for lane, scale in enumerate((1, 2)):
-        scaled = jax.tree.map(lambda leaf, s=scale: s * leaf, params)
-        expected = losses.mean_squared_error(MODEL.apply(scaled, images), images).mean()
-        np.testing.assert_allclose(loss[lane], expected, rtol=1e-5)
+    objective, both = objectives.autoencoder(MODEL), lanes(params, 1, 2)
+    scores = evaluation.score(run_of(MODEL, both), jax.random.key(0), data, objective)["loss"]
+    images = np.asarray(made.take(data, np.arange(200)).images)
+    for lane, score in enumerate(scores):
+        outputs = reconstruct(jax.tree.map(lambda leaf, lane=lane: leaf[lane], both), images)
+        np.testing.assert_allclose(score, squared_errors(outputs, images).mean(), rtol=1e-5)
 
 
 def test_reconstruction_errors_are_those_of_the_images(params, data, monkeypatch):
     monkeypatch.setattr(batching, "EVALUATION_BATCH", 14)
-    images = batching.take(data, jnp.arange(45)).images
-    lanes = jax.tree.map(lambda leaf: leaf[None], params)
-    expected = np.square(np.asarray(MODEL.apply(params, images) - images[::-1])).mean((1, 2, 3))
-    errors = evaluation.reconstruction_errors(run_of(MODEL, lanes), images, images[::-1])
+    images = np.asarray(made.take(data, np.arange(45)).images)
+    expected = squared_errors(reconstruct(params, images), images[::-1])
+    errors = evaluation.reconstruction_errors(run_of(MODEL, lanes(params, 1)), images, images[::-1])
     np.testing.assert_allclose(errors[0], expected, 1e-5)
 
 
 def test_contraction_of_a_sigmoid_layer_is_rifais_formula(batch):
     """``sum_j (h_j (1 - h_j))^2 ||w_j||^2`` (Rifai et al. 2011, eq. 6), for two lanes."""
     model = dense_autoencoder(3, (), code_activation=jax.nn.sigmoid)
-    params = model.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
-    lanes = jax.tree.map(lambda leaf: jnp.stack([leaf, 2 * leaf]), params)
-    layer = lanes["params"]["encoder"]["Dense_0"]
-    contractions = evaluation.contraction(run_of(model, lanes), batch.images)
+    both = lanes(made.init(model, batch.images), 1, 2)
+    layer = both["params"]["encoder"]["Dense_0"]
+    contractions = evaluation.contraction(run_of(model, both), batch.images)
     for kernel, bias, found in zip(layer["kernel"], layer["bias"], contractions, strict=True):
         h = scipy.special.expit(np.asarray(batch.images, np.float64).reshape(6, -1) @ kernel + bias)
         expected = (np.square(h * (1 - h)) * np.square(kernel).sum(0)).sum(1).mean()
@@ -104,24 +115,23 @@ def test_contraction_of_a_sigmoid_layer_is_rifais_formula(batch):
 def test_reconstruction_error_counts_the_last_batch_exactly(params, data, monkeypatch):
     """45 images in batches of at most 14 are four of 12, the last one padded by three."""
     monkeypatch.setattr(batching, "EVALUATION_BATCH", 14)
-    images = batching.take(data, jnp.arange(45)).images
-    lanes = jax.tree.map(lambda leaf: leaf[None], params)
-    expected = losses.mean_squared_error(MODEL.apply(params, images), images).mean()
-    error = evaluation.reconstruction_error(run_of(MODEL, lanes), images, images)
+    images = np.asarray(made.take(data, np.arange(45)).images)
+    expected = squared_errors(reconstruct(params, images), images).mean()
+    error = evaluation.reconstruction_error(run_of(MODEL, lanes(params, 1)), images, images)
     np.testing.assert_allclose(error[0], expected, rtol=1e-5)
 
 
 def test_robustness_gives_every_lane_the_same_images(params, data):
     """The same network twice has the same curve; the curve is that of the corrupted images, level by level."""
-    images = batching.take(data, jnp.arange(50)).images
-    run = run_of(MODEL, jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), params))
+    images = np.asarray(made.take(data, np.arange(45)).images)
+    run = run_of(MODEL, lanes(params, 1, 1))
     levels = np.array([0.0, 0.5], np.float32)
     key = jax.random.key(3)
     curves = evaluation.robustness(run, corruptions.gaussian, key, images, levels)
     assert curves.shape == (2, 2)
     np.testing.assert_array_equal(curves[0], curves[1])
-    noisy = corruptions.gaussian(jax.random.fold_in(key, 1), images, 0.5)
-    expected = losses.mean_squared_error(MODEL.apply(params, noisy), images).mean()
+    noisy = jax.jit(corruptions.gaussian)(jax.random.fold_in(key, 1), images, 0.5)
+    expected = squared_errors(reconstruct(params, noisy), images).mean()
     np.testing.assert_allclose(curves[0, 1], expected, rtol=1e-5)
     np.testing.assert_allclose(curves[:, 0], evaluation.reconstruction_error(run, images, images))
 
@@ -146,13 +156,13 @@ def test_the_contractive_penalty_is_exact(params, batch):
         squared += np.square(derivative).sum(1)
     objective = objectives.contractive(MODEL)
     two = Batch(batch.images[:2], batch.labels[:2])
-    metrics = objective.loss(params, jax.random.key(0), two, hparams(), True)[1]
+    metrics = made.loss(objective, params, jax.random.key(0), two, hparams())[1]
     np.testing.assert_allclose(metrics["penalty"], squared, rtol=1e-4)
 
 
 def test_sparse_penalties_by_hand(batch):
     model = dense_autoencoder(latent=3, widths=(8,), code_activation=jax.nn.sigmoid)
-    params = model.init(jax.random.key(0), batch.images[:1])
+    params = made.init(model, batch.images)
     codes = scipy.special.expit(encode64(params, batch.images))
     call = functools.partial(_penalty, params=params, batch=batch)
     np.testing.assert_allclose(call(objectives.sparse_l1(model)), np.abs(codes).mean(1), rtol=1e-5)
@@ -162,22 +172,23 @@ def test_sparse_penalties_by_hand(batch):
 
 
 def _penalty(objective, params, batch):
-    return objective.loss(params, jax.random.key(0), batch, hparams(), True)[1]["penalty"]
+    return made.loss(objective, params, jax.random.key(0), batch, hparams())[1]["penalty"]
 
 
 @pytest.mark.parametrize("build", [objectives.sparse_l1, objectives.contractive])
 def test_a_penalty_weighs_in_training_only(params, batch, build):
     objective, plain = build(MODEL), objectives.autoencoder(MODEL)
     arguments = params, jax.random.key(0), batch, hparams(penalty=0.5)
-    trained, metrics = objective.loss(*arguments, True)
-    error = plain.loss(*arguments, False)[0]
-    np.testing.assert_allclose(trained, error + 0.5 * metrics["penalty"], rtol=1e-6)
-    np.testing.assert_array_equal(objective.loss(*arguments, False)[0], error)
+    trained, metrics = made.loss(objective, *arguments)
+    error = np.asarray(made.loss(plain, *arguments, train=False)[0])
+    np.testing.assert_allclose(trained, error + 0.5 * np.asarray(metrics["penalty"]), rtol=1e-6)
+    np.testing.assert_array_equal(made.loss(objective, *arguments, train=False)[0], error)
 
 
 def test_cross_entropy_autoencoder_scores_the_logits(params, batch):
-    loss, metrics = objectives.cross_entropy_autoencoder(MODEL).loss(params, jax.random.key(0), batch, hparams(), True)
-    reconstruction = np.asarray(MODEL.apply(params, batch.images), np.float64)
+    objective = objectives.cross_entropy_autoencoder(MODEL)
+    loss, metrics = made.loss(objective, params, jax.random.key(0), batch, hparams())
+    reconstruction = np.float64(reconstruct(params, batch.images))
     x = np.asarray(batch.images, np.float64)
     expected = -(x * np.log(reconstruction) + (1 - x) * np.log(1 - reconstruction)).mean((1, 2, 3))
     np.testing.assert_allclose(loss, expected, rtol=1e-4)
@@ -187,10 +198,10 @@ def test_cross_entropy_autoencoder_scores_the_logits(params, batch):
 def test_classifier_counts_what_it_gets_right(data):
     model = Classifier(DenseEncoder(latent=3, widths=(8,)))
     objective = objectives.classifier(model)
-    params = objective.init(jax.random.key(0))
-    batch = batching.take(data, jnp.arange(40))
-    loss, metrics = objective.loss(params, jax.random.key(0), batch, hparams(), False)
-    logits = np.asarray(model.apply(params, batch.images), np.float64)
-    assert logits.shape == (40, 10)
+    params = jax.jit(objective.init)(jax.random.key(0))
+    batch = jax.tree.map(np.asarray, made.take(data, np.arange(45)))
+    loss, metrics = made.loss(objective, params, jax.random.key(0), batch, hparams(), train=False)
+    logits = np.asarray(made.apply(model, params, batch.images), np.float64)
+    assert logits.shape == (45, 10)
     np.testing.assert_array_equal(metrics["accuracy"], logits.argmax(1) == batch.labels)
-    np.testing.assert_allclose(loss, -np.log(scipy.special.softmax(logits, 1))[np.arange(40), batch.labels], rtol=1e-4)
+    np.testing.assert_allclose(loss, -np.log(scipy.special.softmax(logits, 1))[np.arange(45), batch.labels], rtol=1e-4)

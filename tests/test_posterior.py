@@ -1,7 +1,6 @@
 """Measures of a variational model: against closed forms, and exact for any number of images."""
 
 import jax
-import jax.numpy as jnp
 import linear_gaussian as toy
 import numpy as np
 import pytest
@@ -9,13 +8,14 @@ import pytest
 from ae_jax import batching, distributions, posterior
 from ae_jax.types import UsageError
 from ae_jax.vae import VAE, VQVAE, VectorQuantiser
+from tests import made
 from tests.made import run_of
 
 GREY = distributions.bernoulli(distributions.grey)
 
 
 def lanes(*trees):
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
 
 
 def test_importance_sampling_finds_the_exact_likelihood():
@@ -43,10 +43,10 @@ def test_samples_that_fill_no_chunk_count_exactly(samples):
 def test_images_in_padded_batches_keep_their_places(monkeypatch):
     """Seven images in batches of at most four are two of four, the last one padded by one."""
     monkeypatch.setattr(batching, "EVALUATION_BATCH", 4)
-    images = jnp.concatenate([toy.images(), toy.images()[:1]])
+    images = np.concatenate([toy.images(), toy.images()[:1]])
     jax.clear_caches()
     codes = posterior.encode(run_of(toy.MODEL, lanes(toy.params()), toy.LIKELIHOOD), jax.random.key(0), images)
-    mean, log_variance = toy.MODEL.apply(toy.params(), images, method="encode")
+    mean, log_variance = made.apply(toy.MODEL, toy.params(), images, method="encode")
     np.testing.assert_allclose(codes.mean[0], mean, rtol=1e-5)
     np.testing.assert_allclose(codes.log_variance[0], log_variance, rtol=1e-5)
 
@@ -57,9 +57,10 @@ def test_likelihood_of_a_dynamically_binarised_image():
     The likelihood of a draw with m of 784 pixels on is known, and the encoder that is the prior makes it exact.
     """
     model = VAE(toy.Affine((4,)), toy.Affine((28, 28, 1)))
-    images = jnp.full((3, 28, 28, 1), 0.5)
-    params = jax.tree.map(jnp.zeros_like, model.init(jax.random.key(0), images))
-    params["params"]["decoder"]["Dense_0"]["bias"] = jnp.full(784, np.log(3.0))
+    images = np.full((3, 28, 28, 1), 0.5, np.float32)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), images)
+    params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    params["params"]["decoder"]["Dense_0"]["bias"] = np.full(784, np.log(3.0), np.float32)
     likelihood = distributions.bernoulli(distributions.binarize_dynamic)
     nll = posterior.importance_nll(run_of(model, lanes(params), likelihood), jax.random.key(0), images, 2)[0]
     on = (784 * np.log(4) - nll) / np.log(3)  # -m log 3/4 - (784 - m) log 1/4
@@ -68,7 +69,7 @@ def test_likelihood_of_a_dynamically_binarised_image():
 
 
 def codes_of(mean, log_variance):
-    return posterior.Codes(jnp.asarray(mean)[None], jnp.asarray(log_variance)[None])
+    return posterior.Codes(np.float32(mean)[None], np.float32(log_variance)[None])
 
 
 def test_active_units_and_latent_rates():
@@ -93,7 +94,7 @@ def test_the_aggregated_posterior_of_an_exact_model_is_the_prior():
     variances, gain = toy.posterior()
     images = rng.normal(size=(3000, 2)) @ toy.WEIGHTS.T + np.sqrt(toy.VARIANCE) * rng.normal(size=(3000, 4))
     mean, log_variance = images @ gain.T, np.tile(np.log(variances), (3000, 1))
-    both = posterior.Codes(jnp.asarray([mean, mean + 1.0], jnp.float32), jnp.asarray([log_variance] * 2, jnp.float32))
+    both = posterior.Codes(np.float32([mean, mean + 1.0]), np.float32([log_variance] * 2))
     matched, moved = posterior.aggregate_mmd(both)
     assert abs(matched) < 1e-3 < 0.05 < moved
 
@@ -101,10 +102,10 @@ def test_the_aggregated_posterior_of_an_exact_model_is_the_prior():
 def test_code_counts_and_perplexity():
     """Vectors are the pixels themselves, codes the integers: every image's pixels are counted once."""
     model = VQVAE(toy.Affine((4,)), VectorQuantiser(codes=3, code_size=1), toy.Affine((4, 1, 1)))
-    params = model.init(jax.random.key(0), jnp.zeros((1, 4, 1, 1)))
-    params["params"]["encoder"]["Dense_0"] = {"kernel": jnp.eye(4), "bias": jnp.zeros(4)}
-    params["params"]["quantiser"]["book"] = jnp.array([[0.0], [1.0], [9.0]])
-    images = jnp.asarray(np.random.default_rng(0).integers(0, 2, (300, 4, 1, 1)), jnp.float32)
+    images = np.random.default_rng(0).integers(0, 2, (300, 4, 1, 1)).astype(np.float32)
+    params = made.init(model, images)
+    params["params"]["encoder"]["Dense_0"] = {"kernel": np.eye(4, dtype=np.float32), "bias": np.zeros(4, np.float32)}
+    params["params"]["quantiser"]["book"] = np.array([[0.0], [1.0], [9.0]], np.float32)
     counts = posterior.code_counts(run_of(model, lanes(params), GREY), jax.random.key(0), images)
     ones = int(images.sum())
     np.testing.assert_array_equal(counts, [[1200 - ones, ones, 0]])

@@ -12,46 +12,54 @@ from ae_jax import batching, sharing, training
 from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import Objective, autoencoder
 from ae_jax.types import Plan, UsageError, hparams, static_dropout
+from tests import made
 
 PLAN = Plan(batch_size=16, optimizer="sgd")
 
 
+def no_parameters(key):
+    return {"w": jnp.zeros(())}
+
+
 def recording_objective(metric):
-    """No parameters to speak of; the loss of an example is ``metric(example's label)``."""
+    """The loss of an example is ``metric(example's label)``."""
 
     def loss(params, key, batch, hparams, train):
         values = metric(batch.labels.astype(jnp.float32))
         return values + 0.0 * params["w"], {"label": batch.labels.astype(jnp.float32)}
 
-    return Objective(lambda key: {"w": jnp.zeros(())}, loss, separable=True)
+    return Objective(no_parameters, loss, separable=True)
 
 
 @pytest.fixture
 def numbered():
     """50 examples whose label is their index."""
-    return batching.Data(jnp.zeros((50, 28, 28, 1), jnp.uint8), jnp.arange(50, dtype=jnp.int32))
+    return batching.Data(*map(jnp.asarray, (np.zeros((50, 28, 28, 1), np.uint8), np.arange(50, dtype=np.int32))))
+
+
+def evaluate(metric, data, indices):
+    """Scores of :func:`recording_objective`."""
+    call = jax.jit(functools.partial(training.evaluate, recording_objective(metric)))
+    return call({"w": 0.0}, hparams(), jax.random.key(0), data, indices)
 
 
 @pytest.mark.parametrize("n", [1, 7, 50])
 def test_evaluation_counts_the_last_batch_exactly(numbered, n, monkeypatch):
     monkeypatch.setattr(batching, "EVALUATION_BATCH", 16)
-    objective = recording_objective(jnp.square)
-    scores = training.evaluate(objective, {"w": 0.0}, hparams(), jax.random.key(0), numbered, jnp.arange(n))
+    scores = evaluate(jnp.square, numbered, np.arange(n))
     np.testing.assert_allclose(scores["loss"], np.mean(np.arange(n) ** 2.0), rtol=1e-6)
     np.testing.assert_allclose(scores["label"], np.arange(n).mean(), rtol=1e-6)
 
 
 def test_evaluation_ignores_padding(numbered):
-    indices = jnp.array([3, 5, batching.PADDING, batching.PADDING])
-    scores = training.evaluate(
-        recording_objective(lambda x: x), {"w": 0.0}, hparams(), jax.random.key(0), numbered, indices
-    )
+    scores = evaluate(lambda x: x, numbered, np.array([3, 5, batching.PADDING, batching.PADDING]))
     np.testing.assert_allclose(scores["loss"], 4.0)
 
 
 def test_shuffle_is_a_permutation_with_the_padding_last():
-    indices = jnp.concatenate([jnp.full(3, batching.PADDING), jnp.arange(100)])
-    first, second = (np.asarray(training.shuffle(jax.random.key(seed), indices)) for seed in (0, 1))
+    indices = np.concatenate([np.full(3, batching.PADDING), np.arange(100)])
+    shuffle = jax.jit(training.shuffle)
+    first, second = (np.asarray(shuffle(jax.random.key(seed), indices)) for seed in (0, 1))
     np.testing.assert_array_equal(np.sort(first[:100]), np.arange(100))
     np.testing.assert_array_equal(first[100:], batching.PADDING)
     assert not np.array_equal(first, second)
@@ -59,8 +67,9 @@ def test_shuffle_is_a_permutation_with_the_padding_last():
 
 def test_every_order_is_as_likely():
     """Three examples have six orders; chi-square of 6,000 shuffles at the 0.1 % level."""
-    keys = jax.random.split(jax.random.key(0), 6000)
-    orders = np.asarray(jax.vmap(training.shuffle, (0, None))(keys, jnp.array([0, batching.PADDING, 1, 2])))
+    indices = np.array([0, batching.PADDING, 1, 2])
+    shuffles = jax.vmap(lambda key: training.shuffle(key, jnp.asarray(indices)))
+    orders = np.asarray(jax.jit(lambda key: shuffles(jax.random.split(key, 6000)))(jax.random.key(0)))
     assert (orders[:, 3] == batching.PADDING).all()
     _, counts = np.unique(orders[:, :3] @ [9, 3, 1], return_counts=True)
     assert len(counts) == 6 and stats.chisquare(counts).pvalue > 1e-3
@@ -74,9 +83,9 @@ def test_an_epoch_sees_full_batches_only_once_each(numbered):
         jax.debug.callback(lambda labels: seen.append(np.asarray(labels)), batch.labels)
         return batch.labels + 0.0 * params["w"], {}
 
-    objective = Objective(lambda key: {"w": jnp.zeros(())}, loss, separable=True)
-    state = training.init_state(objective, PLAN, jax.random.key(0), hparams())
-    state, loss = training.train_epoch(objective, PLAN, state, hparams(), numbered, jnp.arange(50), 3)
+    objective = Objective(no_parameters, loss, separable=True)
+    state = made.init_state(objective, PLAN, jax.random.key(0), hparams())
+    state, loss = made.train_epoch(objective, PLAN, state, hparams(), numbered, np.arange(50), steps=3)
     jax.effects_barrier()
     assert [labels.shape for labels in seen] == [(16,)] * 3
     assert len(np.unique(np.concatenate(seen))) == 48
@@ -89,9 +98,9 @@ def test_a_run_is_replayed_bit_for_bit_and_keys_are_used_once(data, objective, k
     epoch = jax.jit(functools.partial(training.train_epoch, objective, plan, steps=4))
     runs = []
     for seed in (0, 0, 1):
-        state = training.init_state(objective, plan, jax.random.key(seed), numbers)
+        state = made.init_state(objective, plan, jax.random.key(seed), numbers)
         for _ in range(2):
-            state, loss = epoch(state, numbers, data, jnp.arange(80))
+            state, loss = epoch(state, numbers, data, np.arange(80))
         runs.append((jax.tree.leaves(state.params), float(loss)))
     assert runs[0][1] == runs[1][1] != runs[2][1]
     jax.tree.map(np.testing.assert_array_equal, runs[0][0], runs[1][0])
@@ -99,10 +108,10 @@ def test_a_run_is_replayed_bit_for_bit_and_keys_are_used_once(data, objective, k
 
 def test_each_epoch_shuffles_anew(numbered):
     objective = recording_objective(lambda labels: labels)
-    state = training.init_state(objective, PLAN, jax.random.key(0), hparams())
+    state = made.init_state(objective, PLAN, jax.random.key(0), hparams())
     losses = []
     for _ in range(3):
-        state, loss = training.train_epoch(objective, PLAN, state, hparams(), numbered, jnp.arange(50), 1)
+        state, loss = made.train_epoch(objective, PLAN, state, hparams(), numbered, np.arange(50), steps=1)
         losses.append(float(loss))
     assert len(set(losses)) == 3
 
@@ -115,10 +124,10 @@ def test_each_step_draws_from_a_key_of_its_own(numbered):
         jax.debug.callback(lambda bits: drawn.append(int(bits)), jax.random.bits(key))
         return 0.0 * params["w"] + jnp.zeros(16), {}
 
-    objective = Objective(lambda key: {"w": jnp.zeros(())}, loss, separable=True)
-    state = training.init_state(objective, PLAN, jax.random.key(0), hparams())
+    objective = Objective(no_parameters, loss, separable=True)
+    state = made.init_state(objective, PLAN, jax.random.key(0), hparams())
     for _ in range(2):
-        state, _ = training.train_epoch(objective, PLAN, state, hparams(), numbered, jnp.arange(50), 3)
+        state, _ = made.train_epoch(objective, PLAN, state, hparams(), numbered, np.arange(50), steps=3)
     jax.effects_barrier()
     assert len(drawn) == len(set(drawn)) == 6
 
@@ -127,10 +136,13 @@ def test_each_step_draws_from_a_key_of_its_own(numbered):
 def test_lanes_are_mapped_at_once_on_an_accelerator_only(monkeypatch, backend):
     """One after another, a scan, on a CPU; the results are the same."""
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    lanes = jnp.arange(6.0).reshape(3, 2), jnp.array([1.0, 2.0, 3.0])
-    program = jax.make_jaxpr(lambda *lanes: sharing.lane_map(lambda row, w: w * row.sum(), *lanes))(*lanes)
-    assert ("scan" in str(program)) == (backend == "cpu")
-    np.testing.assert_array_equal(sharing.lane_map(lambda row, w: w * row.sum(), *lanes), [1.0, 10.0, 27.0])
+    lanes = np.arange(6.0).reshape(3, 2), np.array([1.0, 2.0, 3.0])
+
+    def weighted(*lanes):
+        return sharing.lane_map(lambda row, w: w * row.sum(), *lanes)
+
+    assert ("scan" in str(jax.make_jaxpr(weighted)(*lanes))) == (backend == "cpu")
+    np.testing.assert_array_equal(jax.jit(weighted)(*lanes), [1.0, 10.0, 27.0])
 
 
 def test_hyper_parameters_are_traced(data, objective):
@@ -139,10 +151,9 @@ def test_hyper_parameters_are_traced(data, objective):
 
     def learned(**numbers):
         numbers = hparams(**{"learning_rate": 0.1} | numbers)
-        state, _ = epoch(
-            training.init_state(objective, PLAN, jax.random.key(0), numbers), numbers, data, jnp.arange(80)
-        )
-        return np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(state.params)])
+        state = made.init_state(objective, PLAN, jax.random.key(0), numbers)
+        state, _ = epoch(state, numbers, data, np.arange(80))
+        return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(state.params)])
 
     plain = learned()
     np.testing.assert_array_equal(learned(), plain)
@@ -153,12 +164,10 @@ def test_hyper_parameters_are_traced(data, objective):
 
 def test_lanes_that_drop_nothing_train_the_same_without_masks(data, objective):
     numbers = hparams(learning_rate=0.1)
-    state = training.init_state(objective, PLAN, jax.random.key(0), numbers)
+    state = made.init_state(objective, PLAN, jax.random.key(0), numbers)
 
     def train(numbers):
-        return jax.jit(training.train_epoch, static_argnums=(0, 1, 6))(
-            objective, PLAN, state, numbers, data, jnp.arange(64), 4
-        )
+        return made.train_epoch(objective, PLAN, state, numbers, data, np.arange(64), steps=4)
 
     assert static_dropout(numbers).dropout is None
     jax.tree.map(
@@ -176,21 +185,21 @@ def test_equal_models_share_one_objective():
 
 def test_unknown_optimizer_names_the_known_ones(objective):
     with pytest.raises(UsageError, match="'adamw'.*adamax"):
-        training.init_state(objective, Plan(16, "adamw"), jax.random.key(0), hparams())
+        made.init_state(objective, Plan(16, "adamw"), jax.random.key(0), hparams())
 
 
 def test_the_penalty_warms_up_linearly(numbered):
     """Steps 0, 1, 2, ... of a warm-up over 4 see 0, 1/4, 2/4, 3/4, 1, 1 of the penalty."""
     objective = Objective(
-        lambda key: {"w": jnp.zeros(())},
+        no_parameters,
         lambda params, key, batch, hparams, train: (hparams.penalty + 0.0 * batch.labels + 0.0 * params["w"], {}),
         separable=True,
     )
     numbers = hparams(learning_rate=0.1, penalty=8.0, warmup=4)
-    state = training.init_state(objective, PLAN, jax.random.key(0), numbers)
-    seen = []
+    state = made.init_state(objective, PLAN, jax.random.key(0), numbers)
+    seen, batch = [], made.take(numbered, np.arange(16))
     for _ in range(6):
-        state, loss = training.train_step(objective, PLAN, state, numbers, batching.take(numbered, jnp.arange(16)))
+        state, loss = made.train_step(objective, PLAN, state, numbers, batch)
         seen.append(float(loss))
     assert seen == [0.0, 2.0, 4.0, 6.0, 8.0, 8.0]
 
@@ -200,10 +209,10 @@ def test_frozen_modules_stay_bit_identical(data):
     objective = autoencoder(conv_autoencoder(2, channels=(2,), hidden=4))
     plan = Plan(16, "adam", trainable=("decoder",))
     numbers = hparams(learning_rate=0.01, l2=0.1)
-    state = before = training.init_state(objective, plan, jax.random.key(0), numbers)
-    step = jax.jit(functools.partial(training.train_step, objective, plan))
+    state = before = made.init_state(objective, plan, jax.random.key(0), numbers)
+    batch = made.take(data, np.arange(16))
     for _ in range(3):
-        state, _ = step(state, numbers, batching.take(data, jnp.arange(16)))
+        state, _ = made.train_step(objective, plan, state, numbers, batch)
     frozen, learned = (state.params["params"][name] for name in ("encoder", "decoder"))
     jax.tree.map(np.testing.assert_array_equal, frozen, before.params["params"]["encoder"])
     moved = jax.tree.map(lambda a, b: not np.array_equal(a, b), learned, before.params["params"]["decoder"])
@@ -212,4 +221,4 @@ def test_frozen_modules_stay_bit_identical(data):
 
 def test_a_trainable_module_must_exist(data, objective):
     with pytest.raises(UsageError, match="no module head to train: choose among .*decoder"):
-        training.init_state(objective, Plan(16, "adam", trainable=("head",)), jax.random.key(0), hparams())
+        made.init_state(objective, Plan(16, "adam", trainable=("head",)), jax.random.key(0), hparams())
