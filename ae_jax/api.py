@@ -131,7 +131,7 @@ class Searched:
         rows = [["rank", "trial", "loss", *names]]
         for rank, trial in enumerate(self.outcome.ranking[:SHOWN].tolist(), 1):
             drawn = (self.trials[name].tolist()[trial] for name in names)
-            rows.append([str(rank), str(trial), *map(_short, (float(self.outcome.loss[trial]), *drawn))])
+            rows.append([str(rank), str(trial), *map(random_search.short, (float(self.outcome.loss[trial]), *drawn))])
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ("  ".join(map(str.rjust, row, widths)) for row in rows)
         return "\n".join([str(self.planned), *lines])
@@ -271,7 +271,3 @@ def _folder(checkpoints: str | Path | None, resume: bool) -> Path | None:
     if not isinstance(checkpoints, str | Path | None):
         raise UsageError(f"checkpoints {checkpoints!r} are not allowed: give a folder, or None")
     return None if checkpoints is None else Path(checkpoints)
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

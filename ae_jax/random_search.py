@@ -228,6 +228,11 @@ def trial_run(runs: Sequence[Run], trial: int) -> Run:
     raise UsageError(f"trial {trial} is not among those of this search")
 
 
+def short(value: Any) -> str:
+    """What was drawn, or a loss, as people read it in a table."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def _require(condition: bool, given: str, allowed: str) -> None:
     if not condition:
         raise UsageError(f"{given} is not allowed: it takes {allowed}")

@@ -148,7 +148,7 @@ def show(saved: Saved) -> None:
     ranked = tables.trial_rows(saved.arrays)
     top = min(saved.meta["config"]["options"]["top"], len(ranked))
     header = [name for name in ranked[0] if not name.startswith("fold_")]
-    cells = [[tables.text(trial[name]) for name in header] for trial in ranked[:top]]
+    cells = [[random_search.short(trial[name]) for name in header] for trial in ranked[:top]]
     best = f"{top} of {len(ranked)} trials. Report's best: {PROTOCOLS[saved.meta['config']['study']].reported_best}"
     print_table("Ranking by validation MSE", header, cells, best)
     if correlations := [(name, f"{rho:+.3f}") for name, rho in tables.correlations(saved.arrays).items()]:

@@ -75,11 +75,6 @@ def trial_rows(arrays: dict[str, np.ndarray]) -> list[dict[str, Any]]:
     return rows
 
 
-def text(value: Any) -> str:
-    """A cell as people read it."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
 def write_csv(path: Path, lines: Sequence[dict[str, Any]], header: Sequence[str] | None = None) -> Path:
     """``lines`` as CSV, floats in full precision; ``header`` is that of the first by default."""
     file = io.StringIO(newline="")
