@@ -16,7 +16,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from ae_jax import evaluation, generation
+from ae_jax import evaluation, generation, latent
 from ae_jax.batching import EVALUATION_BATCH, Data, unit
 from ae_jax.images import as_images
 from ae_jax.models import Autoencoder
@@ -32,7 +32,7 @@ def encode(run: Run, images: ArrayLike) -> np.ndarray:
     """Codes by every lane: ``[*run.shape, n, latent]``, or vectors of the book of a VQ-VAE."""
     _require(run, hasattr(run.model, "code"), "code")
     images = of_model(run, images)
-    return _in_calls(run, len(images), lambda some: run.map(_encode, jnp.asarray(images[some])))
+    return _in_calls(run, len(images), lambda some: latent.encode(run, images[some]))
 
 
 def decode(run: Run, codes: ArrayLike) -> np.ndarray:
@@ -48,9 +48,7 @@ def decode(run: Run, codes: ArrayLike) -> np.ndarray:
         lanes = f", or {_axes(*run.shape, 'n', *size)} for each lane its own" if run.shape else ""
         raise UsageError(f"codes of shape {list(codes.shape)} are not allowed: give {_axes('n', *size)}{lanes}")
     codes = np.broadcast_to(codes, (*run.shape, count, *size))
-    return _in_calls(
-        run, count, lambda some: run.map(_decode, each=(codes[(slice(None),) * len(run.shape) + (some,)],))
-    )
+    return _in_calls(run, count, lambda some: latent.decode(run, codes[(slice(None),) * len(run.shape) + (some,)]))
 
 
 def reconstruct(run: Run, images: ArrayLike) -> np.ndarray:
@@ -124,7 +122,8 @@ def labels_for(objective: Objective, labels: ArrayLike | None, n: int) -> np.nda
 def code_shape(objective: Objective) -> tuple[int, ...]:
     """Of the code of one image: ``(latent,)``, or ``(positions, code_size)``."""
     image = jax.ShapeDtypeStruct((1, *objective.image), jnp.float32)
-    return jax.eval_shape(functools.partial(_encode, objective), parameter_shapes(objective), image).shape[1:]
+    encode = functools.partial(objective.model.apply, method="code")
+    return jax.eval_shape(encode, parameter_shapes(objective), image).shape[1:]
 
 
 def _require(run: Run, present: bool, part: str) -> None:
@@ -150,14 +149,6 @@ def _in_calls(run: Run, n: int, call: Callable[[np.ndarray], np.ndarray]) -> np.
         outputs.append(call(np.arange(start, stop).clip(max=n - 1)))
         start = stop
     return np.take(np.concatenate(outputs, axis), np.arange(n), axis)
-
-
-def _encode(objective: Objective, params: PyTree, images: Array) -> Array:
-    return by_batches(lambda some: objective.model.apply(params, unit(some), method="code"), images)
-
-
-def _decode(objective: Objective, params: PyTree, codes: Array) -> Array:
-    return by_batches(lambda some: objective.model.apply(params, some, method="decode"), codes)
 
 
 def _reconstruct(objective: Objective, params: PyTree, images: Array) -> Array:

@@ -13,15 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ae_jax.batching import unit
 from ae_jax.objectives import Objective
 from ae_jax.runs import Run, by_batches
 from ae_jax.types import PyTree, UsageError
 
 
 def encode(run: Run, images: Array) -> np.ndarray:
-    """Codes of float images by every lane of a plain autoencoder: ``[n, *image] -> [*run.shape, n, latent]``.
+    """What :func:`decode` takes, of images by every lane: ``[n, *image] -> [*run.shape, n, latent]``.
 
-    A VAE's are those of ``posterior.encode``.
+    A VAE's are its means; ``posterior.encode`` has the variances too. A VQ-VAE's are vectors of its book.
     """
     return run.map(_encode, jnp.asarray(images))
 
@@ -32,7 +33,7 @@ def decode(run: Run, codes: Array) -> np.ndarray:
 
 
 def _encode(objective: Objective, params: PyTree, images: Array) -> Array:
-    return by_batches(lambda batch: objective.model.apply(params, batch, method="encode"), images)
+    return by_batches(lambda batch: objective.model.apply(params, unit(batch), method="code"), images)
 
 
 def _decode(objective: Objective, params: PyTree, codes: Array) -> Array:
