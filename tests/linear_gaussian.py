@@ -6,6 +6,7 @@ diagonal Gaussian: the family of the encoder contains it.
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
