@@ -109,11 +109,11 @@ def sample(options: Namespace) -> None:
 
 def info(options: Namespace) -> None:
     """Say what a model is, and where it comes from."""
-    from ae_jax import files, lanes, widening
+    from ae_jax import files, lanes, objectives
 
     described, run = files.info(options.model), ae_jax.load(options.model)
     described |= {
-        "parameters": widening.parameter_count(run.objective),
+        "parameters": objectives.parameter_count(run.objective),
         "loss": [loss if math.isfinite(loss) else None for loss in run.loss.ravel().tolist()],
         "epochs": run.epochs.ravel().tolist(),
         "status": [lanes.STATUS_NAMES[status] for status in run.status.ravel()],
