@@ -196,7 +196,16 @@ def search(
 
 
 def load(path: str | Path) -> Run:
-    """The run that :meth:`Run.save` kept in a file; see :func:`ae_jax.files.load`."""
+    """The run that :meth:`Run.save` kept in a file; see :func:`ae_jax.files.load`.
+
+    >>> import ae_jax, numpy as np, pathlib, tempfile
+    >>> images = np.random.default_rng(0).random((40, 6, 6))
+    >>> objective = ae_jax.autoencoder(ae_jax.dense_autoencoder(2, widths=(8,)))
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "model.safetensors")
+    >>> path = ae_jax.fit(objective, images, epochs=1, batch_size=16, progress=False).save(path)
+    >>> ae_jax.load(path).encode(images).shape
+    (40, 2)
+    """
     return files.load(path)
 
 

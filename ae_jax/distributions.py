@@ -114,13 +114,23 @@ def _pixels(images: Array) -> int:
 
 @part
 def grey(key: Array, images: Array) -> Array:
-    """The images as they are; ``key`` is left alone."""
+    """The images as they are; ``key`` is left alone.
+
+    >>> import ae_jax, jax, jax.numpy as jnp
+    >>> float(ae_jax.grey(jax.random.key(0), jnp.full((1, 2, 2, 1), 0.25))[0, 0, 0, 0])
+    0.25
+    """
     return images
 
 
 @part
 def binarize_dynamic(key: Array, images: Array) -> Array:
-    """Bernoulli draws with the pixels as probabilities, afresh at every call (Burda et al. 2016). Consumes ``key``."""
+    """Bernoulli draws with the pixels as probabilities, afresh at every call (Burda et al. 2016). Consumes ``key``.
+
+    >>> import ae_jax, jax, jax.numpy as jnp
+    >>> ae_jax.binarize_dynamic(jax.random.key(0), jnp.ones((1, 1, 2, 1))).ravel().tolist()
+    [1.0, 1.0]
+    """
     return jax.random.bernoulli(key, images).astype(images.dtype)
 
 
@@ -129,6 +139,10 @@ def binarize_static(key: Array, images: Array) -> Array:
     """One Bernoulli draw for each image, once and for all (as Larochelle & Murray 2011); ``key`` is left alone.
 
     The draw is keyed by a hash of the image's bytes, so it is the same at every step, in every batch and run.
+
+    >>> import ae_jax, jax, jax.numpy as jnp
+    >>> ae_jax.binarize_static(jax.random.key(0), jnp.ones((1, 1, 2, 1))).ravel().tolist()
+    [1.0, 1.0]
     """
     fixed, weights_key = jax.random.split(jax.random.key(0))
     weights = layers.dropout_bits(weights_key, (_pixels(images),))
@@ -145,6 +159,10 @@ def bernoulli(observe: Callable[[Array, Array], Array]) -> Likelihood:
     ``observe`` says what is modelled: :func:`binarize_dynamic`, :func:`binarize_static` or :func:`grey`. Likelihoods
     of the three differ by nats: never compare them. On grey pixels it is a pseudo-likelihood, the cross-entropy: it is
     no normalised density there, though fine as a loss.
+
+    >>> import ae_jax
+    >>> ae_jax.elbo(ae_jax.dense_vae(2), ae_jax.bernoulli(ae_jax.binarize_dynamic)).recipe.builder
+    'variational.elbo'
     """
 
     def energy(params: PyTree, logits: Array, images: Array) -> Array:
@@ -158,6 +176,10 @@ def gaussian(variance: float) -> Likelihood:
     """Grey pixels ``N(sigmoid(logits), variance)``: report B's VAE with ``c = variance`` (section 3.4).
 
     Report B leaves the normaliser out: its loss is energy plus KL. Raises UsageError unless ``variance > 0``.
+
+    >>> import ae_jax
+    >>> ae_jax.elbo(ae_jax.dense_vae(2), ae_jax.gaussian(0.1)).recipe.builder
+    'variational.elbo'
     """
     if not variance > 0:
         raise UsageError(f"variance {variance} is not allowed: it must be above 0")
@@ -166,7 +188,12 @@ def gaussian(variance: float) -> Likelihood:
 
 @recipe
 def gaussian_learned() -> Likelihood:
-    """Grey pixels ``N(sigmoid(logits), c)`` with one learned number, ``log c``, for all pixels; it starts at c = 1."""
+    """Grey pixels ``N(sigmoid(logits), c)`` with one learned number, ``log c``, for all pixels; it starts at c = 1.
+
+    >>> import ae_jax
+    >>> ae_jax.elbo(ae_jax.dense_vae(2), ae_jax.gaussian_learned()).recipe.builder
+    'variational.elbo'
+    """
     return _gaussian(
         lambda: {"likelihood": {"log_variance": jnp.zeros(())}},
         lambda params: params["params"]["likelihood"]["log_variance"],

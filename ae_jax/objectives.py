@@ -122,7 +122,12 @@ def denoising(model: Autoencoder, corrupt: Corruption) -> Objective:
 
 @recipe
 def cross_entropy_autoencoder(model: Autoencoder) -> Objective:
-    """Pixel-mean binary cross-entropy of the reconstruction (report E, eq. 5); the metric ``mse`` beside it."""
+    """Pixel-mean binary cross-entropy of the reconstruction (report E, eq. 5); the metric ``mse`` beside it.
+
+    >>> import ae_jax
+    >>> ae_jax.cross_entropy_autoencoder(ae_jax.dense_autoencoder(2)).image
+    (28, 28, 1)
+    """
 
     def loss(params: PyTree, key: Array, batch: Batch, hparams: HParams, train: bool):
         encode_key, decode_key = jax.random.split(key)
@@ -156,7 +161,12 @@ def _regularised(model: Autoencoder, penalty: Callable[[PyTree, Array], Array], 
 
 @recipe
 def sparse_l1(model: Autoencoder) -> Objective:
-    """Sparse autoencoder: the penalty is the mean absolute value of an image's code."""
+    """Sparse autoencoder: the penalty is the mean absolute value of an image's code.
+
+    >>> import ae_jax
+    >>> ae_jax.sparse_l1(ae_jax.dense_autoencoder(64)).image
+    (28, 28, 1)
+    """
     return _regularised(model, lambda params, images: jnp.abs(_encode(model, params, images)).mean(1))
 
 
@@ -166,6 +176,10 @@ def sparse_kl(model: Autoencoder, rho: float = 0.05) -> Objective:
 
     The code activations must lie in (0, 1), as a sigmoid's do. In evaluation the mean counts the padding, so that
     the metric is an estimate.
+
+    >>> import ae_jax, flax.linen as nn
+    >>> ae_jax.sparse_kl(ae_jax.dense_autoencoder(64, code_activation=nn.sigmoid), rho=0.1).recipe.rho
+    0.1
     """
 
     def penalty(params: PyTree, images: Array) -> Array:
@@ -177,7 +191,12 @@ def sparse_kl(model: Autoencoder, rho: float = 0.05) -> Objective:
 
 @recipe
 def contractive(model: Autoencoder) -> Objective:
-    """Contractive autoencoder (Rifai et al. 2011): the penalty is ``||J||_F^2`` of the encoder at each image."""
+    """Contractive autoencoder (Rifai et al. 2011): the penalty is ``||J||_F^2`` of the encoder at each image.
+
+    >>> import ae_jax
+    >>> ae_jax.contractive(ae_jax.dense_autoencoder(8)).image
+    (28, 28, 1)
+    """
     return _regularised(model, lambda params, images: jnp.square(jacobian(model, params, images)).sum((0, 2, 3, 4)))
 
 

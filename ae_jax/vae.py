@@ -81,7 +81,12 @@ def dense_vae(
     activation: Activation = nn.elu,
     image: ImageShape = MNIST_SHAPE,
 ) -> VAE:
-    """The networks of ``dense_autoencoder`` as a VAE; by default report D's (section 5)."""
+    """The networks of ``dense_autoencoder`` as a VAE; by default report D's (section 5).
+
+    >>> import ae_jax
+    >>> ae_jax.dense_vae(2, widths=(64,), image=(20, 1, 1)).image
+    (20, 1, 1)
+    """
     networks = dense_autoencoder(2 * whole("latent", latent), widths, activation, image=image)
     return VAE(networks.encoder, networks.decoder)
 

@@ -115,6 +115,10 @@ def free_bits(model: VAE, likelihood: Likelihood, nats: float) -> Objective:
 
     The paper takes the maximum of the batch's mean KL; here it is each image's own, so that an image's loss does not
     depend on its batch. Raises UsageError for negative ``nats``.
+
+    >>> import ae_jax
+    >>> ae_jax.free_bits(ae_jax.dense_vae(2), ae_jax.gaussian_learned(), 0.5).image
+    (28, 28, 1)
     """
     if nats < 0:
         raise UsageError(f"{nats} nats are not allowed: give 0 (the plain bound) or more")
@@ -128,6 +132,10 @@ def wae_mmd(model: VAE, likelihood: Likelihood) -> Objective:
     The codes are Gaussian, so the MMD is that of their mixture in closed form (``distributions.mmd``), in place of the
     paper's estimate from draws. It belongs to the batch: duplicating a batch changes nothing, but padded batches
     count as they are. ``posterior.aggregate_mmd`` is exact for a whole set.
+
+    >>> import ae_jax
+    >>> ae_jax.wae_mmd(ae_jax.dense_vae(2), ae_jax.gaussian_learned()).separable
+    False
     """
 
     def cost(posterior: Posterior) -> Array:
@@ -157,6 +165,10 @@ def iwae(model: VAE, likelihood: Likelihood, samples: int) -> Objective:
     """The importance-weighted bound ``-log 1/k sum_k p(x, z_k) / q(z_k | x)`` (Burda et al. 2016, eq. 8).
 
     With one sample it is the ELBO with its KL estimated from the code. Raises UsageError for fewer.
+
+    >>> import ae_jax
+    >>> ae_jax.iwae(ae_jax.dense_vae(2), ae_jax.bernoulli(ae_jax.grey), samples=5).recipe.samples
+    5
     """
     _check_samples(samples)
 
@@ -176,6 +188,10 @@ def iwae_doubly_reparameterised(model: VAE, likelihood: Likelihood, samples: int
     through its codes only, from ``sum_k w_k^2 (d log weight_k / dz_k) dz_k``; for another beta than 1 the same
     derivation gives ``(1 - beta) w_k + beta w_k^2``. The loss is the bound plus a term of value zero that carries the
     encoder's gradient. Raises UsageError for fewer than one sample.
+
+    >>> import ae_jax
+    >>> ae_jax.iwae_doubly_reparameterised(ae_jax.dense_vae(2), ae_jax.bernoulli(ae_jax.grey), samples=5).recipe.samples
+    5
     """
     _check_samples(samples)
 
@@ -205,6 +221,10 @@ def vector_quantised(model: VQVAE, likelihood: Likelihood) -> Objective:
     Squared distances are summed over positions. Under the uniform prior the rate is ``positions * log(codes)`` for
     every image. Metric ``perplexity`` is of the codes in use in this batch, the same number for all of its images;
     ``posterior.perplexity`` is exact for a whole set.
+
+    >>> import ae_jax
+    >>> ae_jax.vector_quantised(ae_jax.conv_vqvae(codes=16, code_size=2), ae_jax.bernoulli(ae_jax.grey)).image
+    (28, 28, 1)
     """
 
     def loss(params: PyTree, key: Array, batch: Batch, hparams: HParams, train: bool):

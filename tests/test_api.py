@@ -3,6 +3,7 @@
 import ast
 import doctest
 import importlib
+import inspect
 import signal
 import subprocess
 import sys
@@ -427,6 +428,12 @@ def test_importing_the_package_imports_nothing_else():
 
 EXAMPLES = {name: getattr(ae_jax, name) for name in ae_jax.__all__} | {"AutoencoderTransformer": AutoencoderTransformer}
 EXAMPLES = {name: thing for name, thing in EXAMPLES.items() if ">>>" in (thing.__doc__ or "")}
+
+
+def test_every_public_function_has_an_example():
+    """But the exports, which docs/api.md shows, and of classes those that a user builds."""
+    functions = {name for name in ae_jax.__all__ if inspect.isfunction(getattr(ae_jax, name))}
+    assert functions - EXAMPLES.keys() == {"export_torch_state", "export_stablehlo"}
 
 
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
