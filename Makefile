@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= results/demo
-# A worker for each core, which takes whole groups: those of tests/conftest.py.
-WORKERS := --numprocesses logical --maxprocesses 8 --dist loadgroup
+# A worker for each core, which takes whole groups, those of tests/conftest.py; what compares with PyTorch shares nothing.
+WORKERS := --numprocesses logical --maxprocesses 8 --dist
 
 .PHONY: demo reproduce test test-peers test-optimized lint bench clean
 
@@ -15,13 +15,13 @@ reproduce: $(VENV)/.installed
 	$(BIN)/python -m experiments.run_all --dataset mnist --budget full
 
 test: $(VENV)/.installed-test lint
-	$(BIN)/python -m pytest -m "not peers" $(WORKERS)
+	$(BIN)/python -m pytest -m "not peers" $(WORKERS) loadgroup
 
 test-optimized: $(VENV)/.installed-peers
-	AE_JAX_TEST_OPTIMIZED=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(WORKERS)
+	AE_JAX_TEST_OPTIMIZED=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(WORKERS) loadgroup
 
 test-peers: $(VENV)/.installed-peers
-	AE_JAX_TEST_OPTIMIZED=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m peers $(WORKERS)  # PyTorch's threads wait for each other on busy cores
+	AE_JAX_TEST_OPTIMIZED=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m peers $(WORKERS) worksteal  # PyTorch's threads wait for each other on busy cores
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

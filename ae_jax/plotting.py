@@ -71,9 +71,9 @@ def _save(figure: Figure, path: Path, caption: str, title: str = "") -> list[Pat
         width = int(22 * figure.get_figwidth())  # characters of this size that fit the figure
         figure.supxlabel(textwrap.fill(caption, width), fontsize=6.5, color="0.4")
     path.parent.mkdir(parents=True, exist_ok=True)
-    written = [path.with_suffix(suffix) for suffix in (".png", ".pdf")]
-    for target in written:
+    for target in (written := [path.with_suffix(suffix) for suffix in (".png", ".pdf")]):
         figure.savefig(target)
+        figure.set_layout_engine("none")  # as it lies now: to lay it out takes as long as to draw it
     plt.close(figure)
     return written
 

@@ -1,6 +1,7 @@
 """Each study of the reports at the smallest size: it ends, keeps what it must, draws, and refuses what does not fit."""
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
@@ -181,13 +182,16 @@ def importance_nll(model, likelihood, params, images, samples, draws, rng):
     """``draws`` estimates of the mean of -log 1/k sum p(x, z) / q(z | x) over ``images``, in NumPy."""
     mean, log_variance = (np.asarray(part, float) for part in model.apply(params, images, method="encode"))
     found = []
+    decode = jax.jit(
+        functools.partial(model.apply, method="logits"), compiler_options={"xla_backend_optimization_level": 3}
+    )
     for _ in range(draws):
         noise = rng.normal(size=(samples, *mean.shape))
         codes = mean + noise * np.exp(log_variance / 2)
         log_prior = -0.5 * (np.square(codes) + np.log(2 * np.pi)).sum(-1)
         log_posterior = -0.5 * (np.square(noise) + log_variance + np.log(2 * np.pi)).sum(-1)
         flat = codes.reshape(-1, codes.shape[-1]).astype(np.float32)
-        logits = np.asarray(model.apply(params, flat, method="logits"), float).reshape(samples, *images.shape)
+        logits = np.asarray(decode(params, flat), float).reshape(samples, *images.shape)
         pixels = np.asarray(images, float)
         if likelihood == "gaussian":  # of variance 1 about the sigmoid of the logits
             log_p = -0.5 * (np.square(pixels - 1 / (1 + np.exp(-logits))) + np.log(2 * np.pi))
