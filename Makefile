@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Modules are compiled when they are first imported: most never are, and it takes half of an installation.
+PIP := $(BIN)/python -m pip install --quiet --no-compile
 OUT ?= results/demo
 # A worker for each core, which takes whole groups, those of tests/conftest.py; what compares with PyTorch shares nothing.
 WORKERS := --numprocesses logical --maxprocesses 8 --dist
@@ -36,20 +38,20 @@ clean:
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ae-jax needs Python 3.11 or newer; name one with make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "no virtual environment could be made: install python3-venv"; exit 1; }
-	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(PIP) --upgrade pip
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable ".[studies]"
+	$(PIP) --editable ".[studies]"
 	touch $@
 
 $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	$(PIP) --editable ".[test]"
 	touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-peers: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable ".[test,peers]"
+	$(PIP) --editable ".[test,peers]"
 	touch $@ $(VENV)/.installed $(VENV)/.installed-test
 
 $(VENV)/.installed-bench: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable ".[test,peers,bench]"
+	$(PIP) --editable ".[test,peers,bench]"
 	touch $@ $(VENV)/.installed $(VENV)/.installed-test $(VENV)/.installed-peers
