@@ -2,8 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Modules are compiled when they are first imported: most never are, and it takes half of an installation.
-PIP := $(BIN)/python -m pip install --quiet --no-compile
+PIP := $(BIN)/python -m pip install --quiet
 OUT ?= results/demo
 # A worker for each core, which takes whole groups, those of tests/conftest.py; what compares with PyTorch shares nothing.
 WORKERS := --numprocesses logical --maxprocesses 8 --dist
