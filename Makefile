@@ -18,8 +18,8 @@ reproduce: $(VENV)/.installed
 test: $(VENV)/.installed-test lint
 	$(BIN)/python -m pytest -m "not peers" $(WORKERS) loadgroup
 
-test-optimized: $(VENV)/.installed-peers
-	AE_JAX_TEST_OPTIMIZED=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(WORKERS) loadgroup
+test-optimized: $(VENV)/.installed-test
+	AE_JAX_TEST_OPTIMIZED=1 $(BIN)/python -m pytest $(WORKERS) loadgroup tests/test_layers.py tests/test_oracles.py tests/test_trials.py
 
 test-peers: $(VENV)/.installed-peers
 	AE_JAX_TEST_OPTIMIZED=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m peers $(WORKERS) worksteal  # PyTorch's threads wait for each other on busy cores

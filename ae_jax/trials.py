@@ -196,7 +196,7 @@ def run_groups(
         if jax.process_count() > 1:  # a process that was stopped waits here for the others, so that all stop
             stopped = bool(multihost_utils.process_allgather(np.array(stopped)).any())
         if stopped:
-            raise Interrupted
+            raise Interrupted("stopped between two calls; checkpoints, if any are kept, go on with resume=True")
         for run in runs:
             run.share()
         if rung < last:

@@ -23,8 +23,8 @@ from tests import figures
 from tests.commands import LONG, READS_MODEL, ROOT, STUDIES, TINY, command, run, words
 
 # Compiling takes most of the suite's time, and XLA's optimizations most of that. Tests of what is computed, not of how,
-# do without, all but the runs of studies that take many steps. The comparison with PyTorch and the demo are compiled
-# in earnest, and so is everything with AE_JAX_TEST_OPTIMIZED=1.
+# do without, all but the runs of studies that take many steps. The demo and, by AE_JAX_TEST_OPTIMIZED=1,
+# the comparison with PyTorch are compiled in earnest.
 UNOPTIMIZED = {
     "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1 "

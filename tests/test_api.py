@@ -359,7 +359,7 @@ def test_an_interrupted_training_goes_on_to_the_same_numbers(monkeypatch, tmp_pa
     long = {"epochs": 7, "seeds": range(2), "checkpoints": tmp_path / "kept"}
     with monkeypatch.context() as patched:
         patched.setattr(api, "progress_bar", lambda *_: progress.contextlib.nullcontext(stopping_after(3)))
-        with pytest.raises(Interrupted):
+        with pytest.raises(Interrupted, match="resume=True"):
             fit(**long)
     assert list(long["checkpoints"].glob("*.msgpack"))
     with pytest.raises(UsageError, match="unfinished"):

@@ -1,7 +1,6 @@
 """Lanes for other worlds: PyTorch's networks with our parameters, StableHLO programs without our package."""
 
 import functools
-import importlib.util
 import subprocess
 import sys
 
@@ -68,7 +67,6 @@ for n in (2, 5):
 """
 
 
-@pytest.mark.skipif(importlib.util.find_spec("flatbuffers") is None, reason="StableHLO files need flatbuffers")
 def test_stablehlo_runs_where_this_package_is_not(tmp_path):
     run = lane(MODELS["conv"])
     encoder, decoder = export.export_stablehlo(run, tmp_path / "programs")
