@@ -18,7 +18,7 @@ from ae_jax.lanes import Group, lane_grid, stack_splits
 from ae_jax.models import dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.types import Plan, UsageError, hparams
-from experiments import common, report, study
+from experiments import common, comparison, study
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 DIGITS = np.arange(10)
@@ -64,7 +64,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         "train_loss": run.curves.train_loss,
         "most_anomalous": most,
     }
-    rows = report.rows("AUC, digit {} left out", DIGITS, areas, None, True)
+    rows = comparison.rows("AUC, digit {} left out", DIGITS, areas, None, True)
     rows.append(Row("AUC, mean over digits", None, areas.mean(0), True))
     return Measured(arrays, rows, config={"latent": LATENT, "widths": WIDTHS})
 

@@ -18,8 +18,8 @@ import numpy as np
 from ae_jax import corruptions, evaluation, plotting
 from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import autoencoder
-from experiments import common, report, reported, study
-from experiments.reported import LATENT
+from experiments import common, comparison, reports, study
+from experiments.reports.a import LATENT
 from experiments.study import Budget, Measured, Paths, Runs, Saved, Setup, Study, Training
 
 LEVELS = np.linspace(0.01, 0.5, 20, dtype=np.float32)
@@ -49,13 +49,13 @@ class Options(common.SeededOptions):
 
 def numbers(options: Options) -> dict[str, float]:
     """The hyper-parameters, those of the command line first."""
-    return reported.best(reported.A_BEST, options.dataset) | common.given(options, "learning_rate", "l2", "dropout")
+    return reports.best(reports.a.BEST, options.dataset) | common.given(options, "learning_rate", "l2", "dropout")
 
 
 def plan(setup: Setup) -> Training:
     """A group for each latent dimension, a lane for each seed."""
     objectives = {f"d={d}": autoencoder(conv_autoencoder(d)) for d in LATENT}
-    return Training(setup.groups(objectives, reported.A_OPTIMIZER, **numbers(setup.options)))
+    return Training(setup.groups(objectives, reports.a.OPTIMIZER, **numbers(setup.options)))
 
 
 def measure(setup: Setup, runs: Runs) -> Measured:
@@ -78,11 +78,11 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     }
     greys = f"a grey for {'all images' if options.shared_grey else 'each image'}"  # the report has one for all
     rows = [
-        *report.rows("A2 test MSE, d = {}", LATENT, test, reported.A2_MSE),
-        *report.rows("A3 Gaussian noise 0.5, d = {}", LATENT, noisy[..., -1], reported.A3_NOISY),
-        *report.rows(f"A3 occlusion 0.5, {greys}, d = {{}}", LATENT, occluded[..., -1], reported.A3_OCCLUDED),
+        *comparison.rows("A2 test MSE, d = {}", LATENT, test, reports.a.TEST_MSE),
+        *comparison.rows("A3 Gaussian noise 0.5, d = {}", LATENT, noisy[..., -1], reports.a.NOISY),
+        *comparison.rows(f"A3 occlusion 0.5, {greys}, d = {{}}", LATENT, occluded[..., -1], reports.a.OCCLUDED),
     ]
-    return Measured(arrays, rows, config={"optimizer": reported.A_OPTIMIZER, **numbers(options)})
+    return Measured(arrays, rows, config={"optimizer": reports.a.OPTIMIZER, **numbers(options)})
 
 
 def draw(saved: Saved) -> Paths:
@@ -90,7 +90,8 @@ def draw(saved: Saved) -> Paths:
     arrays, latent, mse = saved.arrays, saved.arrays["latent"], "test MSE per pixel"
     lines = [plotting.Series("ours", latent, arrays["test_mse"].T)]
     if saved.meta["dataset"]["name"] == "mnist":
-        lines.append(plotting.Series("report A", latent, np.array(list(reported.A2_MSE.values())), "s", dashed=True))
+        reported = np.array(list(reports.a.TEST_MSE.values.values()))
+        lines.append(plotting.Series("report A's notebook", latent, reported, "s", dashed=True))
     yield from saved.draw(
         plotting.line_plot, "fig2_latent", lines, log_x=True, x_ticks=latent, from_zero=True,
         xlabel="latent dimension d", ylabel=mse, title="Fig. 2  Error against latent dimension",

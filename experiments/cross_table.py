@@ -18,11 +18,11 @@ import numpy as np
 from ae_jax import corruptions, evaluation, plotting
 from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import autoencoder, denoising
-from experiments import common, report, reported, study
+from experiments import common, comparison, reports, study
 from experiments.compression import CORRUPTED, LEVELS, SHOWN
 from experiments.study import Budget, Measured, Paths, Runs, Saved, Setup, Study, Training
 
-LATENT = {"quick": (2, 8), "full": reported.LATENT}
+LATENT = {"quick": (2, 8), "full": reports.a.LATENT}
 TRAININGS = {  # how a model is trained: its objective and the level of the corruption
     "clean": (autoencoder, 0.0),
     "Gaussian": (lambda model: denoising(model, corruptions.gaussian), 0.25),
@@ -41,10 +41,10 @@ class Options(common.SeededOptions):
 
 def plan(setup: Setup) -> Training:
     """A group for each training and latent dimension, a lane for each seed."""
-    best, groups = reported.best(reported.A_BEST, setup.options.dataset), []
+    best, groups = reports.best(reports.a.BEST, setup.options.dataset), []
     for training, (objective, level) in TRAININGS.items():
         of_size = {f"{training}, d={d}": objective(conv_autoencoder(d)) for d in LATENT[setup.options.budget]}
-        groups += setup.groups(of_size, reported.A_OPTIMIZER, **best, noise=level)
+        groups += setup.groups(of_size, reports.a.OPTIMIZER, **best, noise=level)
     return Training(groups)
 
 
@@ -85,8 +85,8 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         of_training = dict(zip(TRAININGS, errors, strict=True))
         for j, d in enumerate(latent):
             what = f"A4 test MSE, {condition}, trained {{}}, d = {d}"
-            rows += report.rows(what, trainings, [of_training[training][j] for training in trainings])
-    return Measured(arrays, rows, config={"optimizer": reported.A_OPTIMIZER})
+            rows += comparison.rows(what, trainings, [of_training[training][j] for training in trainings])
+    return Measured(arrays, rows, config={"optimizer": reports.a.OPTIMIZER})
 
 
 def _level(wanted: float) -> int:

@@ -22,7 +22,7 @@ from ae_jax.lanes import Group, make_lanes, stack_splits
 from ae_jax.models import Autoencoder, conv_autoencoder
 from ae_jax.objectives import denoising
 from ae_jax.types import Plan, hparams
-from experiments import common, reported, study
+from experiments import common, reports, study
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 SHOWN = 10  # images on the sheet
@@ -34,19 +34,19 @@ class Protocol(NamedTuple):
     model: Autoencoder
     variants: dict[str, dict[str, float]]
     folds: int = 1
-    reported: tuple[float | None, float | None] = (None, None)  # validation and test MSE of the first variant
+    reported: dict[str, float] = {}  # validation and test MSE of the first variant
 
 
 PROTOCOLS = {
     "B5": Protocol(
         conv_autoencoder(latent=48),
-        {"B3's best": {**reported.B_BEST, "noise": 1.0}, "lr 0.001 alone": {"learning_rate": 0.001, "noise": 1.0}},
+        {"B3's best": {**reports.b.BEST, "noise": 1.0}, "lr 0.001 alone": {"learning_rate": 0.001, "noise": 1.0}},
         folds=5,
-        reported=reported.B5_MSE,
+        reported=reports.b.DENOISING_MSE,
     ),
     "C4": Protocol(
-        conv_autoencoder(latent=2, channels=reported.C_CHANNELS),
-        {f"noise {noise}": {**reported.C_BEST, "noise": noise} for noise in (0.5, 1.0)},
+        conv_autoencoder(latent=2, channels=reports.c.CHANNELS),
+        {f"noise {noise}": {**reports.c.BEST, "noise": noise} for noise in (0.5, 1.0)},
     ),
 }
 BUDGETS = common.budgets(
@@ -99,9 +99,9 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         "outputs": np.array([evaluation.reconstruct(run[i, 0], images) for i, images in enumerate(inputs)]),
     }
     rows = [
-        Row(f"{protocol} {part} MSE, {variant}", figure if index == 0 else None, arrays[f"{part}_mse"][index])
+        Row(f"{protocol} {part} MSE, {variant}", None if index else figures.get(part), arrays[f"{part}_mse"][index])
         for index, variant in enumerate(variants)
-        for part, figure in zip(("validation", "test"), figures, strict=True)
+        for part in ("validation", "test")
     ]
     return Measured(arrays, rows, config={"settings": variants, "folds": folds})
 

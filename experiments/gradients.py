@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from ae_jax import plotting
-from experiments import common, derivations, report, study
+from experiments import common, comparison, derivations, study
 from experiments.derivations import CASES, Check
 from experiments.study import Budget, Measured, Paths, Runs, Saved, Setup, Study, Training
 
@@ -51,7 +51,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     rows = []
     for oracle, name in (("jax.grad", "autodiff"), ("central differences", "numeric")):
         digits = -np.log10(arrays[name].clip(np.finfo(float).eps))
-        rows += report.rows(f"E5 {{}}, digits equal to {oracle}", CASES, digits, None, True)
+        rows += comparison.rows(f"E5 {{}}, digits equal to {oracle}", CASES, digits, None, True)
     return Measured(arrays, rows, common.describe(setup, f"no training, one batch of {len(images)} in float64"))
 
 
@@ -60,7 +60,7 @@ def show(saved: Saved) -> None:
     header = ("gradient by hand", "from jax.grad", "central diff.", "at y = x", "least curvature")
     columns = (saved.arrays[name] for name in ("case", *Check._fields))
     cells = [[case, *(f"{value:.1e}" for value in values)] for case, *values in zip(*columns, strict=True)]
-    report.print_table("Largest differences, relative to the largest gradient", header, cells)
+    comparison.print_table("Largest differences, relative to the largest gradient", header, cells)
 
 
 def draw(saved: Saved) -> Paths:

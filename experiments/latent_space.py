@@ -25,7 +25,7 @@ from ae_jax.models import Autoencoder, ConvEncoder, conv_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.runs import Run, one_lane
 from ae_jax.types import Plan, UsageError, hparams
-from experiments import common, latent_figures, reported, study
+from experiments import common, latent_figures, reports, study
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 
@@ -41,9 +41,9 @@ class Protocol(NamedTuple):
 
 
 PROTOCOLS = {
-    "A5": Protocol(reported.A_BEST, reported.A_OPTIMIZER, batch_size=512),
-    "B4": Protocol(reported.B_BEST, larger=48),
-    "C2": Protocol(reported.C_BEST, epochs=50, channels=reported.C_CHANNELS),
+    "A5": Protocol(reports.a.BEST, reports.a.OPTIMIZER, batch_size=512),
+    "B4": Protocol(reports.b.BEST, larger=48),
+    "C2": Protocol(reports.c.BEST, epochs=50, channels=reports.c.CHANNELS),
 }
 BUDGETS = {
     name: common.budgets(
@@ -67,7 +67,7 @@ class Options(common.Options):
 
 def numbers(options: Options) -> dict[str, float]:
     """The hyper-parameters."""
-    return reported.best(PROTOCOLS[options.study].best, options.dataset)
+    return reports.best(PROTOCOLS[options.study].best, options.dataset)
 
 
 def plan(setup: Setup) -> Training:

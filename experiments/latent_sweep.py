@@ -19,7 +19,7 @@ from ae_jax import evaluation, pca, plotting
 from ae_jax.models import conv_autoencoder, dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.types import UsageError
-from experiments import common, report, reported, study
+from experiments import common, comparison, reports, study
 from experiments.study import Budget, Measured, Paths, Runs, Saved, Setup, Study, Training
 
 LATENT = {"quick": (2, 8, 32), "full": (1, 2, 4, 8, 16, 32, 64, 128)}
@@ -70,9 +70,9 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         "test_mse": np.array([evaluation.reconstruction_error(of_kind, test, test) for of_kind in networks]),
         "train_loss": np.array([[run.curves.train_loss for run in of_kind] for of_kind in networks]),
     }
-    rows = report.rows("D5 PCA test MSE, d = {}", sizes, arrays["pca_test_mse"], reported.PCA_MSE)
+    rows = comparison.rows("D5 PCA test MSE, d = {}", sizes, arrays["pca_test_mse"], reports.d.PCA_MSE)
     for kind, of_kind in zip(KINDS, arrays["test_mse"], strict=True):
-        rows += report.rows(f"D5 {kind} test MSE, d = {{}}", sizes, of_kind)
+        rows += comparison.rows(f"D5 {kind} test MSE, d = {{}}", sizes, of_kind)
     return Measured(arrays, rows)
 
 

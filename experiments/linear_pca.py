@@ -22,7 +22,7 @@ from ae_jax.lanes import Group, lane_grid
 from ae_jax.models import dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.types import Plan
-from experiments import common, report, study
+from experiments import common, comparison, study
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 LATENT = 5
@@ -86,7 +86,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     rows = [Row(f"D1 PCA, {part} MSE", None, arrays[f"pca_{part}_mse"]) for part in images]
     for name, *errors in zip(HIDDEN, arrays["train_mse"], arrays["test_mse"], strict=True):
         protocol = "D1" if name == "linear" else "D2"
-        rows += report.rows(f"{protocol} {name}, {{}} MSE", images, errors)
+        rows += comparison.rows(f"{protocol} {name}, {{}} MSE", images, errors)
     rows += [
         Row("D1 train MSE, linear over PCA", None, arrays["train_mse"][0] / arrays["pca_train_mse"]),
         Row("D1 largest principal angle, degrees", None, arrays["angles"].max(1)),

@@ -25,7 +25,7 @@ from ae_jax import data, evaluation, interactive, plotting, random_search
 from ae_jax.engine import Halving
 from ae_jax.lanes import stack_splits
 from experiments import common, study, tables
-from experiments.report import print_table
+from experiments.comparison import print_table
 from experiments.spaces import BUDGETS, FULL_TRIALS, PROTOCOLS, QUICK_TRIALS, Protocol, build
 from experiments.study import Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
@@ -128,11 +128,12 @@ def draw(saved: Saved) -> Paths:
 def _rows(protocol: Protocol, name: str, arrays: dict[str, np.ndarray]) -> list[Row]:
     best = arrays["ranking"][0]
     rows = [
-        Row(f"{name} best validation MSE", protocol.reported, [arrays["score"][best]]),
+        Row(f"{name} best validation MSE", protocol.reported, [arrays["score"][best]], source=protocol.source),
         Row(f"{name} its test MSE", protocol.reported_test, arrays["best_test_mse"]),
     ]
     if "l2" in (correlations := tables.correlations(arrays)) and protocol.reported_spearman:
-        rows.append(Row(f"{name} Spearman(L2, MSE)", protocol.reported_spearman, [correlations["l2"]], True))
+        spearman = [correlations["l2"]]
+        rows.append(Row(f"{name} Spearman(L2, MSE)", protocol.reported_spearman, spearman, True, protocol.source))
     return rows
 
 

@@ -26,7 +26,7 @@ from ae_jax.objectives import classifier
 from ae_jax.runs import Run
 from ae_jax.types import Plan, hparams
 from ae_jax.vae import conv_vae, conv_vqvae
-from experiments import common, report, study
+from experiments import common, comparison, study
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 BETAS = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
@@ -100,7 +100,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     counts = posterior.code_counts(quantised, quantised_keys[1], setup.test_images)
     rows = []
     for index, name in enumerate(names):
-        rows += report.rows(f"{name}: {{}}", LABELS.values(), [arrays[measure][index] for measure in LABELS])
+        rows += comparison.rows(f"{name}: {{}}", LABELS.values(), [arrays[measure][index] for measure in LABELS])
     rows += [
         Row("VQ-VAE: distortion, nats", None, score["distortion"]),
         Row("VQ-VAE: codes in use of 32 (perplexity)", None, posterior.perplexity(counts)),

@@ -18,7 +18,8 @@ import numpy as np
 from ae_jax import evaluation, plotting
 from ae_jax.models import Autoencoder, dense_autoencoder
 from ae_jax.objectives import autoencoder, cross_entropy_autoencoder
-from experiments import common, reported, study
+from experiments import common, reports, study
+from experiments.comparison import Numbers
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 SHOWN = 10  # images on the sheet
@@ -72,9 +73,9 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         "lost_pixels": evaluation.lost_pixels(evaluation.reconstruct(runs["E2"], test), test),
     }
     rows = []
-    for part, figures in (("train", reported.E1_TRAIN_MSE), ("test", {})):
+    for part, (figures, source) in (("train", reports.e.TRAIN_MSE), ("test", Numbers({}))):
         of = zip(NETWORKS, labels, arrays[f"{part}_mse"], strict=True)
-        rows += [Row(f"{name} {part} MSE, {label}", figures.get(name), errors) for name, label, errors in of]
+        rows += [Row(f"{name} {part} MSE, {label}", figures.get(name), ours, source=source) for name, label, ours in of]
     return Measured(arrays, [*rows, Row("E2 inked pixels that are always black", None, arrays["lost_pixels"])])
 
 

@@ -25,7 +25,7 @@ from ae_jax.lanes import Group, lane_grid
 from ae_jax.models import dense_autoencoder
 from ae_jax.runs import Run
 from ae_jax.types import Plan, hparams
-from experiments import common, report, study
+from experiments import common, comparison, study
 from experiments.study import Budget, Measured, Paths, Runs, Saved, Setup, Study, Training
 
 NETWORK = dense_autoencoder(64, (), code_activation=nn.sigmoid)
@@ -99,7 +99,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         "images": np.array([clean[:SHOWN], noisy[:SHOWN]]),
         "reconstructions": np.concatenate(drawn),
     }
-    rows = report.rows("{}: test MSE", names, arrays["test_mse"])
+    rows = comparison.rows("{}: test MSE", names, arrays["test_mse"])
     return Measured(arrays, rows, config={"noise": NOISE, "active": ACTIVE})
 
 
@@ -123,7 +123,7 @@ def show(saved: Saved) -> None:
     means = (np.nanmean(arrays[name], axis=1) for name in MEASURES)
     cells = [[name, *(f"{v:.4f}" for v in values)] for name, *values in zip(arrays["model"], *means, strict=True)]
     caption = f"noisy: Gaussian {config['noise']}; active: above {config['active']}"
-    report.print_table(
+    comparison.print_table(
         "Regularised autoencoders", ("model, weight or masked share", *MEASURES.values()), cells, caption
     )
 

@@ -1,12 +1,13 @@
-"""Every study of the reports and beyond, one after another, then one table of report against ours.
+"""Every study of the reports and beyond, one after another, then all of the reports beside ours.
 
     python -m experiments.run_all --dataset mnist --budget full
     python -m experiments.run_all --dataset digits --only compression baseline
 
 Only importance_weighted is left out unless named: it needs an accelerator. A study whose npz lies in ``--out`` already
 is not run again, an unfinished one goes on from its checkpoints, so that the same command resumes after Ctrl-C or a
-power cut. A study that fails is named at the end and does not stop the others. The table is also written as
-reproduction.csv. Runtime on two CPU cores: digits quick 25 minutes, MNIST full about 5 hours.
+power cut. A study that fails is named at the end and does not stop the others. The tables are also written as
+reproduction.csv and figures.csv, see ``summary``. Runtime on two CPU cores: digits quick 25 minutes, MNIST full
+about 5 hours.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import jax
 
 from ae_jax import results
 from ae_jax.types import UsageError
-from experiments import command_line, common, report, running, study, tables
+from experiments import command_line, common, running, study, summary
 from experiments.study import Study
 
 NAMES = (
@@ -73,7 +74,7 @@ def run(options: Options) -> None:
             print(f"{name} failed: {error}", file=sys.stderr)
         jax.clear_caches()  # the programs of one study are of no use to the next
     if running.is_writer():
-        print_summary(options, [name for name in chosen if name not in failed])
+        summary.write(options.out, [name for name in chosen if name not in failed])
     if failed:
         raise UsageError(f"{len(failed)} of {len(chosen)} studies failed: {', '.join(failed)}; see above")
 
@@ -109,25 +110,6 @@ def _is_done(of: Study, options: common.Options) -> bool:
     if differences:
         raise UsageError(f"{path} is of another run: {'; '.join(differences)}; give another --out, or delete the file")
     return True
-
-
-def print_summary(options: Options, names: list[str]) -> None:
-    """Report against ours over all studies, from their npz alone; also as CSV."""
-    lines = []
-    for name in names:
-        path = options.out / f"{name}.npz"
-        _, meta = results.load(path)
-        try:
-            wall = f"{meta['wall_seconds']:.0f}"
-            lines += [(name, *report.cells(row, meta["comparable"]), wall) for row in report.read(meta)]
-        except (KeyError, TypeError, ValueError) as error:
-            raise UsageError(f"{path}: no table in its meta ({error!r}); delete it to run its study again") from error
-    header = ("study", *report.HEADER, "seconds")
-    report.print_table("Reproduction: report against ours", header, lines, left=2)
-    path = tables.write_csv(
-        options.out / "reproduction.csv", [dict(zip(header, line, strict=True)) for line in lines], header
-    )
-    print(f"\nWrote {path}")
 
 
 if __name__ == "__main__":

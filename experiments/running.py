@@ -16,7 +16,7 @@ from ae_jax.lanes import Group, Splits, stack_splits
 from ae_jax.progress import progress_bar
 from ae_jax.runs import Run
 from ae_jax.types import tree_size
-from experiments import report
+from experiments import comparison
 from experiments.common import Setup, plain
 
 # Options that do not decide the numbers, so that a run may be resumed with others.
@@ -92,7 +92,7 @@ def dry_run(setup: Setup, training: Training) -> None:
     memory = needed + peak_host_bytes()
     header = ("program", "lanes", "at a time", "steps/epoch", "lane-epochs", "images")
     total = f"{sum(images):,} images in all; about {memory / 2**30:.2f} GiB of memory at the peak"
-    report.print_table("Programs", header, lines, total)
+    comparison.print_table("Programs", header, lines, total)
 
 
 def peak_host_bytes() -> int:

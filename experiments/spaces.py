@@ -11,6 +11,7 @@ from ae_jax.optimizers import OPTIMIZERS
 from ae_jax.random_search import choice, integer_uniform, log_uniform, uniform
 from ae_jax.types import Plan, UsageError
 from experiments.common import Budget, budgets
+from experiments.comparison import NOTEBOOK, REPORT
 
 
 def build(latent=4, conv1=8, conv2=16, conv3=32, hidden=64, batch_size=512, optimizer="adam") -> tuple[Objective, Plan]:
@@ -36,6 +37,7 @@ class Protocol(NamedTuple):
     reported_test: float | None = None
     reported_spearman: float | None = None  # of the L2 penalty
     reported_best: str = ""
+    source: str = REPORT  # of the numbers
 
 
 def space_a1(epochs: int, batch_size: int) -> dict[str, Any]:
@@ -83,7 +85,7 @@ def space_c1(epochs: int, batch_size: int) -> dict[str, Any]:
 PROTOCOLS = {
     "A1": Protocol(
         space_a1, reported=0.0320, reported_spearman=0.979,
-        reported_best="lr 0.0136, L2 1.08e-4, dropout 0.0216, 40 epochs",
+        reported_best="lr 0.0136, L2 1.08e-4, dropout 0.0216, 40 epochs", source=NOTEBOOK,
     ),
     "B3": Protocol(
         space_b3, folds=5, reported=0.0187, reported_test=0.0187,

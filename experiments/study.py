@@ -19,9 +19,9 @@ from ae_jax import evaluation, latent, results
 from ae_jax.lanes import STATUS_NAMES
 from ae_jax.runs import Run
 from ae_jax.types import UsageError
-from experiments import command_line, common, report, running
+from experiments import command_line, common, comparison, reports, running
 from experiments.common import Budget, Budgets, Options, Setup
-from experiments.report import Row
+from experiments.comparison import Row
 from experiments.running import Training
 
 # The words that a study is written in, whichever room they come from; functions are called as ``study.main``.
@@ -36,7 +36,7 @@ class Measured(NamedTuple):
     """What a study finds.
 
     arrays: for the npz, all that its figures need.
-    rows: of its table.
+    rows: of its table; what its report claims is decided from the arrays, see :mod:`experiments.reports`.
     caption: of every figure; :func:`~experiments.common.describe` by default.
     config: what options and budget do not say, as plain JSON values.
     """
@@ -129,7 +129,7 @@ def run(study: Study, options: Options) -> Path | None:
     saved = read(study, npz)
     written = [npz, *study.draw(saved), *study.export(setup, runs, saved)]
     study.show(saved)
-    report.print_rows(saved.meta)
+    comparison.print_meta(saved.meta)
     running.remove_checkpoints(setup)
     print(f"\nDone in {time.perf_counter() - setup.started:.1f} s. Wrote:")
     print(*(f"  {path}" for path in written), sep="\n")
@@ -143,7 +143,7 @@ def redraw(study: Study, options: Options) -> Path | None:
     saved = read(study, study.npz(options))
     figures = list(study.draw(saved))
     study.show(saved)
-    report.print_rows(saved.meta)
+    comparison.print_meta(saved.meta)
     print("\nDrawn again:")
     print(*(f"  {path}" for path in figures), sep="\n")
     return saved.npz
@@ -160,7 +160,8 @@ def save(study: Study, setup: Setup, runs: Runs, measured: Measured) -> Path:
     meta = results.provenance(study.name, setup.dataset, config) | {
         "caption": measured.caption or default,
         "comparable": common.comparable(setup, *_of(options, study.deviations)),
-        "rows": report.plain(measured.rows),
+        "rows": comparison.plain(measured.rows),
+        "findings": comparison.plain(reports.findings(study.label(options), measured.arrays)),
         "status_names": STATUS_NAMES,
         "compile_seconds": float(sum(cost.compile_seconds for cost in costs)),
         "train_seconds": float(sum(cost.train_seconds for cost in costs)),

@@ -28,7 +28,8 @@ from ae_jax.models import Classifier, ConvEncoder, conv_autoencoder
 from ae_jax.objectives import autoencoder, classifier
 from ae_jax.runs import Run
 from ae_jax.types import Plan, PyTree, UsageError, hparams
-from experiments import common, latent_space, report, reported, running, study
+from experiments import common, comparison, latent_space, reports, running, study
+from experiments.comparison import Numbers
 from experiments.study import Budget, Measured, Paths, Runs, Saved, Setup, Study, Training
 
 
@@ -45,18 +46,18 @@ class Protocol(NamedTuple):
     model: nn.Module
     fresh: tuple[str, ...]
     trainable: tuple[str, ...]
-    losses: dict[str, float]
-    accuracies: dict[str, float]
+    losses: Numbers | None
+    accuracies: Numbers
 
 
 PROTOCOLS = {
     "B6": Protocol(
         (2, 10), latent_space.PROTOCOLS["B4"], ConvEncoder(latent=10), fresh=("Dense_1",), trainable=("Dense_1",),
-        losses=reported.B6_LOSS, accuracies=reported.B6_ACCURACY,
+        losses=reports.b.CLASSIFIER_LOSS, accuracies=reports.b.CLASSIFIER_ACCURACY,
     ),
     "C3": Protocol(
-        (2,), latent_space.PROTOCOLS["C2"], Classifier(ConvEncoder(2, reported.C_CHANNELS)), fresh=(),
-        trainable=("Dense_0", "Dense_1", "head"), losses={}, accuracies=reported.C3_ACCURACY,
+        (2,), latent_space.PROTOCOLS["C2"], Classifier(ConvEncoder(2, reports.c.CHANNELS)), fresh=(),
+        trainable=("Dense_0", "Dense_1", "head"), losses=None, accuracies=reports.c.CLASSIFIER_ACCURACY,
     ),
 }  # fmt: skip
 BUDGETS = common.budgets(
@@ -79,7 +80,7 @@ class Options(common.SeededOptions):
 
 def numbers(options: Options) -> dict[str, float]:
     """The hyper-parameters, of autoencoders and classifiers alike."""
-    return reported.best(PROTOCOLS[options.study].source.best, options.dataset)
+    return reports.best(PROTOCOLS[options.study].source.best, options.dataset)
 
 
 def plan(setup: Setup) -> Training:
@@ -148,10 +149,10 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         "probe_accuracy": np.array(list(probes.values())),
     }
     what = f"{options.study} {{}}: test"
-    losses = report.rows(f"{what} loss", runs, arrays["test_loss"], protocol.losses)
-    accuracies = report.rows(f"{what} accuracy", runs, arrays["test_accuracy"], protocol.accuracies, True)
+    losses = comparison.rows(f"{what} loss", runs, arrays["test_loss"], protocol.losses)
+    accuracies = comparison.rows(f"{what} accuracy", runs, arrays["test_accuracy"], protocol.accuracies, True)
     rows = [row for of_run in zip(losses, accuracies, strict=True) for row in of_run]
-    rows += report.rows(f"{options.study} linear probe of the codes, {{}}", probes, probes.values(), None, True)
+    rows += comparison.rows(f"{options.study} linear probe of the codes, {{}}", probes, probes.values(), None, True)
     return Measured(arrays, rows, config=numbers(options))
 
 

@@ -26,7 +26,8 @@ from ae_jax.models import Autoencoder, conv_autoencoder, dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.types import UsageError
 from ae_jax.vae import VAE, conv_vae, dense_vae
-from experiments import common, latent_figures, report, reported, study
+from experiments import common, comparison, latent_figures, reports, study
+from experiments.comparison import Numbers
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 UNSEEN = 1000  # test images whose likelihood is measured
@@ -44,12 +45,12 @@ class Protocol(NamedTuple):
     models: dict[str, VAE]
     plain: Autoencoder
     variance: float | None = None  # of a Gaussian likelihood; None is Bernoulli
-    figures: dict[str, float] = {}  # training, validation and test loss
+    figures: Numbers | None = None  # training, validation and test loss
 
 
 TWO_STAGES = (32, 64), None  # channels, and no hidden layer: report C, section 2.4
 PROTOCOLS = {
-    "B7": Protocol({"d = 3": conv_vae(3)}, conv_autoencoder(3), variance=1.0, figures=reported.B7_LOSS),
+    "B7": Protocol({"d = 3": conv_vae(3)}, conv_autoencoder(3), variance=1.0, figures=reports.b.VAE_LOSS),
     "C5": Protocol({"d = 2": conv_vae(2, *TWO_STAGES)}, conv_autoencoder(2, *TWO_STAGES)),
     "D3": Protocol({"d = 5": dense_vae(5)}, dense_autoencoder(5, activation=jax.nn.elu)),
     "D4": Protocol(
@@ -133,8 +134,8 @@ def _rows(
         "log-variances at their limit": test["clipped"],
     }
     return [
-        *report.rows(f"{title} {{}} loss", scores, losses, PROTOCOLS[options.study].figures),
-        *report.rows(f"{title} {{}}", further, further.values()),
+        *comparison.rows(f"{title} {{}} loss", scores, losses, PROTOCOLS[options.study].figures),
+        *comparison.rows(f"{title} {{}}", further, further.values()),
     ]
 
 

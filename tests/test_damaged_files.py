@@ -12,7 +12,7 @@ from flax import serialization
 
 from ae_jax import checkpoints, results
 from ae_jax.types import UsageError
-from experiments import baseline, common, run_all
+from experiments import baseline, common, run_all, summary
 from tests.damage import damaged
 
 META = {"study": "mine", "config": {"epochs": 3}}
@@ -81,16 +81,24 @@ def test_other_formats_under_the_name_of_results_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage", [{"config": {}}, {"rows": None}, {"rows": [3]}, {"rows": [{"what": "w"}]}, {"wall_seconds": "long"}]
+    "damage",
+    [
+        {"config": {}},
+        {"rows": None},
+        {"rows": [3]},
+        {"rows": [{"what": "w"}]},
+        {"findings": [{}]},
+        {"wall_seconds": "long"},
+    ],
 )
 def test_results_without_a_table_are_not_summed_up(tmp_path, damage):
     options = baseline.Options(out=tmp_path)
     meta = {"study": "baseline", "config": {"options": common.plain(options)}, "comparable": False}
-    meta |= {"rows": [], "wall_seconds": 1.0} | damage
+    meta |= {"rows": [], "findings": [], "wall_seconds": 1.0} | damage
     path = results.save(tmp_path / "baseline.npz", {}, meta)
     with pytest.raises(UsageError, match="delete it to run its study again") as error:
         if run_all._is_done(baseline.STUDY, options):
-            run_all.print_summary(options, ["baseline"])
+            summary.write(options.out, ["baseline"])
     assert_one_line(error.value, path)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ae_jax import data
-from experiments import baseline, common, reported
+from experiments import baseline, common, reports
 
 CHOICES = typing.get_args(typing.get_type_hints(common.Options)["dataset"])
 
@@ -33,7 +33,7 @@ def test_every_choice_is_a_known_data_set():
 def test_data_sets_of_mnist_s_size_have_its_budget_and_compare_with_nothing(prepared, dataset):
     assert prepared(dataset, "quick").budget == prepared("mnist", "quick").budget != prepared("digits", "quick").budget
     assert not common.comparable(prepared(dataset, "full")) and common.comparable(prepared("mnist", "full"))
-    assert reported.best(reported.A_BEST, dataset) == reported.A_BEST
+    assert reports.best(reports.a.BEST, dataset) == reports.a.BEST
 
 
 def test_captions_name_the_data_set(prepared):
