@@ -28,7 +28,7 @@ from benchmarks import machine, networks, report, timing
 from benchmarks.networks import NETWORKS
 from benchmarks.programs import Case, fresh, resident, segment
 from experiments import run_all, spaces
-from experiments.report import print_table
+from experiments.comparison import print_table
 
 NAME = "compile"
 QUICK = {"networks": ("dense",), "batch_size": 8, "images": 40, "repeats": 1, "studies": ()}

@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks import machine, networks, report, timing, torch_peers
 from benchmarks.networks import NETWORKS
 from benchmarks.programs import Case, call_program, scan_program
-from experiments.report import print_table
+from experiments.comparison import print_table
 
 NAME = "epoch"
 QUICK = {"networks": ("dense",), "batch_sizes": (8,), "images": 40, "repeats": 2}

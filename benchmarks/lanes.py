@@ -21,7 +21,7 @@ from ae_jax.lanes import lane_grid, stack_splits
 from ae_jax.types import Plan
 from benchmarks import machine, report, timing, torch_peers
 from benchmarks.networks import NETWORKS
-from experiments.report import print_table
+from experiments.comparison import print_table
 
 NAME = "lanes"
 QUICK = {"lanes": (1, 2), "torch_lanes": 2, "images": 40, "batch_size": 8, "epochs": 1, "repeats": 1}

@@ -25,7 +25,7 @@ from benchmarks import machine, report, timing, torch_peers
 from benchmarks.networks import CONV_VAE, LIKELIHOOD
 from benchmarks.timing import Program
 from experiments import importance_weighted
-from experiments.report import print_table
+from experiments.comparison import print_table
 
 NAME = "likelihood"
 QUICK = {"networks": ("dense_vae",), "images": 10, "samples": 4, "repeats": 2}

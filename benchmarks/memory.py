@@ -22,7 +22,7 @@ from ae_jax.segments import run_segment
 from ae_jax.types import UsageError, tree_size
 from benchmarks import machine, networks, report
 from benchmarks.programs import Case, segment
-from experiments.report import print_table
+from experiments.comparison import print_table
 
 NAME = "memory"
 QUICK = {"networks": ("dense",), "lanes": (1, 2), "batch_size": 8, "images": 40, "repeats": 1}

@@ -28,7 +28,7 @@ from ae_jax.training import SHUFFLE_STREAM, evaluate, init_state, shuffle, strea
 from ae_jax.types import Plan, TrainState, hparams
 from benchmarks import machine, networks, report
 from benchmarks.networks import NETWORKS
-from experiments.report import print_table
+from experiments.comparison import print_table
 
 NAME = "precision"
 QUICK = {"networks": ("dense",), "images": 100, "batch_size": 20, "epochs": 1, "seeds": 2}

@@ -15,7 +15,7 @@ from ae_jax import process, results
 from ae_jax.types import UsageError
 from benchmarks import timing
 from experiments import command_line, common
-from experiments.report import print_table
+from experiments.comparison import print_table
 
 FOLDER = Path("results/benchmarks")
 

@@ -26,7 +26,7 @@ from benchmarks import machine, networks, report, timing
 from benchmarks.networks import NETWORKS
 from benchmarks.programs import Case, fresh, resident, scan_program
 from benchmarks.timing import Program
-from experiments.report import print_table
+from experiments.comparison import print_table
 
 NAME = "shares"
 QUICK = {"networks": ("dense",), "batch_size": 8, "images": 40, "repeats": 1}

@@ -21,7 +21,7 @@ from benchmarks.machine import Peaks
 from benchmarks.networks import NETWORKS
 from benchmarks.programs import Case, call_program, scan_program
 from benchmarks.timing import Program, Timing
-from experiments.report import print_table
+from experiments.comparison import print_table
 
 NAME = "step"
 OURS = "ours"

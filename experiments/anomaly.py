@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ae_jax import evaluation, plotting
+from ae_jax import evaluation
 from ae_jax.lanes import Group, lane_grid, stack_splits
 from ae_jax.models import dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.types import Plan, UsageError, hparams
-from experiments import common, comparison, study
+from experiments import common, comparison, plotting, study
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 DIGITS = np.arange(10)

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ae_jax import data, evaluation, plotting
+from ae_jax import data, evaluation
 from ae_jax.lanes import Group, lane_grid
 from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.types import Plan, hparams
-from experiments import common, reports, study
+from experiments import common, plotting, reports, study
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 LEARNING_RATE = {"adam": 1e-3, "adadelta": 1.0, "rmsprop": 0.01}

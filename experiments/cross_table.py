@@ -15,10 +15,10 @@ from __future__ import annotations
 import jax
 import numpy as np
 
-from ae_jax import corruptions, evaluation, plotting
+from ae_jax import corruptions, evaluation
 from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import autoencoder, denoising
-from experiments import common, comparison, reports, study
+from experiments import common, comparison, plotting, reports, study
 from experiments.compression import CORRUPTED, LEVELS, SHOWN
 from experiments.study import Budget, Measured, Paths, Runs, Saved, Setup, Study, Training
 

@@ -17,12 +17,12 @@ from typing import Literal, NamedTuple
 import jax
 import numpy as np
 
-from ae_jax import corruptions, data, evaluation, plotting
+from ae_jax import corruptions, data, evaluation
 from ae_jax.lanes import Group, make_lanes, stack_splits
 from ae_jax.models import Autoencoder, conv_autoencoder
 from ae_jax.objectives import denoising
 from ae_jax.types import Plan, hparams
-from experiments import common, reports, study
+from experiments import common, plotting, reports, study
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 SHOWN = 10  # images on the sheet

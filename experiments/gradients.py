@@ -16,8 +16,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 
-from ae_jax import plotting
-from experiments import common, comparison, derivations, study
+from experiments import common, comparison, derivations, plotting, study
 from experiments.derivations import CASES, Check
 from experiments.study import Budget, Measured, Paths, Runs, Saved, Setup, Study, Training
 

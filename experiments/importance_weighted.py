@@ -19,11 +19,11 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from ae_jax import distributions, evaluation, plotting, posterior, variational
+from ae_jax import distributions, evaluation, posterior, variational
 from ae_jax.objectives import Objective
 from ae_jax.types import UsageError
 from ae_jax.vae import dense_vae
-from experiments import common, study
+from experiments import common, plotting, study
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 MODEL = dense_vae(50, (200, 200), nn.tanh)

@@ -6,8 +6,9 @@ import jax
 import numpy as np
 from scipy.stats import norm
 
-from ae_jax import interactive, latent, plotting, posterior
+from ae_jax import latent, posterior
 from ae_jax.runs import Run
+from experiments import interactive, plotting
 from experiments.study import Paths, Saved, Setup
 
 SAMPLES = 400  # of the box and of the normal distribution; the first DECODED are decoded

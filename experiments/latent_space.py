@@ -19,13 +19,13 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ae_jax import evaluation, files, latent, plotting
+from ae_jax import evaluation, files, latent
 from ae_jax.lanes import Group, make_lanes
 from ae_jax.models import Autoencoder, ConvEncoder, conv_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.runs import Run, one_lane
 from ae_jax.types import Plan, UsageError, hparams
-from experiments import common, latent_figures, reports, study
+from experiments import common, latent_figures, plotting, reports, study
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 

@@ -15,11 +15,11 @@ import dataclasses
 
 import numpy as np
 
-from ae_jax import evaluation, pca, plotting
+from ae_jax import evaluation, pca
 from ae_jax.models import conv_autoencoder, dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.types import UsageError
-from experiments import common, comparison, reports, study
+from experiments import common, comparison, plotting, reports, study
 from experiments.study import Budget, Measured, Paths, Runs, Saved, Setup, Study, Training
 
 LATENT = {"quick": (2, 8, 32), "full": (1, 2, 4, 8, 16, 32, 64, 128)}

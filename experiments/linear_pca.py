@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ae_jax import evaluation, pca, plotting
+from ae_jax import evaluation, pca
 from ae_jax.activations import ACTIVATIONS, linear
 from ae_jax.lanes import Group, lane_grid
 from ae_jax.models import dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.types import Plan
-from experiments import common, comparison, study
+from experiments import common, comparison, plotting, study
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 LATENT = 5

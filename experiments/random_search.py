@@ -21,10 +21,10 @@ from typing import Any, Literal
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from ae_jax import data, evaluation, interactive, plotting, random_search
+from ae_jax import data, evaluation, random_search
 from ae_jax.engine import Halving
 from ae_jax.lanes import stack_splits
-from experiments import common, study, tables
+from experiments import common, interactive, plotting, study, tables
 from experiments.comparison import print_table
 from experiments.spaces import BUDGETS, FULL_TRIALS, PROTOCOLS, QUICK_TRIALS, Protocol, build
 from experiments.study import Measured, Paths, Row, Runs, Saved, Setup, Study, Training

@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ae_jax import distributions, evaluation, generation, latent, plotting, posterior, variational
+from ae_jax import distributions, evaluation, generation, latent, posterior, variational
 from ae_jax.data import holdout
 from ae_jax.lanes import Group, make_lanes
 from ae_jax.models import ConvEncoder
@@ -26,7 +26,7 @@ from ae_jax.objectives import classifier
 from ae_jax.runs import Run
 from ae_jax.types import Plan, hparams
 from ae_jax.vae import conv_vae, conv_vqvae
-from experiments import common, comparison, study
+from experiments import common, comparison, plotting, study
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 BETAS = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)

@@ -15,10 +15,10 @@ from __future__ import annotations
 import flax.linen as nn
 import numpy as np
 
-from ae_jax import evaluation, plotting
+from ae_jax import evaluation
 from ae_jax.models import Autoencoder, dense_autoencoder
 from ae_jax.objectives import autoencoder, cross_entropy_autoencoder
-from experiments import common, reports, study
+from experiments import common, plotting, reports, study
 from experiments.comparison import Numbers
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 

@@ -20,12 +20,12 @@ import flax.linen as nn
 import numpy as np
 from jax import Array
 
-from ae_jax import corruptions, evaluation, latent, objectives, plotting
+from ae_jax import corruptions, evaluation, latent, objectives
 from ae_jax.lanes import Group, lane_grid
 from ae_jax.models import dense_autoencoder
 from ae_jax.runs import Run
 from ae_jax.types import Plan, hparams
-from experiments import common, comparison, study
+from experiments import common, comparison, plotting, study
 from experiments.study import Budget, Measured, Paths, Runs, Saved, Setup, Study, Training
 
 NETWORK = dense_autoencoder(64, (), code_activation=nn.sigmoid)

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ae_jax import files, interactive, latent, plotting
+from ae_jax import files, latent
 from ae_jax.types import UsageError
-from experiments import common, latent_space, study
+from experiments import common, interactive, latent_space, plotting, study
 from experiments.study import Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 STEPS = 100

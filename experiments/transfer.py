@@ -22,13 +22,13 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from ae_jax import evaluation, plotting
+from ae_jax import evaluation
 from ae_jax.lanes import Group, Lanes, lane_grid
 from ae_jax.models import Classifier, ConvEncoder, conv_autoencoder
 from ae_jax.objectives import autoencoder, classifier
 from ae_jax.runs import Run
 from ae_jax.types import Plan, PyTree, UsageError, hparams
-from experiments import common, comparison, latent_space, reports, running, study
+from experiments import common, comparison, latent_space, plotting, reports, running, study
 from experiments.comparison import Numbers
 from experiments.study import Budget, Measured, Paths, Runs, Saved, Setup, Study, Training
 

@@ -19,14 +19,14 @@ from typing import Literal, NamedTuple
 import jax
 import numpy as np
 
-from ae_jax import distributions, evaluation, plotting, posterior, variational
+from ae_jax import distributions, evaluation, posterior, variational
 from ae_jax.data import holdout
 from ae_jax.distributions import Likelihood
 from ae_jax.models import Autoencoder, conv_autoencoder, dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.types import UsageError
 from ae_jax.vae import VAE, conv_vae, dense_vae
-from experiments import common, comparison, latent_figures, reports, study
+from experiments import common, comparison, latent_figures, plotting, reports, study
 from experiments.comparison import Numbers
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 

@@ -26,7 +26,7 @@ FLOORS = (
     {"commands"},
     {"cli"},
 )
-SIDE = {"plotting": {"types"}, "interactive": {"types"}}
+DRAWING = "plotting", "interactive"  # of experiments
 DOORS = {"runs": {"inference", "files"}}  # rooms above, imported when a method is called
 
 
@@ -58,12 +58,15 @@ def test_imports_go_down(module):
     if module in ("__init__", "__main__", "sklearn"):  # a list of what there is; on top of all
         return
     found = imported((PACKAGE / f"{module}.py").read_text()) - DOORS.get(module, set())
-    if module in SIDE:
-        assert found <= SIDE[module]
-        return
     (floor,) = (i for i, rooms in enumerate(FLOORS) if module in rooms)
     below = set().union(*FLOORS[:floor])
     assert found <= below, f"{module} reaches up or sideways: {found - below}"
+
+
+@pytest.mark.parametrize("module", DRAWING)
+def test_figures_are_drawn_from_arrays_alone(module):
+    source = (PACKAGE.parent / "experiments" / f"{module}.py").read_text()
+    assert not imported(source) and "experiments" not in source
 
 
 def test_the_readme_lists_every_module_below_what_it_imports():

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from ae_jax import plotting
+from experiments import plotting
 from tests import figures
 from tests.commands import ROOT, STUDIES, every_study, in_group
 from tests.redraw import shown

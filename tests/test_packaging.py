@@ -74,8 +74,7 @@ def names(requirements):
 
 CORE = names(PROJECT["project"]["dependencies"])
 STUDIES = CORE | names(EXTRAS["studies"]) | names(EXTRAS["sklearn"])
-# Modules that only those import who have the extra: scikit-learn's users, and studies that draw.
-WITH_EXTRA = {"sklearn", "matplotlib", "plotly"}
+WITH_EXTRA = {"sklearn"}  # a module that only those import who have the extra
 
 
 def test_what_the_package_imports_is_declared():

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ae_jax import batching, evaluation, interactive, latent, pca, plotting, training, trials, widening
+from ae_jax import batching, evaluation, latent, pca, training, trials, widening
 from ae_jax.batching import Data
 from ae_jax.lanes import Group, make_lanes, stack_splits
 from ae_jax.models import (
@@ -29,6 +29,7 @@ from ae_jax.objectives import autoencoder
 from ae_jax.recipes import sized
 from ae_jax.types import Plan, UsageError, hparams
 from ae_jax.vae import conv_vae, conv_vqvae, dense_vae
+from experiments import interactive, plotting
 from tests import figures
 
 # Images, and the height and width of the maps after each of three convolutions, by hand.
