@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,15 +39,29 @@ def main(options_type: type[O], study: Callable[[O], Any]) -> None:
     process.keep_programs()
     if options.out is None:
         options = dataclasses.replace(options, out=Path("results") / f"{options.dataset}-{options.budget}")
-    try:
+    with _in_one_line("interrupted; go on from the last checkpoint with --resume"):
         _check(options)
         _join(options)
         _set_precision(options.precision)
         study(options)
+
+
+def look(options_type: type[O], show: Callable[[O], Any]) -> None:
+    """The command line of what only reads results: it trains nothing and needs no devices."""
+    options = parse(options_type)
+    with _in_one_line("interrupted"):
+        show(options)
+
+
+@contextlib.contextmanager
+def _in_one_line(interrupted: str) -> Iterator[None]:
+    """Bad input and a Ctrl-C end the process in a line on stderr."""
+    try:
+        yield
     except UsageError as error:
         process.fail(process.in_options(str(error), OPTIONS))
     except KeyboardInterrupt:
-        print("interrupted; go on from the last checkpoint with --resume", file=sys.stderr)
+        print(interrupted, file=sys.stderr)
         sys.exit(130)
 
 

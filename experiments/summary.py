@@ -110,4 +110,4 @@ def answered(told: Told, figures: list[tuple[str, ...]]) -> str:
 
 
 if __name__ == "__main__":
-    command_line.main(Options, run)
+    command_line.look(Options, run)
