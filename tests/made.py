@@ -44,10 +44,10 @@ def run_of(model, params, likelihood=None, status=DONE) -> Run:
     recipe = Recipe("made", (("model", model), ("likelihood", likelihood)))
     run = of_params("made", Objective(init_of(model), None, separable=True, recipe=recipe), params)
     lanes = lane_grid(seed=np.arange(len(jax.tree.leaves(run.params)[0])))
-    zeros, none = np.zeros(lanes.shape), np.empty((*lanes.shape, 0))
-    statuses = np.broadcast_to(status, lanes.shape).copy()
-    fields = {"lanes": lanes, "status": statuses, "epochs": zeros, "loss": zeros, "curves": Curves(none, none)}
-    return dataclasses.replace(run, **fields)
+    zeros, none = np.zeros(lanes.shape, np.float32), np.empty((*lanes.shape, 0), np.float32)
+    statuses = np.broadcast_to(np.int32(status), lanes.shape).copy()
+    fields = {"status": statuses, "epochs": zeros.astype(np.int32), "loss": zeros, "curves": Curves(none, none)}
+    return dataclasses.replace(run, lanes=lanes, **fields)
 
 
 def alone(model, params, likelihood=None) -> Run:
