@@ -93,7 +93,7 @@ def fit(
     return run
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Searched:
     """A search that is done. Printed, it is a table of its best trials.
 

@@ -20,7 +20,7 @@ import numpy as np
 import safetensors.numpy
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from ae_jax import corruptions, distributions, models, recipes, results, vae, variational  # noqa: F401 - parts of recipes
+from ae_jax import recipes, results
 from ae_jax.lanes import Lanes
 from ae_jax.objectives import Objective, parameter_shapes
 from ae_jax.runs import Cost, Curves, Run, of_params
@@ -50,12 +50,7 @@ def save(run: Run, path: str | Path, provenance: Mapping[str, Any] | None = None
     path = Path(path)
     if path.suffix != SUFFIX:
         raise UsageError(f"{path}: a model's file ends in {SUFFIX}; give {path.name}{SUFFIX}")
-    recipe = recipes.describe(run.objective)
-    if foreign := recipes.foreign(recipe):
-        raise UsageError(
-            f"{run.name}: a file cannot hold the code of {', '.join(foreign)}; "
-            "make it known by ae_jax.recipes.part where it is defined, and import that module before loading"
-        )
+    recipe = recipes.portable(run.objective)
     tensors = {name: np.array(leaf, order="C") for name, leaf in _flat(_tree(run)).items()}
     _check(tensors, run.objective, run.shape)
     described = {

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ae_jax import losses
+from ae_jax import losses, recipes
 from ae_jax.corruptions import Corruption
 from ae_jax.models import Autoencoder
 from ae_jax.recipes import Recipe, recipe
@@ -36,6 +36,10 @@ class Objective(NamedTuple):
     loss: Callable[[PyTree, Array, Batch, HParams, bool], tuple[Array, dict[str, Array]]]
     separable: bool
     recipe: Recipe | None = None
+
+    def __reduce__(self) -> tuple:
+        """A pickle holds the recipe. Raises UsageError as :func:`recipes.portable` does."""
+        return recipes.build, (recipes.portable(self),)
 
     @property
     def model(self) -> nn.Module:

@@ -90,7 +90,7 @@ def describe(value: Any) -> Any:
     """``value`` of a recipe as plain JSON values, equal in every process; :func:`build` is the way back.
 
     A function or model of the user's own that is no :func:`part` is described by its module and name, from which it
-    cannot be built again: :func:`foreign` finds it.
+    cannot be built again: :func:`foreign` finds it, :func:`portable` refuses it.
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -118,8 +118,21 @@ def foreign(description: Any) -> list[str]:
     return [name for value in description for name in foreign(value)] if isinstance(description, list) else []
 
 
+def portable(value: Any) -> Any:
+    """:func:`describe` for another process. Raises UsageError for code of the user's own, which would stay here."""
+    description = describe(value)
+    if names := foreign(description):
+        raise UsageError(
+            f"neither a file nor a pickle can hold the code of {', '.join(names)}: make it known by "
+            "ae_jax.recipes.part where it is defined, and import that module before loading"
+        )
+    return description
+
+
 def build(description: Any) -> Any:
     """What :func:`describe` described. Raises UsageError for a part that this version does not know."""
+    from ae_jax import variational  # noqa: F401 - all modules of ours that enter parts in the table are imported by it
+
     if isinstance(description, list):
         return tuple(build(element) for element in description)
     if not isinstance(description, dict):

@@ -44,9 +44,11 @@ class Cost(NamedTuple):
     images: int = 0
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Run:
     """A trained group of lanes. ``run[i]`` is a part of it, indexed as an array of its shape would be.
+
+    A pickle holds a model by its recipe, as the file of :meth:`save` does: no code of a user's own.
 
     >>> import ae_jax, numpy as np
     >>> images = np.random.default_rng(0).integers(0, 256, (64, 28, 28), np.uint8)

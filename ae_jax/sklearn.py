@@ -12,11 +12,10 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from ae_jax import api, corruptions, objectives, recipes, runs, variational
+from ae_jax import api, corruptions, objectives, variational
 from ae_jax.distributions import gaussian_learned
 from ae_jax.models import dense_autoencoder
 from ae_jax.objectives import Objective
-from ae_jax.runs import Run
 from ae_jax.types import UsageError
 from ae_jax.vae import dense_vae
 
@@ -57,7 +56,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     Attributes:
         n_features_in_, feature_names_in_: as everywhere in scikit-learn.
         data_min_, data_range_: extremes of each feature in training.
-        recipe_, params_: the model as plain values, and its parameters; no code is pickled.
+        run_: the trained model, a :class:`~ae_jax.runs.Run`.
         n_iter_: epochs trained.
         loss_curve_, validation_loss_curve_: losses by epoch.
     """
@@ -94,28 +93,27 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         if self.validation:
             X = X[random.permutation(len(X))]
         training = len(X) - round(len(X) * self.validation)
-        run = api.fit(
+        self.run_ = api.fit(
             self._objective(), self._to_unit(X), epochs=self.epochs, learning_rate=self.learning_rate,
             batch_size=max(1, min(self.batch_size, training)), optimizer=self.optimizer, seeds=seed,
             validation=self.validation, patience=self.patience, l2=self.l2, dropout=self.dropout, noise=self.noise,
             penalty=self.penalty, progress=bool(self.verbose),
         ).best  # fmt: skip
-        self.recipe_, self.params_ = recipes.describe(run.objective), run.params
-        self.n_iter_ = int(run.epochs)
-        self.loss_curve_, self.validation_loss_curve_ = (curve[: self.n_iter_] for curve in run.curves)
+        self.n_iter_ = int(self.run_.epochs)
+        self.loss_curve_, self.validation_loss_curve_ = (curve[: self.n_iter_] for curve in self.run_.curves)
         return self
 
     def transform(self, X: ArrayLike) -> np.ndarray:
         """Codes ``[n, latent]`` of ``X [n, features]``."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
-        return self._run().encode(self._to_unit(X)).astype(X.dtype)
+        return self.run_.encode(self._to_unit(X)).astype(X.dtype)
 
     def inverse_transform(self, X: ArrayLike) -> np.ndarray:
         """Features ``[n, features]`` of codes ``X [n, latent]``."""
         check_is_fitted(self)
         codes = check_array(X, dtype=(np.float64, np.float32))
-        features = self._run().decode(codes).reshape(len(codes), -1)
+        features = self.run_.decode(codes).reshape(len(codes), -1)
         return (features * self.data_range_ + self.data_min_).astype(codes.dtype)
 
     def score(self, X: ArrayLike, y: Any = None) -> float:
@@ -133,16 +131,13 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             raise UsageError(f"kind {self.kind!r} is not allowed: choose one of {', '.join(_PLAIN)}, variational")
         return _PLAIN[self.kind](dense_autoencoder(self.latent, widths))
 
-    def _run(self) -> Run:
-        return runs.of_params(type(self).__name__, recipes.build(self.recipe_), self.params_)
-
     def _to_unit(self, X: np.ndarray) -> np.ndarray:
         scaled = (X - self.data_min_) / np.where(self.data_range_ > 0, self.data_range_, 1.0)
         return scaled.clip(0.0, 1.0).astype(np.float32)
 
     @property
     def _n_features_out(self) -> int:
-        return self.params_["params"]["decoder"]["Dense_0"]["kernel"].shape[0]
+        return self.run_.params["params"]["decoder"]["Dense_0"]["kernel"].shape[0]
 
     def __sklearn_tags__(self) -> Tags:
         """Codes have the float type of the features."""

@@ -27,7 +27,7 @@ FLOORS = (
     {"cli"},
 )
 DRAWING = "plotting", "interactive"  # of experiments
-DOORS = {"runs": {"inference", "files"}}  # rooms above, imported when a method is called
+DOORS = {"runs": {"inference", "files"}, "recipes": {"variational"}}  # rooms above, imported when a method is called
 
 
 def imported(source: str) -> set[str]:

@@ -139,7 +139,7 @@ class Mine(nn.Module):
     ],
 )
 def test_code_of_the_users_own_is_refused_before_anything_is_written(objective, foreign, tmp_path):
-    with pytest.raises(UsageError, match=rf"hold the code of .*{foreign}; make it known by ae_jax\.recipes\.part"):
+    with pytest.raises(UsageError, match=rf"hold the code of .*{foreign}: make it known by ae_jax\.recipes\.part"):
         files.save(of_params("mine", objective, {}), tmp_path / "new" / "model.safetensors")
     assert not list(tmp_path.iterdir())
 
