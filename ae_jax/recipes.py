@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import functools
 import inspect
+import numbers
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple, TypeVar, get_origin, get_type_hints
 
 import flax.linen as nn
 
-from ae_jax.types import ImageShape, UsageError
+from ae_jax.types import ImageShape, UsageError, a
 
+_NUMBERS = {int: (numbers.Integral, "whole number"), float: (numbers.Real, "number")}
 PARTS: dict[str, Callable] = {}  # stable name -> builder, model class, activation, corruption ...
 T = TypeVar("T")
 
@@ -63,19 +65,23 @@ def recipe(builder: Callable[..., T]) -> Callable[..., T]:
 
 
 def _require_kind(builder: str, name: str, value: Any, kind: Any) -> None:
-    """Raises UsageError for what is no instance of ``kind``, if that is a class of ours or of Flax, or a Callable.
+    """Raises UsageError for what is no instance of ``kind``: a number, a class of ours or of Flax, or a Callable.
 
     A module of the user's own passes for a model.
     """
     if get_origin(kind) is Callable:
         fits, wanted = callable(value), "function"
+    elif kind in _NUMBERS:
+        of, wanted = _NUMBERS[kind]
+        fits = isinstance(value, of) and not isinstance(value, bool)
     else:
         ours = isinstance(kind, type) and kind.__module__.partition(".")[0] in ("ae_jax", "flax")
         own = isinstance(value, nn.Module) and PARTS.get(_name(type(value))) is not type(value)
         fits, wanted = not ours or isinstance(value, kind) or own, getattr(kind, "__name__", kind)
     if not fits:
-        given = repr(value) if isinstance(value, str) else f"a {getattr(value, '__name__', type(value).__name__)}"
-        raise UsageError(f"{builder}: {given} is not allowed as its {name}: give a {wanted}")
+        plain = value is None or isinstance(value, bool | int | float | str)
+        given = repr(value) if plain else a(getattr(value, "__name__", type(value).__name__))
+        raise UsageError(f"{builder}: {given} is not allowed as its {name}: give {a(wanted)}")
 
 
 def _name(thing: Any) -> str:

@@ -16,7 +16,7 @@ from ae_jax import api, corruptions, objectives, variational
 from ae_jax.distributions import gaussian_learned
 from ae_jax.models import dense_autoencoder
 from ae_jax.objectives import Objective
-from ae_jax.types import UsageError
+from ae_jax.types import Range, UsageError, number, whole, wholes
 from ae_jax.vae import dense_vae
 
 _PLAIN: dict[str, Callable[..., Objective]] = {
@@ -86,17 +86,19 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def fit(self, X: ArrayLike, y: Any = None) -> AutoencoderTransformer:
         """Train on ``X [n, features]``; ``y`` is ignored. Raises UsageError, a ValueError, if training diverges."""
         X = validate_data(self, X, dtype=np.float64)
+        validation = number("validation", self.validation, Range("of at least 0 and below 1", lambda x: 0 <= x < 1))
         random = check_random_state(self.random_state)
         seed = int(random.randint(2**31 - 1))
         self.data_min_ = X.min(0)
         self.data_range_ = X.max(0) - self.data_min_
-        if self.validation:
+        if validation:
             X = X[random.permutation(len(X))]
-        training = len(X) - round(len(X) * self.validation)
+        training = len(X) - round(len(X) * validation)
+        batch_size = max(1, min(whole("batch_size", self.batch_size), training))
         self.run_ = api.fit(
             self._objective(), self._to_unit(X), epochs=self.epochs, learning_rate=self.learning_rate,
-            batch_size=max(1, min(self.batch_size, training)), optimizer=self.optimizer, seeds=seed,
-            validation=self.validation, patience=self.patience, l2=self.l2, dropout=self.dropout, noise=self.noise,
+            batch_size=batch_size, optimizer=self.optimizer, seeds=seed,
+            validation=validation, patience=self.patience, l2=self.l2, dropout=self.dropout, noise=self.noise,
             penalty=self.penalty, progress=bool(self.verbose),
         ).best  # fmt: skip
         self.n_iter_ = int(self.run_.epochs)
@@ -124,10 +126,10 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     def _objective(self) -> Objective:
         """What ``kind`` is trained for."""
-        widths = tuple(self.widths)
+        widths = wholes("widths", self.widths)
         if self.kind == "variational":
             return variational.elbo(dense_vae(self.latent, widths), gaussian_learned())
-        if self.kind not in _PLAIN:
+        if not isinstance(self.kind, str) or self.kind not in _PLAIN:
             raise UsageError(f"kind {self.kind!r} is not allowed: choose one of {', '.join(_PLAIN)}, variational")
         return _PLAIN[self.kind](dense_autoencoder(self.latent, widths))
 

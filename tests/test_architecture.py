@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "ae_jax"
 FLOORS = (
     {"types"},
     {"downloads", "embedded", "idx", "pictures", "losses", "convolutions", "results", "host", "recipes"},
-    {"process", "archives", "activations", "layers", "corruptions", "checkpoints", "calls"},
+    {"process", "archives", "activations", "layers", "shapes", "corruptions", "checkpoints", "calls"},
     {"data", "models", "optimizers", "distributions"},
     {"images", "objectives", "vae"},
     {"batching", "variational", "widening"},

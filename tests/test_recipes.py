@@ -132,7 +132,7 @@ def test_a_model_of_another_kind_is_refused_and_one_of_the_users_own_is_not():
     class Mine(nn.Module):
         """What an autoencoder does, without being a subclass."""
 
-    with pytest.raises(UsageError, match="autoencoder: a VAE is not allowed as its model: give a Autoencoder"):
+    with pytest.raises(UsageError, match="autoencoder: a VAE is not allowed as its model: give an Autoencoder"):
         objectives.autoencoder(dense_vae(2, (4,)))
     assert isinstance(objectives.autoencoder(Mine()).model, Mine)
 
