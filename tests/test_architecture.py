@@ -18,7 +18,7 @@ FLOORS = (
     {"batching", "variational", "widening"},
     {"training"},
     {"sharing", "lanes"},
-    {"segments", "runs"},
+    {"segments", "runs", "identity"},
     {"engine", "evaluation", "latent", "pca", "posterior", "files", "export"},
     {"trials", "generation"},
     {"random_search", "inference", "progress"},
