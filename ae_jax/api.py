@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from ae_jax import files, random_search, recipes, trials
+from ae_jax import doubts, files, random_search, recipes, trials
 from ae_jax.batching import Data, unit
 from ae_jax.checkpoints import remove_folder
 from ae_jax.data import holdout, kfold, no_holdout
@@ -74,7 +74,8 @@ def fit(
             the epochs may be sequences too, each an axis of the run, before that of the seeds.
 
     Returns:
-        The run. A model that diverged is marked in ``run.diverged``.
+        The run. A model that diverged is marked in ``run.diverged``. There is a warning of those, and of models that
+        reconstruct a batch of the images they learned from no better than the mean image of these does.
 
     Raises:
         UsageError: for any argument that is not allowed.
@@ -91,6 +92,7 @@ def fit(
     (run,) = _train(
         "fit", [Group("fit", objective, Plan(batch_size, optimizer), lanes)], data, [split], settings, progress
     )
+    doubts.warn(run, images[doubts.some(split[0])])
     return run
 
 

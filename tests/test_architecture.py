@@ -19,7 +19,7 @@ FLOORS = (
     {"training"},
     {"sharing", "lanes"},
     {"segments", "runs", "identity"},
-    {"engine", "evaluation", "latent", "pca", "posterior", "files", "export"},
+    {"engine", "evaluation", "latent", "pca", "posterior", "files", "export", "doubts"},
     {"trials", "generation"},
     {"random_search", "inference", "progress"},
     {"api", "exchange"},
