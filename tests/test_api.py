@@ -467,4 +467,10 @@ def test_every_public_function_has_an_example():
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
 def test_examples_are_as_they_say(name):
     (test,) = doctest.DocTestFinder(recurse=False).find(EXAMPLES[name], name, module=False, globs={})
-    assert not doctest.DocTestRunner().run(test).failed
+    settings = "jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs"
+    before = {setting: getattr(jax.config, setting) for setting in settings}
+    try:
+        assert not doctest.DocTestRunner().run(test).failed
+    finally:  # of keep_programs
+        for setting, value in before.items():
+            jax.config.update(setting, value)

@@ -86,6 +86,7 @@ TABLE = {
     "choice": (ae_jax.choice, {"values": [1, 2]}, {"values": [], "p": [None]}),
     "Plan": (ae_jax.Plan, {}, {"batch_size": [3], "optimizer": ["relu", ""], "trainable": [None, [], ()]}),
     "hparams": (ae_jax.hparams, {}, {"l2": [3, 0, 2.5, INF], "epochs": [3], "dropout": [None, 0]}),
+    "keep_programs": (ae_jax.keep_programs, {}, {"folder": [None, "relu"]}),
     "load": (ae_jax.load, {}, {"path": []}),
     "export_torch_state": (ae_jax.export_torch_state, {"path": "model"}, {"run": []}),
     "export_stablehlo": (ae_jax.export_stablehlo, {"folder": "model"}, {"run": []}),
