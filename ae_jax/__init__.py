@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         sparse_kl as sparse_kl,
         sparse_l1 as sparse_l1,
     )
+    from ae_jax.process import keep_programs as keep_programs
     from ae_jax.random_search import (
         choice as choice,
         integer_uniform as integer_uniform,
@@ -63,6 +64,7 @@ _HOMES = {
     "export": "export_stablehlo export_torch_state",
     "models": "Classifier ConvEncoder DenseEncoder conv_autoencoder dense_autoencoder",
     "objectives": "autoencoder classifier contractive cross_entropy_autoencoder denoising sparse_kl sparse_l1",
+    "process": "keep_programs",
     "random_search": "choice integer_uniform log_uniform uniform",
     "runs": "Run",
     "trials": "Interrupted",

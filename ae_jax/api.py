@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from ae_jax import files, random_search, recipes, trials
+from ae_jax import doubts, files, random_search, recipes, trials
 from ae_jax.batching import Data, unit
 from ae_jax.checkpoints import remove_folder
 from ae_jax.data import holdout, kfold, no_holdout
@@ -32,7 +32,7 @@ from ae_jax.objectives import Objective
 from ae_jax.progress import progress_bar, watched
 from ae_jax.random_search import Outcome, Prior, Trials
 from ae_jax.runs import Run
-from ae_jax.types import Plan, UsageError, require_known, whole
+from ae_jax.types import Plan, UsageError, a, as_path, flag, function, require_known, whole
 
 SHOWN = 10  # trials of a search that is printed
 
@@ -74,13 +74,15 @@ def fit(
             the epochs may be sequences too, each an axis of the run, before that of the seeds.
 
     Returns:
-        The run. A model that diverged is marked in ``run.diverged``.
+        The run. A model that diverged is marked in ``run.diverged``. There is a warning of those, and of models that
+        reconstruct a batch of the images they learned from no better than the mean image of these does.
 
     Raises:
         UsageError: for any argument that is not allowed.
         trials.Interrupted: after the first Ctrl-C, between two calls of the program. It is a KeyboardInterrupt.
     """
     require_known(hyper_parameters)
+    keep_best = flag("keep_best", keep_best)
     images = as_images(images)
     objective = _for_images(objective, images)
     data, split = _examples(images, labels, validation, objective)
@@ -90,10 +92,11 @@ def fit(
     (run,) = _train(
         "fit", [Group("fit", objective, Plan(batch_size, optimizer), lanes)], data, [split], settings, progress
     )
+    doubts.warn(run, images[doubts.some(split[0])])
     return run
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Searched:
     """A search that is done. Printed, it is a table of its best trials.
 
@@ -171,7 +174,10 @@ def search(
     Raises:
         UsageError, trials.Interrupted: as :func:`fit`.
     """
-    images = as_images(images)
+    images, keep_best = as_images(images), flag("keep_best", keep_best)
+    function("build", build)
+    if not isinstance(space, Mapping) or not all(isinstance(name, str) for name in space):
+        raise UsageError(f"space {space!r} is not allowed: give priors by name, such as {{'latent': choice([2, 8])}}")
     if epochs is not None:
         space = {"epochs": epochs, **space}
     if halving is not None and not (isinstance(halving, Sequence) and len(halving) == 2):
@@ -181,17 +187,16 @@ def search(
         raise UsageError("no epochs are given: give epochs=20, or a prior for them in the space")
     drawn = random_search.sample(jax.random.key(seed), space, whole("trials", trials))
     folds = whole("folds", folds)
+    folded = kfold(len(images), folds, seed) if folds > 1 else None
     planned = random_search.plan_search(
         drawn, _for_trials(build, Plan(batch_size, optimizer), images), seed=seed, folds=folds
     )
-    validation = validation if folds == 1 else None
-    data, split = _examples(images, labels, validation, planned.groups[0].objective)
-    splits = [split] if folds == 1 else kfold(len(images), folds, seed)
+    data, split = _examples(images, labels, None if folded else validation, planned.groups[0].objective)
     settings = Settings(
         patience=patience, keep_best=keep_best, halving=halving and Halving(*halving),
         checkpoint_folder=_folder(checkpoints, resume), resume=resume,
     )  # fmt: skip
-    runs = _train("search", planned.groups, data, splits, settings, progress)
+    runs = _train("search", planned.groups, data, folded or [split], settings, progress)
     return Searched(planned, runs, random_search.collect(planned, runs))
 
 
@@ -213,8 +218,9 @@ def _train(
     title: str, groups: Sequence[Group], data: Data, splits: Sequence[Split], settings: Settings, progress: bool | None
 ) -> list[Run]:
     """Train the groups under a progress bar; checkpoints that are not needed any more are removed."""
+    shown = watched() if progress is None else flag("progress", progress)
     epochs = sum(int(group.lanes.hparams.epochs.sum()) for group in groups)
-    with progress_bar(title, epochs, watched() if progress is None else progress) as monitor:
+    with progress_bar(title, epochs, shown) as monitor:
         runs = trials.run_groups(groups, data, stack_splits(splits), settings, monitor)
     if settings.checkpoint_folder is not None:
         remove_folder(settings.checkpoint_folder)
@@ -225,7 +231,7 @@ def _for_images(objective: Objective, images: ArrayLike) -> Objective:
     """``objective`` for images of this shape."""
     if not isinstance(objective, Objective):
         advice = "; of a model, make one: ae_jax.autoencoder(model)" if isinstance(objective, nn.Module) else ""
-        raise UsageError(f"a {type(objective).__name__} is not allowed as an objective{advice}")
+        raise UsageError(f"{a(type(objective).__name__)} is not allowed as an objective{advice}")
     return recipes.sized(objective, images.shape[1:])
 
 
@@ -275,8 +281,6 @@ def _seeds(seeds: int | Sequence[int]) -> np.ndarray:
 
 def _folder(checkpoints: str | Path | None, resume: bool) -> Path | None:
     """Raises UsageError for what is no path, and for nothing to resume from."""
-    if checkpoints is None and resume:
+    if flag("resume", resume) and checkpoints is None:
         raise UsageError("there is nothing to resume from: give the folder too, checkpoints=...")
-    if not isinstance(checkpoints, str | Path | None):
-        raise UsageError(f"checkpoints {checkpoints!r} are not allowed: give a folder, or None")
-    return None if checkpoints is None else Path(checkpoints)
+    return None if checkpoints is None else as_path(checkpoints)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -18,37 +17,38 @@ Arrays = tuple[np.ndarray, ...]  # train images, train labels, test images, test
 
 
 class Known(NamedTuple):
-    """A data set elsewhere: its files, and what makes arrays of their verified contents."""
+    """A data set elsewhere: its files, and what makes arrays of them, open and verified."""
 
     files: Published
-    read: Callable[[list[bytes]], Arrays]
+    read: Callable[[list[BinaryIO]], Arrays]
 
 
 def load(name: str, data_dir: str | Path | None) -> Arrays:
-    """The four arrays of the data set ``name`` of ``KNOWN``. Raises UsageError as :func:`downloads.contents` does."""
+    """The four arrays of the data set ``name`` of ``KNOWN``. Raises UsageError as :func:`downloads.verified` does."""
     known = KNOWN[name]
-    return known.read(downloads.contents(known.files, data_dir))
+    with downloads.verified(known.files, data_dir) as files:
+        return known.read(files)
 
 
-def _idx_files(contents: list[bytes]) -> Arrays:
+def _idx_files(files: list[BinaryIO]) -> Arrays:
     """Four IDX files in the order of the arrays."""
-    arrays = [idx.parse(content, "a verified file") for content in contents]
+    arrays = [idx.parse(file.read(), "a verified file") for file in files]
     return tuple(array[..., None] if array.ndim == 3 else array for array in arrays)
 
 
-def _emnist_letters(contents: list[bytes]) -> Arrays:
+def _emnist_letters(files: list[BinaryIO]) -> Arrays:
     """The part "letters" of EMNIST's one zip, whose images lie on their side and whose labels count from 1."""
-    with zipfile.ZipFile(io.BytesIO(contents[0])) as archive:
+    with zipfile.ZipFile(files[0]) as archive:
         names = [f"gzip/emnist-letters-{part}-ubyte.gz" for part in ("train-images-idx3", "train-labels-idx1")]
         names += [name.replace("train", "test") for name in names]
-        train, train_labels, test, test_labels = _idx_files([archive.read(name) for name in names])
+        train, train_labels, test, test_labels = _idx_files([archive.open(name) for name in names])
     return train.swapaxes(1, 2).copy(), train_labels - 1, test.swapaxes(1, 2).copy(), test_labels - 1
 
 
-def _cifar10(contents: list[bytes]) -> Arrays:
+def _cifar10(files: list[BinaryIO]) -> Arrays:
     """Records of a label and three planes of 32x32, in five batches for training and one for test."""
     batches = [f"data_batch_{i}.bin" for i in range(1, 6)], ["test_batch.bin"]
-    with tarfile.open(fileobj=io.BytesIO(contents[0]), mode="r:gz") as archive:
+    with tarfile.open(fileobj=files[0], mode="r:gz") as archive:
         parts = [b"".join(archive.extractfile(f"cifar-10-batches-bin/{name}").read() for name in of) for of in batches]
     arrays = []
     for part in parts:

@@ -23,6 +23,8 @@ from ae_jax.results import write, write_atomically
 from ae_jax.types import PyTree, UsageError
 
 IDENTITY = "search.json"
+DETAILS = "details"  # of those entries of an identity that are long or digests: they explain and are not compared
+_SHOWN = 5  # differences in a message, at most
 OWN = re.compile(r"(group\d+-lane\d+\.(msgpack|previous)|search\.json)|\.(group\d+-lane\d+\.msgpack|search\.json)\.\d+")
 _DIGEST_BYTES = 32
 
@@ -53,16 +55,35 @@ def open_folder(folder: Path, identity: dict[str, Any], resume: bool) -> None:
             raise ValueError(f"a {type(found).__name__} instead of an object")
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: unreadable ({error}); delete {folder} and start anew") from error
-    differences = [
-        f"{name} was {found.get(name)!r} and is now {identity.get(name)!r}"
-        for name in sorted(found.keys() | identity.keys())
-        if found.get(name) != identity.get(name)
-    ]
-    if differences:
+    if differences := _differences(found, identity):
         raise UsageError(
             f"{folder}: checkpoints of another search: {'; '.join(differences)}; "
             "use the same settings again, or another folder"
         )
+
+
+def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """What differs between two identities, each in words: ``learning_rate was 0.001 and is now 0.01``.
+
+    An identity without ``DETAILS`` is as good as one with them; its digests are told in their place.
+    """
+    before, now = found.get(DETAILS), wanted.get(DETAILS)
+    told: list[str] = []
+    for name in sorted((found.keys() | wanted.keys()) - {DETAILS}):
+        if (old := found.get(name)) != (new := wanted.get(name)):
+            both = isinstance(before, dict) and isinstance(now, dict) and name in before and name in now
+            changed = _changes("", before[name], now[name]) if both else []
+            told += changed or [f"{name} was {old!r} and is now {new!r}"]
+    told = list(dict.fromkeys(told))
+    return told if len(told) <= _SHOWN else [*told[:_SHOWN], f"{len(told) - _SHOWN} more"]
+
+
+def _changes(name: str, before: Any, now: Any) -> list[str]:
+    """What differs between two nested values, by the names on the way to it."""
+    if not (isinstance(before, dict) and isinstance(now, dict)):
+        return [] if before == now else [f"{name} was {before} and is now {now}"]
+    inside = {key: f"{name}.{key}" if name else key for key in [*before, *now]}
+    return [line for key, path in inside.items() for line in _changes(path, before.get(key), now.get(key))]
 
 
 def _require_own(folder: Path) -> None:

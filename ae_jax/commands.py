@@ -135,9 +135,9 @@ def export(options: Namespace) -> None:
 
 def _network(options: Namespace, image: ImageShape) -> tuple[str, dict[str, Any]]:
     """Convolutional or dense, and the sizes of its layers."""
-    from ae_jax import models
+    from ae_jax import shapes
 
-    fitting = models.stages(image)
+    fitting = shapes.stages(image)
     if (options.network or ("conv" if fitting else "dense")) == "dense":
         return "dense", {"widths": tuple(options.widths), "image": image}
     channels = tuple(options.channels or CHANNELS[:fitting])

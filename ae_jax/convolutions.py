@@ -14,7 +14,7 @@ large: the shape that matrix units like.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -33,9 +33,14 @@ def convolve(kernel: Array, x: Array, stride: int, padding: Padding, implementat
     """
     if implementation == "auto":
         implementation = FASTEST.get(jax.default_backend(), "patches")
-    if implementation not in IMPLEMENTATIONS:
-        raise UsageError(f"no implementation {implementation!r}: choose among auto, {', '.join(IMPLEMENTATIONS)}")
+    require_implementation(implementation)
     return IMPLEMENTATIONS[implementation](kernel, x, stride, padding)
+
+
+def require_implementation(name: Any) -> None:
+    """Raises UsageError unless ``name`` is that of an implementation."""
+    if name not in get_args(Implementation):
+        raise UsageError(f"no implementation {name!r}: choose among {', '.join(get_args(Implementation))}")
 
 
 def by_patches(kernel: Array, x: Array, stride: int, padding: Padding) -> Array:

@@ -17,7 +17,7 @@ from jax import Array
 
 from ae_jax import layers, losses
 from ae_jax.recipes import Recipe, part, recipe
-from ae_jax.types import PyTree, UsageError
+from ae_jax.types import ABOVE_0, PyTree, number
 
 LOG_2PI = math.log(2.0 * math.pi)
 LOG_VARIANCE_LIMIT = 20.0  # a standard deviation between 5e-5 and 2e4; exp overflows float32 at 88
@@ -181,8 +181,7 @@ def gaussian(variance: float) -> Likelihood:
     >>> ae_jax.elbo(ae_jax.dense_vae(2), ae_jax.gaussian(0.1)).recipe.builder
     'variational.elbo'
     """
-    if not variance > 0:
-        raise UsageError(f"variance {variance} is not allowed: it must be above 0")
+    number("variance", variance, ABOVE_0)
     return _gaussian(dict, lambda params: math.log(variance))
 
 

@@ -7,6 +7,7 @@ dataset would.
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import gzip
 import hashlib
 import os
@@ -14,12 +15,14 @@ import sys
 import tempfile
 import threading
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 from urllib.parse import urlsplit
 
 from ae_jax.types import UsageError
 
+CHUNK = 2**20  # bytes read at a time
 PROBE_SECONDS = 3.0  # how long a download waits for the server's first answer
 
 
@@ -60,8 +63,11 @@ def cache_dir() -> Path:
     return Path(os.environ.get("AE_JAX_CACHE") or user_cache / "ae_jax").expanduser().absolute()
 
 
-def contents(of: Published, data_dir: str | Path | None = None) -> list[bytes]:
-    """The verified files of ``of``, in its order: from the folder the user names, or else from the cache.
+@contextlib.contextmanager
+def verified(of: Published, data_dir: str | Path | None = None) -> Iterator[list[BinaryIO]]:
+    """The files of ``of``, open and in its order: from the folder the user names, or else from the cache.
+
+    They are read once to be verified, a little at a time: an archive may be larger than what is wanted of it.
 
     Args:
       of: what is looked for.
@@ -81,7 +87,8 @@ def contents(of: Published, data_dir: str | Path | None = None) -> list[bytes]:
             f"{folder} (searched with its subfolders {of.name} and {of.raw}) lacks {', '.join(missing)}. "
             f"{of.ways_out} Give neither folder nor variable to download {of.title}."
         )
-    return [_read(of, _find(of, folder, name), name) for name in of.files]
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(_open(of, _find(of, folder, name), name)) for name in of.files]
 
 
 def _find(of: Published, folder: Path, name: str) -> Path | None:
@@ -90,25 +97,37 @@ def _find(of: Published, folder: Path, name: str) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def _read(of: Published, path: Path, name: str) -> bytes:
-    """What the file ``name`` of ``of`` at ``path`` holds. Raises UsageError unless it is exactly what was published."""
+@contextlib.contextmanager
+def _open(of: Published, path: Path, name: str) -> Iterator[BinaryIO]:
+    """The file ``name`` of ``of`` at ``path``, at its start. Raises UsageError unless it is what was published."""
     size, sha256 = of.files[name]
     published = Path(name).suffix in (".gz", ".zip")
-    try:
-        with (open if published or path.suffix != ".gz" else gzip.open)(path, "rb") as file:
-            content = file.read(size + 1)  # one byte too many tells a longer file without unpacking all of it
-    except (OSError, EOFError, zlib.error) as error:
-        found = f"reading it fails ({error})"
-    else:
-        digest = hashlib.sha256(content).hexdigest()
+    with contextlib.ExitStack() as stack:
+        try:
+            opened = (open if published or path.suffix != ".gz" else gzip.open)(path, "rb")
+            file = stack.enter_context(opened)
+            count, digest = _measure(file, size + 1)  # one byte too many tells a longer file before it is all unpacked
+            found = f"the {count:,} bytes read have SHA-256 {digest}"
+        except (OSError, EOFError, zlib.error) as error:
+            digest, found = None, f"reading it fails ({error})"
         if digest == sha256:
-            return content
-        found = f"the {len(content):,} bytes read have SHA-256 {digest}"
+            file.seek(0)
+            yield file
+            return
     raise UsageError(
         f"{path} is not {of.title}'s {name}: {found}; expected{'' if published else ', once decompressed,'} "
         f"{size:,} bytes with SHA-256 {sha256}. Replace it by the original; in the download cache, delete it and run "
         f"again. {of.ways_out}"
     )
+
+
+def _measure(file: BinaryIO, most: int) -> tuple[int, str]:
+    """How many bytes ``file`` holds, and their SHA-256; of ``most`` at most."""
+    total, count = hashlib.sha256(), 0
+    while chunk := file.read(min(CHUNK, most - count)):
+        total.update(chunk)
+        count += len(chunk)
+    return count, total.hexdigest()
 
 
 def _download(of: Published, names: list[str], folder: Path) -> None:
@@ -136,8 +155,8 @@ def _download(of: Published, names: list[str], folder: Path) -> None:
             for name, url in urls.items():  # one after another: nothing still runs when one fails
                 _probe(url)
                 path = Path(manager.download(url))
-                _read(of, path, name)
-                path.replace(folder / Path(url).name)
+                with _open(of, path, name):  # verified
+                    path.replace(folder / Path(url).name)
     except (
         OSError,  # requests' errors are OSErrors too
         tfds.download.DownloadError,

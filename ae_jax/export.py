@@ -15,7 +15,7 @@ from jax.export import Exported, export, symbolic_shape
 from ae_jax import results
 from ae_jax.models import Autoencoder, ConvDecoder, ConvEncoder, DenseDecoder, DenseEncoder
 from ae_jax.runs import Run, one_lane
-from ae_jax.types import UsageError
+from ae_jax.types import UsageError, a, as_path
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -30,7 +30,7 @@ def export_torch_state(run: Run, path: str | Path) -> Path:
 
     Raises UsageError where :func:`torch_state` does, and if the path cannot be written.
     """
-    return results.write(Path(path), safetensors.numpy.save(torch_state(run), {"format": "pt"}))
+    return results.write(as_path(path), safetensors.numpy.save(torch_state(run), {"format": "pt"}))
 
 
 def torch_state(run: Run) -> dict[str, np.ndarray]:
@@ -49,7 +49,7 @@ def torch_state(run: Run) -> dict[str, np.ndarray]:
     model = run.model
     networks = (type(model), type(getattr(model, "encoder", None)), type(getattr(model, "decoder", None)))
     if networks not in ((Autoencoder, ConvEncoder, ConvDecoder), (Autoencoder, DenseEncoder, DenseDecoder)):
-        raise UsageError(f"{run.name}: a {type(model).__name__} has no PyTorch state; give a plain autoencoder's lane")
+        raise UsageError(f"{run.name}: {a(type(model).__name__)} has no PyTorch state; give a plain autoencoder's lane")
     if networks[1] is DenseEncoder and run.model.image[2] != 1:
         raise UsageError(f"{run.name}: dense networks flatten colour in another order than PyTorch; give a grey one")
     state = {}
@@ -77,8 +77,9 @@ def export_stablehlo(run: Run, folder: str | Path) -> list[Path]:
     """
     if importlib.util.find_spec("flatbuffers") is None:
         raise UsageError("StableHLO files are written by the package flatbuffers: install ae-jax[export]")
+    folder = as_path(folder)
     contents = {f"{name}.stablehlo": bytes(program.serialize()) for name, program in programs(run).items()}
-    return [results.write(Path(folder) / name, content) for name, content in contents.items()]
+    return [results.write(folder / name, content) for name, content in contents.items()]
 
 
 def programs(run: Run) -> dict[str, Exported]:
@@ -91,7 +92,7 @@ def programs(run: Run) -> dict[str, Exported]:
     one_lane(run)
     model, params = run.model, jax.tree.map(jnp.asarray, run.params)
     if not hasattr(model, "decode"):
-        raise UsageError(f"{run.name}: a {type(model).__name__} has no decoder; give an autoencoder's lane")
+        raise UsageError(f"{run.name}: {a(type(model).__name__)} has no decoder; give an autoencoder's lane")
 
     def encode(images: Array) -> Array:
         return model.apply(params, images, method="code")

@@ -20,11 +20,11 @@ import numpy as np
 import safetensors.numpy
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from ae_jax import corruptions, distributions, models, recipes, results, vae, variational  # noqa: F401 - parts of recipes
+from ae_jax import recipes, results
 from ae_jax.lanes import Lanes
 from ae_jax.objectives import Objective, parameter_shapes
 from ae_jax.runs import Cost, Curves, Run, of_params
-from ae_jax.types import NUMBERS, HParams, Plan, PyTree, UsageError, reason
+from ae_jax.types import NUMBERS, HParams, Plan, PyTree, UsageError, as_path, reason
 
 SUFFIX = ".safetensors"
 FORMAT = "ae_jax model"
@@ -47,15 +47,10 @@ def save(run: Run, path: str | Path, provenance: Mapping[str, Any] | None = None
         UsageError: another ending, a path that cannot be written, a model with parts that only this process knows,
             or parameters that are not those of the objective's model. Nothing is written.
     """
-    path = Path(path)
+    path = as_path(path)
     if path.suffix != SUFFIX:
         raise UsageError(f"{path}: a model's file ends in {SUFFIX}; give {path.name}{SUFFIX}")
-    recipe = recipes.describe(run.objective)
-    if foreign := recipes.foreign(recipe):
-        raise UsageError(
-            f"{run.name}: a file cannot hold the code of {', '.join(foreign)}; "
-            "make it known by ae_jax.recipes.part where it is defined, and import that module before loading"
-        )
+    recipe = recipes.portable(run.objective)
     tensors = {name: np.array(leaf, order="C") for name, leaf in _flat(_tree(run)).items()}
     _check(tensors, run.objective, run.shape)
     described = {
@@ -83,7 +78,8 @@ def load(path: str | Path) -> Run:
     Raises:
         UsageError: no such file, damaged, not one of ours, of a newer version, or of a recipe that does not fit.
     """
-    described, tensors = _read(Path(path))
+    path = as_path(path)
+    described, tensors = _read(path)
     try:
         return _run(described, tensors)
     except Exception as error:  # a recipe may ask for anything; what it is built with raises errors of any kind
@@ -92,7 +88,7 @@ def load(path: str | Path) -> Run:
 
 def info(path: str | Path) -> dict[str, Any]:
     """What ``path`` says of itself: name, recipe, plan, shape, image, cost, provenance. Raises as :func:`load` does."""
-    return _read(Path(path))[0]
+    return _read(as_path(path))[0]
 
 
 def _tree(run: Run) -> PyTree:

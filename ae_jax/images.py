@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import data, idx, pictures
-from ae_jax.types import UsageError, reason
+from ae_jax.types import UsageError, a, reason
 
 LARGEST_SIDE = 2**14  # of images that are resized
 SOURCES = (
@@ -35,7 +35,7 @@ def as_images(images: Any) -> np.ndarray | jax.Array:
       UsageError: anything else.
     """
     if not isinstance(images, np.ndarray | jax.Array) or isinstance(images, np.ma.MaskedArray):
-        raise UsageError(f"these images are a {type(images).__name__}, but {ALLOWED}; of a list make one array")
+        raise UsageError(f"these images are {a(type(images).__name__)}, but {ALLOWED}; of a list make one array")
     given = f"these images are {images.dtype} of shape {list(images.shape)}"
     if not 2 <= images.ndim <= 4 or images.size == 0:
         raise UsageError(f"{given}, but {ALLOWED}, none of them 0; for a single image, give images[None]")

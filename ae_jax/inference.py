@@ -22,7 +22,7 @@ from ae_jax.images import as_images
 from ae_jax.models import Autoencoder
 from ae_jax.objectives import Objective, classes, output_shape, parameter_shapes
 from ae_jax.runs import Run, by_batches
-from ae_jax.types import PyTree, UsageError, whole
+from ae_jax.types import PyTree, UsageError, a, whole
 from ae_jax.vae import VQVAE
 
 BATCHES_AT_ONCE = 8  # in one call, at most: a power of two
@@ -63,7 +63,7 @@ def sample(run: Run, n: int, seed: int = 0, like: ArrayLike | None = None, compo
     _require(run, hasattr(run.model, "decode"), "decoder")
     if like is None and isinstance(run.model, Autoencoder):
         raise UsageError("a plain autoencoder has no distribution of codes to draw from: give images, like=images")
-    n, key = whole("n", n), jax.random.key(whole("seed", seed, 0))
+    n, key, components = whole("n", n), jax.random.key(whole("seed", seed, 0)), whole("components", components)
     if like is None:
         return decode(run, _prior_codes(run, key, n))
     codes, size = encode(run, like), code_shape(run.objective)
@@ -130,7 +130,7 @@ def _require(run: Run, present: bool, part: str) -> None:
     """UsageError unless ``part`` of the model is there."""
     if not present:
         advice = "evaluation.predict tells its classes" if classes(run.objective) else "build it of ae_jax.models"
-        raise UsageError(f"a {type(run.model).__name__} has no {part}: {advice}")
+        raise UsageError(f"{a(type(run.model).__name__)} has no {part}: {advice}")
 
 
 def _axes(*sizes: int | str) -> str:

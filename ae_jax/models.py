@@ -18,49 +18,10 @@ from jax import Array
 
 from ae_jax import layers
 from ae_jax.activations import Activation, linear
-from ae_jax.convolutions import Implementation, Padding
+from ae_jax.convolutions import Implementation, require_implementation
 from ae_jax.recipes import part
-from ae_jax.types import ImageShape, UsageError, whole, wholes
-
-MNIST_SHAPE: ImageShape = (28, 28, 1)
-
-
-def _check_shape(image: ImageShape) -> None:
-    if not (isinstance(image, tuple) and len(image) == 3 and all(isinstance(n, int) and n > 0 for n in image)):
-        raise UsageError(f"image={image} is not allowed: give (height, width, channels), such as {MNIST_SHAPE}")
-
-
-def _check_images(images: Array, image: ImageShape) -> None:
-    """Refuse a batch of another shape than the network's, when it is traced."""
-    if (given := images.shape[1:]) != image:
-        advice = f"build it with image={given}" if len(given) == 3 else "give [batch, height, width, channels]"
-        raise UsageError(f"images of shape {given} do not fit a network for {image}: {advice}")
-
-
-def stages(image: ImageShape) -> int:
-    """How many convolutions of stride 2 fit: an axis of one pixel cannot be halved."""
-    height, width, _ = image
-    return min(height, width).bit_length() - 1
-
-
-def _map_sizes(image: ImageShape, channels: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Height and width of the image and of the feature maps after each convolution.
-
-    Raises UsageError unless there are at least one and at most as many as fit.
-    """
-    _check_shape(image)
-    height, width, _ = image
-    fitting = stages(image)
-    if not 1 <= len(channels) <= fitting:
-        advice = f"give 1 to {fitting} numbers, or a larger image=" if fitting else "build a dense network"
-        raise UsageError(f"channels {channels} are not allowed for images of {height}x{width} pixels: {advice}")
-    return [(height >> stage, width >> stage) for stage in range(len(channels) + 1)]
-
-
-def _padding(size: tuple[int, int]) -> Padding:
-    """Of a convolution of maps of this height and width, and of what comes out of its mirror image."""
-    height, width = size
-    return 1 - height % 2, 1 - width % 2
+from ae_jax.shapes import MNIST_SHAPE, check_images, check_shape, map_sizes, padding
+from ae_jax.types import ImageShape, UsageError, a, function, whole, wholes
 
 
 def shared_image(encoder: nn.Module, decoder: nn.Module) -> ImageShape:
@@ -68,6 +29,22 @@ def shared_image(encoder: nn.Module, decoder: nn.Module) -> ImageShape:
     if encoder.image != decoder.image:
         raise UsageError(f"an encoder for images {encoder.image} and a decoder for {decoder.image} are not one model")
     return encoder.image
+
+
+def _check_convolutions(network: ConvEncoder | ConvDecoder) -> None:
+    """Its fields as they should be. Raises UsageError for what they cannot be."""
+    network.channels = wholes("channels", network.channels)
+    network.hidden = None if network.hidden is None else whole("hidden", network.hidden)
+    function("activation", network.activation)
+    require_implementation(network.implementation)
+    map_sizes(network.image, network.channels)
+
+
+def _check_dense(network: DenseEncoder | DenseDecoder) -> None:
+    """Its fields as they should be. Raises UsageError for what they cannot be."""
+    network.widths = wholes("widths", network.widths)
+    function("activation", network.activation)
+    check_shape(network.image)
 
 
 @part
@@ -86,18 +63,16 @@ class ConvEncoder(nn.Module):
 
     def __post_init__(self):
         self.latent = whole("latent", self.latent)
-        self.channels = wholes("channels", self.channels)
-        self.hidden = None if self.hidden is None else whole("hidden", self.hidden)
-        _map_sizes(self.image, self.channels)
+        _check_convolutions(self)
         super().__post_init__()
 
     @nn.compact
     def __call__(self, images: Array, dropout: Array | None = None, train: bool = False) -> Array:
         """``[batch, *image] -> [batch, latent]``. Raises UsageError for images of another shape."""
-        _check_images(images, self.image)
+        check_images(images, self.image)
         x = layers.batch_last(images)
-        for features, size in zip(self.channels, _map_sizes(self.image, self.channels)[:-1], strict=True):
-            x = layers.Conv(features, padding=_padding(size), implementation=self.implementation)(x)
+        for features, size in zip(self.channels, map_sizes(self.image, self.channels)[:-1], strict=True):
+            x = layers.Conv(features, padding=padding(size), implementation=self.implementation)(x)
             x = layers.Dropout()(self.activation(x), dropout, train)
         x = x.reshape(-1, images.shape[0])
         if self.hidden is not None:
@@ -120,15 +95,13 @@ class ConvDecoder(nn.Module):
     image: ImageShape = MNIST_SHAPE
 
     def __post_init__(self):
-        self.channels = wholes("channels", self.channels)
-        self.hidden = None if self.hidden is None else whole("hidden", self.hidden)
-        _map_sizes(self.image, self.channels)
+        _check_convolutions(self)
         super().__post_init__()
 
     @nn.compact
     def __call__(self, codes: Array, dropout: Array | None = None, train: bool = False) -> Array:
         """``[batch, latent] -> [batch, *image]``, before the output activation."""
-        *outer, innermost = _map_sizes(self.image, self.channels)
+        *outer, innermost = map_sizes(self.image, self.channels)
         x = codes.T
         for features in (*([] if self.hidden is None else [self.hidden]), self.channels[-1] * math.prod(innermost)):
             x = self.activation(layers.Dense(features)(x))
@@ -140,10 +113,8 @@ class ConvDecoder(nn.Module):
 
     def _up(self, features: int, size: tuple[int, int]) -> layers.ConvTranspose:
         """A transposed convolution to maps of ``size``."""
-        padding = _padding(size)
-        return layers.ConvTranspose(
-            features, padding=padding, output_padding=padding, implementation=self.implementation
-        )
+        around = padding(size)
+        return layers.ConvTranspose(features, padding=around, output_padding=around, implementation=self.implementation)
 
 
 @part
@@ -157,14 +128,15 @@ class DenseEncoder(nn.Module):
     image: ImageShape = MNIST_SHAPE
 
     def __post_init__(self):
-        self.latent, self.widths = whole("latent", self.latent), wholes("widths", self.widths)
-        _check_shape(self.image)
+        self.latent = whole("latent", self.latent)
+        function("code_activation", self.code_activation)
+        _check_dense(self)
         super().__post_init__()
 
     @nn.compact
     def __call__(self, images: Array, dropout: Array | None = None, train: bool = False) -> Array:
         """``[batch, *image] -> [batch, latent]``. Raises UsageError for images of another shape."""
-        _check_images(images, self.image)
+        check_images(images, self.image)
         x = images.reshape(images.shape[0], -1).T
         for width in self.widths:
             x = self.activation(layers.Dense(width)(x))
@@ -185,8 +157,7 @@ class DenseDecoder(nn.Module):
     image: ImageShape = MNIST_SHAPE
 
     def __post_init__(self):
-        self.widths = wholes("widths", self.widths)
-        _check_shape(self.image)
+        _check_dense(self)
         super().__post_init__()
 
     @nn.compact
@@ -206,6 +177,10 @@ class Autoencoder(nn.Module):
     encoder: nn.Module
     decoder: nn.Module
     output: Activation = nn.sigmoid
+
+    def __post_init__(self):
+        function("output", self.output)
+        super().__post_init__()
 
     @property
     def image(self) -> ImageShape:
@@ -242,6 +217,8 @@ class Classifier(nn.Module):
 
     def __post_init__(self):
         self.classes = whole("classes", self.classes)
+        if not isinstance(self.encoder, nn.Module):
+            raise UsageError(f"{a(type(self.encoder).__name__)} is not allowed as an encoder: give a network")
         super().__post_init__()
 
     @property

@@ -15,11 +15,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ae_jax import losses
+from ae_jax import losses, recipes
 from ae_jax.corruptions import Corruption
 from ae_jax.models import Autoencoder
 from ae_jax.recipes import Recipe, recipe
-from ae_jax.types import Batch, HParams, ImageShape, PyTree, UsageError
+from ae_jax.types import Batch, HParams, ImageShape, PyTree, Range, UsageError, number
 
 
 class Objective(NamedTuple):
@@ -36,6 +36,10 @@ class Objective(NamedTuple):
     loss: Callable[[PyTree, Array, Batch, HParams, bool], tuple[Array, dict[str, Array]]]
     separable: bool
     recipe: Recipe | None = None
+
+    def __reduce__(self) -> tuple:
+        """A pickle holds the recipe. Raises UsageError as :func:`recipes.portable` does."""
+        return recipes.build, (recipes.portable(self),)
 
     @property
     def model(self) -> nn.Module:
@@ -175,12 +179,13 @@ def sparse_kl(model: Autoencoder, rho: float = 0.05) -> Objective:
     """Sparse autoencoder (Ng 2011): ``sum_j KL(rho || mean activation of unit j)``, the mean over the batch.
 
     The code activations must lie in (0, 1), as a sigmoid's do. In evaluation the mean counts the padding, so that
-    the metric is an estimate.
+    the metric is an estimate. Raises UsageError unless ``rho`` lies there too.
 
     >>> import ae_jax, flax.linen as nn
     >>> ae_jax.sparse_kl(ae_jax.dense_autoencoder(64, code_activation=nn.sigmoid), rho=0.1).recipe.rho
     0.1
     """
+    number("rho", rho, Range("above 0 and below 1", lambda x: 0 < x < 1))
 
     def penalty(params: PyTree, images: Array) -> Array:
         activation = _encode(model, params, images).mean(0)

@@ -11,9 +11,10 @@ import numpy as np
 from jax import Array
 
 from ae_jax.activations import linear
-from ae_jax.models import MNIST_SHAPE, dense_autoencoder
+from ae_jax.models import dense_autoencoder
 from ae_jax.objectives import Objective, autoencoder
 from ae_jax.runs import Run, of_params
+from ae_jax.shapes import MNIST_SHAPE
 from ae_jax.types import ImageShape, PyTree, UsageError
 
 

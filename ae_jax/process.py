@@ -1,4 +1,4 @@
-"""What a command line makes of its process: devices, kept programs, and an end in one line.
+"""What is made of a process: devices, kept programs, and, for a command line, an end in one line.
 
 Nothing heavy is imported before it is used, so that bad input is told at once.
 """
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from ae_jax.types import UsageError
+from ae_jax.types import UsageError, as_path
 
 LARGEST_COUNT = 100_000
 LARGEST_SEED = 2**31 - 1 - 10**6  # leaves room to count on from it
@@ -29,16 +29,21 @@ def use_all_cores() -> None:
             jax.config.update("jax_num_cpu_devices", joblib.cpu_count(only_physical_cores=True))
 
 
-def keep_programs() -> None:
-    """Keep compiled programs that took a while, in the user's cache folder.
+def keep_programs(folder: str | Path | None = None) -> None:
+    """Keep compiled programs that took a while, for the next process: by default in the user's cache folder.
 
-    ``JAX_COMPILATION_CACHE_DIR`` moves them; an empty value keeps none.
+    It is a setting of JAX for this whole process; the command line and the studies make it, the library never does by
+    itself. Without a ``folder``, ``JAX_COMPILATION_CACHE_DIR`` moves them; an empty value keeps none.
+
+    >>> import ae_jax, tempfile
+    >>> ae_jax.keep_programs(tempfile.mkdtemp())
     """
     import jax
 
     from ae_jax import downloads
 
-    programs = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(downloads.cache_dir() / "programs"))
+    usual = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(downloads.cache_dir() / "programs"))
+    programs = usual if folder is None else str(as_path(folder))
     jax.config.update("jax_compilation_cache_dir", programs or None)
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)

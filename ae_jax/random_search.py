@@ -19,8 +19,9 @@ from ae_jax.lanes import HALVED, Group, make_lanes
 from ae_jax.objectives import Objective
 from ae_jax.runs import Run
 from ae_jax.trials import programs
-from ae_jax.types import HParams, Plan, UsageError, hparams
+from ae_jax.types import LARGEST, HParams, Plan, UsageError, hparams, whole
 
+LARGEST_FLOAT = float(np.finfo(np.float32).max)
 Prior = Callable[[Array, int], np.ndarray]  # (key, n) -> n draws; consumes the key
 Trials = dict[str, np.ndarray]  # hyper-parameter -> [trials]
 
@@ -32,7 +33,8 @@ def uniform(low: float, high: float) -> Prior:
     >>> ae_jax.uniform(0.0, 0.25)(jax.random.key(0), 3).shape
     (3,)
     """
-    _require(np.isfinite([low, high]).all() and low < high, f"uniform({low}, {high})", "finite bounds with low < high")
+    real = _all_of(numbers.Real, low, high) and -LARGEST_FLOAT <= low < high <= LARGEST_FLOAT
+    _require(real, f"uniform({low!r}, {high!r})", "finite numbers with low < high")
     return lambda key, n: np.asarray(jax.random.uniform(key, (n,), minval=low, maxval=high), np.float64)
 
 
@@ -43,8 +45,9 @@ def log_uniform(low: float, high: float) -> Prior:
     >>> ae_jax.log_uniform(1e-4, 1e-2)(jax.random.key(0), 3).shape
     (3,)
     """
-    _require(0 < low < high < np.inf, f"log_uniform({low}, {high})", "finite bounds with 0 < low < high")
-    exponent = uniform(np.log(low), np.log(high))
+    real = _all_of(numbers.Real, low, high) and 0 < low < high <= LARGEST_FLOAT
+    _require(real, f"log_uniform({low!r}, {high!r})", "finite numbers with 0 < low < high")
+    exponent = uniform(np.log(float(low)), np.log(float(high)))
     return lambda key, n: np.exp(exponent(key, n)).clip(low, high)
 
 
@@ -55,8 +58,8 @@ def integer_uniform(low: int, high: int) -> Prior:
     >>> ae_jax.integer_uniform(2, 16)(jax.random.key(0), 3).shape
     (3,)
     """
-    whole = isinstance(low, numbers.Integral) and isinstance(high, numbers.Integral)
-    _require(whole and low <= high, f"integer_uniform({low}, {high})", "whole numbers with low <= high")
+    whole = _all_of(numbers.Integral, low, high) and -LARGEST <= low <= high < LARGEST
+    _require(whole, f"integer_uniform({low!r}, {high!r})", "whole numbers of 32 bits with low <= high")
     return lambda key, n: np.asarray(jax.random.randint(key, (n,), low, high + 1), np.int64)
 
 
@@ -67,10 +70,11 @@ def choice(values: Sequence[Any], p: Sequence[float] | None = None) -> Prior:
     >>> ae_jax.choice(["adam"])(jax.random.key(0), 2).tolist()
     ['adam', 'adam']
     """
-    name = f"choice({list(values)}, p={p})"
-    _require(len(values) > 0, name, "at least one value")
-    weights = np.full(len(values), 1 / len(values)) if p is None else np.asarray(p, np.float64)
-    proper = weights.shape == (len(values),) and (weights >= 0).all() and np.isclose(weights.sum(), 1)
+    name = f"choice({values!r}, p={p!r})"
+    _require(isinstance(values, list | tuple | range | np.ndarray) and len(values) > 0, name, "a list of at least one")
+    weights = np.full(len(values), 1 / len(values)) if p is None else np.asarray(p)
+    proper = weights.shape == (len(values),) and weights.dtype.kind in "iuf"
+    proper = proper and (weights >= 0).all() and np.isclose(weights.sum(), 1)
     _require(proper, name, "a probability for each value, none negative, with sum 1")
     table = column(values)
     return lambda key, n: table[np.asarray(jax.random.choice(key, len(values), (n,), p=weights))]
@@ -221,6 +225,7 @@ def collect(planned: Planned, runs: Sequence[Run]) -> Outcome:
 
 def trial_run(runs: Sequence[Run], trial: int) -> Run:
     """The lanes of a trial, one for each fold: a run of shape ``[folds]``."""
+    trial = whole("trial", trial, 0)
     for run in runs:
         (members,) = np.nonzero((run.lanes.trial == trial).all(-1))
         if members.size:
@@ -231,6 +236,10 @@ def trial_run(runs: Sequence[Run], trial: int) -> Run:
 def short(value: Any) -> str:
     """What was drawn, or a loss, as people read it in a table."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _all_of(kind: type, *values: Any) -> bool:
+    return all(isinstance(value, kind) and not isinstance(value, bool) for value in values)
 
 
 def _require(condition: bool, given: str, allowed: str) -> None:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import functools
 import inspect
+import numbers
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple, TypeVar, get_origin, get_type_hints
 
 import flax.linen as nn
 
-from ae_jax.types import ImageShape, UsageError
+from ae_jax.types import ImageShape, UsageError, a
 
+_NUMBERS = {int: (numbers.Integral, "whole number"), float: (numbers.Real, "number")}
 PARTS: dict[str, Callable] = {}  # stable name -> builder, model class, activation, corruption ...
 T = TypeVar("T")
 
@@ -63,19 +65,23 @@ def recipe(builder: Callable[..., T]) -> Callable[..., T]:
 
 
 def _require_kind(builder: str, name: str, value: Any, kind: Any) -> None:
-    """Raises UsageError for what is no instance of ``kind``, if that is a class of ours or of Flax, or a Callable.
+    """Raises UsageError for what is no instance of ``kind``: a number, a class of ours or of Flax, or a Callable.
 
     A module of the user's own passes for a model.
     """
     if get_origin(kind) is Callable:
         fits, wanted = callable(value), "function"
+    elif kind in _NUMBERS:
+        of, wanted = _NUMBERS[kind]
+        fits = isinstance(value, of) and not isinstance(value, bool)
     else:
         ours = isinstance(kind, type) and kind.__module__.partition(".")[0] in ("ae_jax", "flax")
         own = isinstance(value, nn.Module) and PARTS.get(_name(type(value))) is not type(value)
         fits, wanted = not ours or isinstance(value, kind) or own, getattr(kind, "__name__", kind)
     if not fits:
-        given = repr(value) if isinstance(value, str) else f"a {getattr(value, '__name__', type(value).__name__)}"
-        raise UsageError(f"{builder}: {given} is not allowed as its {name}: give a {wanted}")
+        plain = value is None or isinstance(value, bool | int | float | str)
+        given = repr(value) if plain else a(getattr(value, "__name__", type(value).__name__))
+        raise UsageError(f"{builder}: {given} is not allowed as its {name}: give {a(wanted)}")
 
 
 def _name(thing: Any) -> str:
@@ -90,7 +96,7 @@ def describe(value: Any) -> Any:
     """``value`` of a recipe as plain JSON values, equal in every process; :func:`build` is the way back.
 
     A function or model of the user's own that is no :func:`part` is described by its module and name, from which it
-    cannot be built again: :func:`foreign` finds it.
+    cannot be built again: :func:`foreign` finds it, :func:`portable` refuses it.
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -118,8 +124,21 @@ def foreign(description: Any) -> list[str]:
     return [name for value in description for name in foreign(value)] if isinstance(description, list) else []
 
 
+def portable(value: Any) -> Any:
+    """:func:`describe` for another process. Raises UsageError for code of the user's own, which would stay here."""
+    description = describe(value)
+    if names := foreign(description):
+        raise UsageError(
+            f"neither a file nor a pickle can hold the code of {', '.join(names)}: make it known by "
+            "ae_jax.recipes.part where it is defined, and import that module before loading"
+        )
+    return description
+
+
 def build(description: Any) -> Any:
     """What :func:`describe` described. Raises UsageError for a part that this version does not know."""
+    from ae_jax import variational  # noqa: F401 - all modules of ours that enter parts in the table are imported by it
+
     if isinstance(description, list):
         return tuple(build(element) for element in description)
     if not isinstance(description, dict):

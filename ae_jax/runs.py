@@ -25,7 +25,7 @@ from ae_jax.batching import evaluation_batches
 from ae_jax.calls import Calls
 from ae_jax.lanes import DIVERGED, DONE, HALVED, Lanes, lane_grid
 from ae_jax.objectives import Objective, parameter_count, parameter_shapes
-from ae_jax.types import Plan, PyTree, UsageError
+from ae_jax.types import Plan, PyTree, UsageError, a
 from ae_jax.widening import alike, widen
 
 
@@ -44,9 +44,11 @@ class Cost(NamedTuple):
     images: int = 0
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Run:
     """A trained group of lanes. ``run[i]`` is a part of it, indexed as an array of its shape would be.
+
+    A pickle holds a model by its recipe, as the file of :meth:`save` does: no code of a user's own.
 
     >>> import ae_jax, numpy as np
     >>> images = np.random.default_rng(0).integers(0, 256, (64, 28, 28), np.uint8)
@@ -182,6 +184,8 @@ class Run:
 
 def one_lane(run: Run) -> Run:
     """``run`` itself. Raises UsageError unless it is a lane alone that did not diverge."""
+    if not isinstance(run, Run):
+        raise UsageError(f"{a(type(run).__name__)} is not allowed as a run: give what fit or load returned")
     if run.shape or run.diverged:
         diverged = ", diverged" if np.any(run.diverged) else ""
         raise UsageError(f"{run.name}: lanes {run.shape}{diverged} are not one trained model; give run.best")

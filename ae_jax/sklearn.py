@@ -12,12 +12,11 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from ae_jax import api, corruptions, objectives, recipes, runs, variational
+from ae_jax import api, corruptions, objectives, variational
 from ae_jax.distributions import gaussian_learned
 from ae_jax.models import dense_autoencoder
 from ae_jax.objectives import Objective
-from ae_jax.runs import Run
-from ae_jax.types import UsageError
+from ae_jax.types import Range, UsageError, number, whole, wholes
 from ae_jax.vae import dense_vae
 
 _PLAIN: dict[str, Callable[..., Objective]] = {
@@ -57,7 +56,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     Attributes:
         n_features_in_, feature_names_in_: as everywhere in scikit-learn.
         data_min_, data_range_: extremes of each feature in training.
-        recipe_, params_: the model as plain values, and its parameters; no code is pickled.
+        run_: the trained model, a :class:`~ae_jax.runs.Run`.
         n_iter_: epochs trained.
         loss_curve_, validation_loss_curve_: losses by epoch.
     """
@@ -87,35 +86,36 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def fit(self, X: ArrayLike, y: Any = None) -> AutoencoderTransformer:
         """Train on ``X [n, features]``; ``y`` is ignored. Raises UsageError, a ValueError, if training diverges."""
         X = validate_data(self, X, dtype=np.float64)
+        validation = number("validation", self.validation, Range("of at least 0 and below 1", lambda x: 0 <= x < 1))
         random = check_random_state(self.random_state)
         seed = int(random.randint(2**31 - 1))
         self.data_min_ = X.min(0)
         self.data_range_ = X.max(0) - self.data_min_
-        if self.validation:
+        if validation:
             X = X[random.permutation(len(X))]
-        training = len(X) - round(len(X) * self.validation)
-        run = api.fit(
+        training = len(X) - round(len(X) * validation)
+        batch_size = max(1, min(whole("batch_size", self.batch_size), training))
+        self.run_ = api.fit(
             self._objective(), self._to_unit(X), epochs=self.epochs, learning_rate=self.learning_rate,
-            batch_size=max(1, min(self.batch_size, training)), optimizer=self.optimizer, seeds=seed,
-            validation=self.validation, patience=self.patience, l2=self.l2, dropout=self.dropout, noise=self.noise,
+            batch_size=batch_size, optimizer=self.optimizer, seeds=seed,
+            validation=validation, patience=self.patience, l2=self.l2, dropout=self.dropout, noise=self.noise,
             penalty=self.penalty, progress=bool(self.verbose),
         ).best  # fmt: skip
-        self.recipe_, self.params_ = recipes.describe(run.objective), run.params
-        self.n_iter_ = int(run.epochs)
-        self.loss_curve_, self.validation_loss_curve_ = (curve[: self.n_iter_] for curve in run.curves)
+        self.n_iter_ = int(self.run_.epochs)
+        self.loss_curve_, self.validation_loss_curve_ = (curve[: self.n_iter_] for curve in self.run_.curves)
         return self
 
     def transform(self, X: ArrayLike) -> np.ndarray:
         """Codes ``[n, latent]`` of ``X [n, features]``."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
-        return self._run().encode(self._to_unit(X)).astype(X.dtype)
+        return self.run_.encode(self._to_unit(X)).astype(X.dtype)
 
     def inverse_transform(self, X: ArrayLike) -> np.ndarray:
         """Features ``[n, features]`` of codes ``X [n, latent]``."""
         check_is_fitted(self)
         codes = check_array(X, dtype=(np.float64, np.float32))
-        features = self._run().decode(codes).reshape(len(codes), -1)
+        features = self.run_.decode(codes).reshape(len(codes), -1)
         return (features * self.data_range_ + self.data_min_).astype(codes.dtype)
 
     def score(self, X: ArrayLike, y: Any = None) -> float:
@@ -126,15 +126,12 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     def _objective(self) -> Objective:
         """What ``kind`` is trained for."""
-        widths = tuple(self.widths)
+        widths = wholes("widths", self.widths)
         if self.kind == "variational":
             return variational.elbo(dense_vae(self.latent, widths), gaussian_learned())
-        if self.kind not in _PLAIN:
+        if not isinstance(self.kind, str) or self.kind not in _PLAIN:
             raise UsageError(f"kind {self.kind!r} is not allowed: choose one of {', '.join(_PLAIN)}, variational")
         return _PLAIN[self.kind](dense_autoencoder(self.latent, widths))
-
-    def _run(self) -> Run:
-        return runs.of_params(type(self).__name__, recipes.build(self.recipe_), self.params_)
 
     def _to_unit(self, X: np.ndarray) -> np.ndarray:
         scaled = (X - self.data_min_) / np.where(self.data_range_ > 0, self.data_range_, 1.0)
@@ -142,7 +139,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     @property
     def _n_features_out(self) -> int:
-        return self.params_["params"]["decoder"]["Dense_0"]["kernel"].shape[0]
+        return self.run_.params["params"]["decoder"]["Dense_0"]["kernel"].shape[0]
 
     def __sklearn_tags__(self) -> Tags:
         """Codes have the float type of the features."""

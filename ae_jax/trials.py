@@ -7,10 +7,7 @@ several are one (:func:`programs`).
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
 import itertools
-import json
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -19,15 +16,15 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-import ae_jax
-from ae_jax import checkpoints, recipes, sharing
+from ae_jax import checkpoints, sharing
 from ae_jax.batching import Data
 from ae_jax.engine import ProgramRun, Settings
+from ae_jax.identity import identity
 from ae_jax.lanes import DIVERGED, HALVED, OWN_TRIAL, RUNNING, Group, Lanes, Splits, steps_per_epoch
-from ae_jax.objectives import Objective, parameter_count, parameter_shapes
+from ae_jax.objectives import Objective, parameter_count
 from ae_jax.runs import Run
 from ae_jax.sharing import side_by_side
-from ae_jax.types import Plan, PyTree, UsageError
+from ae_jax.types import Plan, UsageError
 from ae_jax.widening import fits
 
 
@@ -131,7 +128,7 @@ def _open_checkpoints(groups: Sequence[Group], data: Data, splits: Splits, setti
     refusal = None
     if jax.process_index() == 0:
         try:
-            checkpoints.open_folder(folder, _identity(groups, data, splits, settings), settings.resume)
+            checkpoints.open_folder(folder, identity(groups, data, splits, _deciding(settings)), settings.resume)
         except UsageError as error:
             refusal = error
     if jax.process_count() > 1 and multihost_utils.broadcast_one_to_all(np.int32(refusal is not None)):
@@ -141,33 +138,10 @@ def _open_checkpoints(groups: Sequence[Group], data: Data, splits: Splits, setti
     folder.mkdir(parents=True, exist_ok=True)  # in every process: it need not be shared
 
 
-def _identity(groups: Sequence[Group], data: Data, splits: Splits, settings: Settings) -> dict[str, Any]:
-    """All that decides the numbers of a run, as plain values; the long ones as digests."""
-
-    def digest(*trees: PyTree) -> str:
-        content = hashlib.sha256()
-        for leaf in jax.tree.leaves(trees):
-            content.update(f"{leaf.shape} {leaf.dtype}".encode())
-            content.update(np.ascontiguousarray(leaf))
-        return content.hexdigest()[:16]
-
-    def objective(group: Group) -> str:
-        described = recipes.describe(group.objective.recipe or group.objective.loss)
-        return f"{json.dumps(described)}, parameters {parameter_shapes(group.objective)}"
-
-    return {
-        **settings.identity,
-        "lanes": digest([(group.lanes, group.pretrained) for group in groups]),
-        **{f"objective of {index}, {group.name}": objective(group) for index, group in enumerate(groups)},
-        "plans": [str(group.plan) for group in groups],
-        "splits": digest(splits),
-        "data": digest(data),
-        **{name: getattr(settings, name) for name in ("segment", "patience", "keep_best", "halving", "lanes_per_call")},
-        "processes": jax.process_count(),
-        "devices (JAX_NUM_CPU_DEVICES)": f"{jax.local_device_count()} {jax.local_devices()[0].device_kind}",
-        "ae_jax": ae_jax.__version__,
-        "jax": f"{jax.__version__}, jaxlib {importlib.metadata.version('jaxlib')}",
-    }
+def _deciding(settings: Settings) -> dict[str, Any]:
+    """The settings that decide numbers, as plain values."""
+    names = ("segment", "patience", "keep_best", "halving", "lanes_per_call")
+    return {**settings.identity, **{name: getattr(settings, name) for name in names}}
 
 
 def run_groups(

@@ -8,9 +8,12 @@ a :class:`Plan` (and the attributes of a Linen module) selects the program itsel
 from __future__ import annotations
 
 import dataclasses
+import math
 import numbers
+import os
 import textwrap
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args, get_type_hints
 
 import numpy as np
@@ -20,6 +23,7 @@ if TYPE_CHECKING:  # JAX takes its time: a command line that is not understood d
 
 PyTree = Any
 ImageShape = tuple[int, int, int]  # height, width, channels
+LARGEST = 2**31 - 1  # of a count or a seed
 
 
 class UsageError(ValueError):
@@ -34,11 +38,45 @@ def reason(error: Exception) -> str:
     return textwrap.shorten(str(error), 300, placeholder=" ...") or type(error).__name__
 
 
+def a(noun: str) -> str:
+    """``noun`` with its article, for a message."""
+    return f"{'an' if noun[0] in 'AEIOUaeiou' else 'a'} {noun}"
+
+
 def whole(name: str, value: Any, least: int = 1) -> int:
     """``value`` as an int. Raises UsageError unless it is a whole number, NumPy's too, of at least ``least``."""
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
-        raise UsageError(f"{name} {value!r} is not allowed: give a whole number of at least {least}")
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or not least <= value <= LARGEST:
+        raise UsageError(f"{name} {value!r} is not allowed: give a whole number from {least} to {LARGEST}")
     return int(value)
+
+
+def number(name: str, value: Any, allowed: Range) -> float:
+    """``value`` itself. Raises UsageError unless it is a finite number, NumPy's too, that is ``allowed``."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not (real and -math.inf < value < math.inf and allowed.holds(value)):
+        raise UsageError(f"{name} {value!r} is not allowed: give a finite number {allowed.words}")
+    return value
+
+
+def flag(name: str, value: Any) -> bool:
+    """``value`` as a bool. Raises UsageError unless it is one, or NumPy's."""
+    if not isinstance(value, bool | np.bool_):
+        raise UsageError(f"{name} {value!r} is not allowed: give True or False")
+    return bool(value)
+
+
+def function(name: str, value: Any) -> Callable:
+    """``value`` itself. Raises UsageError unless it can be called."""
+    if not callable(value):
+        raise UsageError(f"{name} {value!r} is not allowed: give a function, such as flax.linen.relu")
+    return value
+
+
+def as_path(value: Any) -> Path:
+    """``value`` as a path. Raises UsageError unless it is a str or a path."""
+    if not isinstance(value, str | os.PathLike) or value == "":
+        raise UsageError(f"{value!r} is not allowed as a path: give a str or a pathlib.Path")
+    return Path(value)
 
 
 def wholes(name: str, values: Any) -> tuple[int, ...]:
@@ -64,8 +102,8 @@ class Number(NamedTuple):
     dtype: type = np.float32
 
 
-_ABOVE_0 = Range("greater than 0", lambda x: x > 0)
-_FROM_0 = Range("at least 0", lambda x: x >= 0)
+ABOVE_0 = Range("greater than 0", lambda x: x > 0)
+FROM_0 = Range("at least 0", lambda x: x >= 0)
 _FROM_0_BELOW_1 = Range("at least 0 and less than 1", lambda x: (x >= 0) & (x < 1))
 _FROM_1 = Range("at least 1", lambda x: x >= 1)
 
@@ -77,13 +115,13 @@ class HParams(NamedTuple):
     and the help of options follow from it. A dropout of None draws no masks at all.
     """
 
-    learning_rate: Annotated[Array, Number(1e-3, _ABOVE_0, "Step size of the optimizer.")]
-    l2: Annotated[Array, Number(0.0, _FROM_0, "Coupled L2 penalty, PyTorch's weight_decay.")]
+    learning_rate: Annotated[Array, Number(1e-3, ABOVE_0, "Step size of the optimizer.")]
+    l2: Annotated[Array, Number(0.0, FROM_0, "Coupled L2 penalty, PyTorch's weight_decay.")]
     dropout: Annotated[Array | None, Number(0.0, _FROM_0_BELOW_1, "Share of hidden units zeroed in training.")]
     momentum: Annotated[Array, Number(0.0, _FROM_0_BELOW_1, "Momentum of SGD; other optimizers have PyTorch's.")]
-    noise: Annotated[Array, Number(0.0, _FROM_0, "Level of a denoising objective's corruption, in its own unit.")]
-    penalty: Annotated[Array, Number(1.0, _FROM_0, "Weight of the second term: sparsity, contraction, KL (beta).")]
-    warmup: Annotated[Array, Number(0.0, _FROM_0, "Steps over which the penalty grows linearly from 0.")]
+    noise: Annotated[Array, Number(0.0, FROM_0, "Level of a denoising objective's corruption, in its own unit.")]
+    penalty: Annotated[Array, Number(1.0, FROM_0, "Weight of the second term: sparsity, contraction, KL (beta).")]
+    warmup: Annotated[Array, Number(0.0, FROM_0, "Steps over which the penalty grows linearly from 0.")]
     epochs: Annotated[Array, Number(1, _FROM_1, "Epochs that a lane trains for.", np.int32)]
 
 
@@ -122,7 +160,8 @@ def _leaf(name: str, values: Any) -> Array | None:
     entry = NUMBERS[name]
     given = np.asarray(values)
     try:
-        leaf = given.astype(entry.dtype)
+        with np.errstate(invalid="ignore", over="ignore"):  # what is no number of this kind is refused below
+            leaf = given.astype(entry.dtype)
         integral = entry.dtype is not np.int32 or (given == leaf).all()
     except (TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"{name} {values!r} is not allowed: give numbers") from error
@@ -159,7 +198,7 @@ class Plan:
     trainable: names of the modules that learn, wherever they stand in the parameter tree; the others stay as
         they are, bit for bit. None trains everything.
 
-    Raises UsageError for a batch size below 1, and for an optimizer that is no name.
+    Raises UsageError for a batch size below 1, and for an optimizer or trainable modules that are no names.
     """
 
     batch_size: int = 128
@@ -170,6 +209,10 @@ class Plan:
         object.__setattr__(self, "batch_size", whole("batch_size", self.batch_size))
         if not isinstance(self.optimizer, str):
             raise UsageError(f"optimizer {self.optimizer!r} is not allowed: give the name of one, such as 'adam'")
+        if self.trainable is not None:
+            if not isinstance(self.trainable, list | tuple) or not all(isinstance(of, str) for of in self.trainable):
+                raise UsageError(f"trainable {self.trainable!r} is not allowed: give names of modules, or None")
+            object.__setattr__(self, "trainable", tuple(self.trainable))
 
 
 class TrainState(NamedTuple):

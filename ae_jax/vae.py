@@ -10,8 +10,9 @@ from jax import Array
 from ae_jax import distributions, layers
 from ae_jax.activations import Activation
 from ae_jax.convolutions import Implementation
-from ae_jax.models import MNIST_SHAPE, conv_autoencoder, dense_autoencoder, shared_image
+from ae_jax.models import conv_autoencoder, dense_autoencoder, shared_image
 from ae_jax.recipes import part
+from ae_jax.shapes import MNIST_SHAPE
 from ae_jax.types import ImageShape, UsageError, whole
 
 

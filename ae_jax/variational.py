@@ -27,7 +27,7 @@ from ae_jax import distributions
 from ae_jax.distributions import Likelihood
 from ae_jax.objectives import Objective, init_of
 from ae_jax.recipes import recipe
-from ae_jax.types import Batch, HParams, PyTree, UsageError
+from ae_jax.types import FROM_0, Batch, HParams, PyTree, number, whole
 from ae_jax.vae import VAE, VQVAE, straight_through
 
 
@@ -120,8 +120,7 @@ def free_bits(model: VAE, likelihood: Likelihood, nats: float) -> Objective:
     >>> ae_jax.free_bits(ae_jax.dense_vae(2), ae_jax.gaussian_learned(), 0.5).image
     (28, 28, 1)
     """
-    if nats < 0:
-        raise UsageError(f"{nats} nats are not allowed: give 0 (the plain bound) or more")
+    number("nats", nats, FROM_0)
     return _penalised(model, likelihood, lambda posterior: jnp.maximum(nats, posterior.divergence).sum(-1))
 
 
@@ -170,7 +169,7 @@ def iwae(model: VAE, likelihood: Likelihood, samples: int) -> Objective:
     >>> ae_jax.iwae(ae_jax.dense_vae(2), ae_jax.bernoulli(ae_jax.grey), samples=5).recipe.samples
     5
     """
-    _check_samples(samples)
+    whole("samples", samples)
 
     def loss(params: PyTree, key: Array, batch: Batch, hparams: HParams, train: bool):
         posterior = infer(model, likelihood, params, key, batch, hparams, train, samples)
@@ -193,7 +192,7 @@ def iwae_doubly_reparameterised(model: VAE, likelihood: Likelihood, samples: int
     >>> ae_jax.iwae_doubly_reparameterised(ae_jax.dense_vae(2), ae_jax.bernoulli(ae_jax.grey), samples=5).recipe.samples
     5
     """
-    _check_samples(samples)
+    whole("samples", samples)
 
     def loss(params: PyTree, key: Array, batch: Batch, hparams: HParams, train: bool):
         posterior = infer(model, likelihood, params, key, batch, hparams, train, samples)
@@ -207,11 +206,6 @@ def iwae_doubly_reparameterised(model: VAE, likelihood: Likelihood, samples: int
         return -_log_mean_exp(of_decoder) - encoder_term, _metrics(likelihood, params, posterior, energy)
 
     return Objective(_init(model, likelihood), loss, separable=True)
-
-
-def _check_samples(samples: int) -> None:
-    if samples < 1:
-        raise UsageError(f"{samples} samples are not allowed: give 1 or more")
 
 
 @recipe

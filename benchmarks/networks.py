@@ -12,7 +12,7 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 
-from ae_jax import distributions, models
+from ae_jax import distributions, models, shapes
 from ae_jax.convolutions import Implementation
 from ae_jax.objectives import Objective, autoencoder
 from ae_jax.types import ImageShape, UsageError
@@ -50,7 +50,7 @@ class LinenEncoder(nn.Module):
     units: int
     channels: tuple[int, ...]
     rate: float
-    image: ImageShape = models.MNIST_SHAPE
+    image: ImageShape = shapes.MNIST_SHAPE
 
     @nn.compact
     def __call__(self, images: jax.Array, _: jax.Array | float = 0.0, train: bool = False) -> jax.Array:
@@ -67,7 +67,7 @@ class LinenDecoder(nn.Module):
 
     channels: tuple[int, ...]
     rate: float
-    image: ImageShape = models.MNIST_SHAPE
+    image: ImageShape = shapes.MNIST_SHAPE
 
     @nn.compact
     def __call__(self, codes: jax.Array, _: jax.Array | float = 0.0, train: bool = False) -> jax.Array:
@@ -93,7 +93,7 @@ class LinenDense(nn.Module):
     """The dense autoencoder 784-500-500-5 in Linen's layers."""
 
     rate: float
-    image: ImageShape = models.MNIST_SHAPE
+    image: ImageShape = shapes.MNIST_SHAPE
 
     @nn.compact
     def __call__(self, images: jax.Array, _: jax.Array | float = 0.0, train: bool = False) -> jax.Array:

@@ -12,14 +12,14 @@ PACKAGE = Path(__file__).parent.parent / "ae_jax"
 FLOORS = (
     {"types"},
     {"downloads", "embedded", "idx", "pictures", "losses", "convolutions", "results", "host", "recipes"},
-    {"process", "archives", "activations", "layers", "corruptions", "checkpoints", "calls"},
+    {"process", "archives", "activations", "layers", "shapes", "corruptions", "checkpoints", "calls"},
     {"data", "models", "optimizers", "distributions"},
     {"images", "objectives", "vae"},
     {"batching", "variational", "widening"},
     {"training"},
     {"sharing", "lanes"},
-    {"segments", "runs"},
-    {"engine", "evaluation", "latent", "pca", "posterior", "files", "export"},
+    {"segments", "runs", "identity"},
+    {"engine", "evaluation", "latent", "pca", "posterior", "files", "export", "doubts"},
     {"trials", "generation"},
     {"random_search", "inference", "progress"},
     {"api", "exchange"},
@@ -27,7 +27,7 @@ FLOORS = (
     {"cli"},
 )
 DRAWING = "plotting", "interactive"  # of experiments
-DOORS = {"runs": {"inference", "files"}}  # rooms above, imported when a method is called
+DOORS = {"runs": {"inference", "files"}, "recipes": {"variational"}}  # rooms above, imported when a method is called
 
 
 def imported(source: str) -> set[str]:

@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import tarfile
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -96,6 +97,20 @@ def test_the_table_is_tensorflow_datasets(name):
     assert infos.keys() == {file if name != "mnist" else f"{file}.gz" for file in of.files}
     if name != "mnist":  # whose table is of the content, not of the archives
         assert {file: (info.size, info.checksum) for file, info in infos.items()} == of.files
+
+
+def test_an_archive_is_never_in_memory_as_a_whole(monkeypatch, tmp_path):
+    """EMNIST's zip, half a gigabyte, holds six data sets of which one is wanted."""
+    ((name, content),) = emnist_zip()[0].items()
+    (tmp_path / name).write_bytes(content)
+    with zipfile.ZipFile(tmp_path / name, "a") as archive:
+        archive.writestr("gzip/emnist-byclass-train-images-idx3-ubyte.gz", bytes(30_000_000))
+    mirrors.publish(monkeypatch, "emnist_letters", mirrors.expected({name: (tmp_path / name).read_bytes()}))
+    tracemalloc.start()
+    dataset = data.load("emnist_letters", tmp_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(dataset.train_images) == 12 and peak < 10_000_000
 
 
 def test_download_fills_the_cache_once(published, monkeypatch, tmp_path, capfd):

@@ -250,7 +250,9 @@ def test_ctrl_c_keeps_a_checkpoint_and_resume_ends_with_the_same_bits(call, kept
     assert code == 130 and out == "" and "m.checkpoints keeps what is trained" in err and "--resume" in err
     assert there() == ["m.checkpoints", "whole.safetensors"]
     assert refused(call(*words, "--out", "m.safetensors"), "--resume")
-    assert refused(call(*words, "--out", "m.safetensors", "--resume", "--seed", 1), "another search")
+    assert refused(call(*words, "--out", "m.safetensors", "--resume", "--seed", 1), "seed was 0 and is now 1")
+    slower = "--resume", "--learning-rate", 0.01
+    assert refused(call(*words, "--out", "m.safetensors", *slower), "learning_rate was 0.001 and is now 0.01")
     with watched(*CHECKPOINT) as written:
         assert call(*words, "--out", "m.safetensors", "--resume")[0] == 0
     assert len(written) == 2  # of epochs 6 to 12 in segments of 5; 5 were kept

@@ -1,6 +1,7 @@
 """The environment of the tests: their compiled programs are their own, and shared."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from ae_jax import checkpoints, data, downloads
 from experiments import command_line, common
+from tests.commands import ROOT
 
 
 def test_compiled_programs_are_kept_apart_from_the_users():
@@ -37,6 +39,25 @@ def test_a_study_keeps_the_programs_that_took_a_while_unless_told_otherwise(monk
     finally:
         jax.config.update(name, before)
     assert kept == [seconds]
+
+
+def test_programs_are_kept_from_when_a_user_asks_for_it(tmp_path):
+    """Even after a first compilation; another process then finds them and adds none."""
+    code = """if True:
+        import sys, jax, ae_jax
+        jax.jit(lambda x: x + 1)(1).block_until_ready()
+        assert jax.config.jax_compilation_cache_dir is None
+        ae_jax.keep_programs(sys.argv[1])
+        jax.jit(lambda x: x + 2)(1).block_until_ready()
+    """
+    environment = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
+    environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    kept = []
+    for _ in range(2):
+        line = [sys.executable, "-c", code, str(tmp_path / "programs")]
+        subprocess.run(line, cwd=ROOT, env=environment, check=True)
+        kept.append({path.name for path in (tmp_path / "programs").glob("*-cache")})
+    assert kept[0] and kept[0] == kept[1]
 
 
 def reopened(folder, seeds, resume):

@@ -1,5 +1,8 @@
 """Checkpoints belong to one search, from Python as from the command line; and trials are counted over all groups."""
 
+import json
+
+import jax
 import numpy as np
 import pytest
 
@@ -51,10 +54,16 @@ def test_from_python_a_folder_is_made_and_gone_on_with(stopped, data):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"objective": free_bits(0.25)}, r"objective of 0, adam was .*nats.*0\.5.* and is now .*0\.25"),
-        ({"plan": Plan(batch_size=8)}, "plans was .*batch_size=16"),
-        ({"lanes": lane_grid(seed=[0, 2], epochs=2)}, "lanes was"),
-        ({"lanes": lane_grid(seed=[0, 1], epochs=3)}, "lanes was"),
+        ({"objective": free_bits(0.25)}, "search: nats was 0.5 and is now 0.25; use"),
+        ({"plan": Plan(batch_size=8)}, "search: batch_size was 16 and is now 8; use"),
+        ({"lanes": lane_grid(seed=[0, 2], epochs=2)}, "search: seed was 0, 1 and is now 0, 2; use"),
+        ({"lanes": lane_grid(seed=[0, 1], epochs=3)}, "search: epochs was 2 and is now 3; use"),
+        (
+            {"lanes": lane_grid(learning_rate=0.01, penalty=[1, 2], epochs=2)},
+            "learning_rate was 0.001 and is now 0.01; penalty was 1 and is now 1, 2; seed was 0, 1 and is now 0; use",
+        ),
+        ({"lanes": lane_grid(seed=range(60), epochs=2)}, "seed was 0, 1 and is now 60 values, 0, 1, 2, 3, 4, ...; use"),
+        ({"lanes": lane_grid(seed=[1, 0], epochs=2)}, "seed was 0, 1 and is now 1, 0; use"),
         ({"patience": 3}, "patience was None and is now 3"),
         ({"keep_best": True}, "keep_best was False and is now True"),
         ({"halving": Halving(1, 2)}, r"halving was None and is now \[1, 2\]"),
@@ -68,9 +77,22 @@ def test_checkpoints_of_another_search_are_refused(stopped, changed, message):
         stopped(**{"objective": free_bits(0.5)} | changed)
 
 
+def test_checkpoints_without_the_details_of_their_search_are_as_good(stopped, tmp_path):
+    path = tmp_path / "of" / "mine" / "search.json"
+    older = json.loads(path.read_text())
+    assert older.pop("details")
+    path.write_text(json.dumps(older))
+    with pytest.raises(UsageError, match="search: lanes was '"):
+        stopped(free_bits(0.5), lanes=lane_grid(seed=[0, 1], epochs=3))
+    assert stopped(free_bits(0.5))[1] == 3
+
+
 def test_checkpoints_of_other_data_are_refused(stopped, data):
-    with pytest.raises(UsageError, match="data was"):
+    with pytest.raises(UsageError, match="data was '"):
         stopped(free_bits(0.5), data=data._replace(images=data.images.at[0].set(7)))
+    fewer = jax.tree.map(lambda leaf: leaf[:50], data)
+    with pytest.raises(UsageError, match="images was 200 of 28 x 28 x 1, uint8 and is now 50 of"):
+        stopped(free_bits(0.5), data=fewer)
 
 
 def test_halving_judges_the_lanes_of_all_groups_as_trials_of_their_own(data):

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import pickle
 
 import jax
 import jax.numpy as jnp
@@ -57,6 +58,14 @@ def test_an_objective_is_built_again_from_json(name):
     described = json.loads(json.dumps(recipes.describe(EVERYTHING[name])))
     assert recipes.build(described) is EVERYTHING[name]
     assert "foreign" not in json.dumps(described) and "0x" not in json.dumps(described)
+
+
+def test_an_objective_is_pickled_by_its_recipe():
+    assert pickle.loads(pickle.dumps(EVERYTHING)) == EVERYTHING
+    assert all(pickle.loads(pickle.dumps(objective)) is objective for objective in EVERYTHING.values())
+    for own in (objectives.autoencoder(dense_autoencoder(2, activation=abs)), Objective(None, None, separable=True)):
+        with pytest.raises(UsageError, match=r"a pickle can hold the code of (builtins.abs|objectives.Objective)"):
+            pickle.dumps(own)
 
 
 @pytest.mark.parametrize("name", EVERYTHING)
@@ -123,7 +132,7 @@ def test_a_model_of_another_kind_is_refused_and_one_of_the_users_own_is_not():
     class Mine(nn.Module):
         """What an autoencoder does, without being a subclass."""
 
-    with pytest.raises(UsageError, match="autoencoder: a VAE is not allowed as its model: give a Autoencoder"):
+    with pytest.raises(UsageError, match="autoencoder: a VAE is not allowed as its model: give an Autoencoder"):
         objectives.autoencoder(dense_vae(2, (4,)))
     assert isinstance(objectives.autoencoder(Mine()).model, Mine)
 

@@ -58,7 +58,7 @@ def test_scaling_changes_no_code(digits):
 def test_every_kind_is_trained_for_its_objective(digits, kind):
     model = AutoencoderTransformer(2, kind=kind, widths=(4,), epochs=1, random_state=0).fit(digits[0][:100])
     builder = {"denoising": "denoising", "sparse": "sparse_l1", "contractive": "contractive", "variational": "elbo"}
-    assert model.recipe_["build"].endswith(builder[kind])
+    assert model.run_.objective.recipe.builder.endswith(builder[kind])
     assert model.transform(digits[0]).shape == (300, 2)
 
 

@@ -414,9 +414,9 @@ def test_a_convolutional_vqvae_reconstructs_from_quantised_vectors():
 @pytest.mark.parametrize(
     "call,message",
     [
-        (lambda: variational.iwae(MODEL, BERNOULLI, 0), "0 samples are not allowed"),
-        (lambda: variational.iwae_doubly_reparameterised(MODEL, BERNOULLI, 0), "0 samples are not allowed"),
-        (lambda: variational.free_bits(MODEL, BERNOULLI, -1.0), "-1.0 nats are not allowed"),
+        (lambda: variational.iwae(MODEL, BERNOULLI, 0), "samples 0 is not allowed"),
+        (lambda: variational.iwae_doubly_reparameterised(MODEL, BERNOULLI, 0), "samples 0 is not allowed"),
+        (lambda: variational.free_bits(MODEL, BERNOULLI, -1.0), "nats -1.0 is not allowed"),
         (lambda: _start(VAE(toy.Affine((3,)), toy.Affine((4, 1, 1)))), "encoder of 3 units.*latent=2"),
         (lambda: _start(VQVAE(toy.Affine((3,)), VectorQuantiser(4, 2), toy.Affine((4, 1, 1)))), "multiple of 2"),
         (lambda: conv_vae(2, channels=()), "channels"),

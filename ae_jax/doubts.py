@@ -1,0 +1,54 @@
+"""What a user is told after a training that went nowhere: models that diverged, models that learned the mean image."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from jax.typing import ArrayLike
+
+from ae_jax.batching import EVALUATION_BATCH, unit
+from ae_jax.objectives import output_shape
+from ae_jax.runs import Run
+
+LEARNED_NOTHING = 0.98  # of the mean image's error: one that is as large is told
+_NAMED = 3  # models in a warning, at most
+
+
+def warn(run: Run, images: ArrayLike) -> None:
+    """Warn of models that diverged, and of those that reconstruct no better than the mean image.
+
+    That is judged by the mean squared error on ``images``, some that were trained on, whatever the objective: the pixel
+    mean of these very images is the best that a constant can do. A model without reconstructions is not judged.
+    """
+    if run.diverged.any():
+        warnings.warn(
+            f"{_models(run, run.diverged)} diverged: give a smaller learning rate or another seed", stacklevel=3
+        )
+    if run.objective.recipe is None or output_shape(run.objective) != run.model.image:
+        return
+    given = np.asarray(unit(images))
+    constant = float(given.var(0).mean())
+    error = np.square(run.reconstruct(images) - given).mean((-4, -3, -2, -1))
+    if constant and (nothing := error >= LEARNED_NOTHING * constant).any():
+        warnings.warn(
+            f"{_models(run, nothing)} came no closer to the images than their mean (squared error "
+            f"{error[nothing].min():.4g}, the mean image's {constant:.4g}): give more epochs or a larger learning rate",
+            stacklevel=3,
+        )
+
+
+def some(trained: np.ndarray) -> np.ndarray:
+    """As many of these indices as one batch of an evaluation takes, evenly over all."""
+    return trained[np.linspace(0, len(trained) - 1, min(EVALUATION_BATCH, len(trained))).astype(int)]
+
+
+def _models(run: Run, which: np.ndarray) -> str:
+    """How many of the run's models those are, and the first by what tells them apart."""
+    if which.size == 1:
+        return "the model"
+    numbers = run.lanes.hparams._asdict() | {"seed": run.lanes.seed}
+    varying = {name: values.ravel() for name, values in numbers.items() if len(np.unique(values)) > 1}
+    ids = np.flatnonzero(which)
+    names = [", ".join(f"{name} {values[i]:.4g}" for name, values in varying.items()) for i in ids[:_NAMED]]
+    return f"{len(ids)} of {which.size} models ({'; '.join(names)}{'; ...' * (len(ids) > _NAMED)})"

@@ -1,0 +1,69 @@
+"""A training that went nowhere says so, and one that went well says nothing."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+import ae_jax
+from ae_jax import doubts
+
+RNG = np.random.default_rng(0)
+# Two kinds of image: a code of one number tells them apart.
+IMAGES = np.where(RNG.random((120, 1, 1)) < 0.5, np.eye(6), 1 - np.eye(6)) * RNG.uniform(0.8, 1.0, (120, 6, 6))
+PLAIN = ae_jax.autoencoder(ae_jax.dense_autoencoder(1, (8,)))
+
+
+def warned(objective=PLAIN, images=IMAGES, labels=None, **arguments):
+    """The run and the warnings of a training."""
+    usual = {"epochs": 60, "batch_size": 16, "learning_rate": 1e-2, "progress": False}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        run = ae_jax.fit(objective, images, labels, **usual | arguments)
+    assert all(warning.filename == __file__ for warning in caught)
+    return run, [str(warning.message) for warning in caught]
+
+
+def test_a_training_that_went_well_says_nothing():
+    for images in (IMAGES, np.uint8(IMAGES * 255)):
+        run, told = warned(images=images)
+        assert told == [] and np.square(run.reconstruct(IMAGES)[..., 0] - IMAGES).mean() < 0.1 * IMAGES.var(0).mean()
+
+
+def test_a_model_that_learned_the_mean_image_is_told_with_its_error():
+    run, (told,) = warned(learning_rate=1e-7, validation=None)
+    constant = np.square(IMAGES - IMAGES.mean(0)).mean()
+    error = np.square(run.reconstruct(IMAGES)[..., 0] - IMAGES).mean()
+    assert told.startswith("the model came no closer to the images than their mean")
+    assert f"{constant:.4g}" in told and f"{error:.4g}" in told and "more epochs or a larger learning rate" in told
+
+
+def test_of_many_models_those_are_named_by_what_tells_them_apart():
+    _, told = warned(learning_rate=[1e-2, 1e-7, np.inf], seeds=[3, 4])
+    assert len(told) == 2
+    assert told[0].startswith("2 of 6 models (learning_rate inf, seed 3; learning_rate inf, seed 4) diverged:")
+    assert told[1].startswith("2 of 6 models (learning_rate 1e-07, seed 3; learning_rate 1e-07, seed 4) came no closer")
+    _, (told,) = warned(learning_rate=1e-7, seeds=range(5), epochs=1)
+    assert told.startswith("5 of 5 models (seed 0; seed 1; seed 2; ...)")
+
+
+@pytest.mark.parametrize("rate", [1e-2, 1e-7])
+def test_every_objective_is_judged_by_its_reconstructions(rate):
+    """Bounds in nats and cross-entropies have no mean image of their own to be compared with."""
+    for objective in (
+        ae_jax.elbo(ae_jax.dense_vae(1, (8,)), ae_jax.gaussian(0.01)),
+        ae_jax.cross_entropy_autoencoder(PLAIN.model),
+    ):
+        assert len(warned(objective, learning_rate=rate)[1]) == (rate == 1e-7)
+
+
+def test_what_has_no_reconstructions_or_no_variance_is_not_judged():
+    classifier = ae_jax.classifier(ae_jax.Classifier(ae_jax.DenseEncoder(1, (4,)), 2))
+    assert warned(classifier, labels=np.arange(120) % 2, learning_rate=1e-7, epochs=1)[1] == []
+    assert warned(images=np.full((60, 6, 6), 0.5), learning_rate=1e-7, epochs=1)[1] == []
+
+
+def test_some_images_are_judged_evenly_over_all():
+    assert doubts.some(np.arange(7)).tolist() == [*range(7)]
+    some = doubts.some(np.arange(10_000))
+    assert len(some) == 256 and some[0] == 0 and some[-1] == 9999 and set(np.diff(some)) == {39, 40}
