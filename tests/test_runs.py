@@ -46,6 +46,18 @@ def test_lanes_of_a_grid():
         lane_grid(rate=[1, 2])
 
 
+def test_hyper_parameters_are_their_own():
+    """Whatever happens to the array that they were made from, of whichever dtype."""
+    given = {"learning_rate": np.float32([1e-3, 1e-2]), "epochs": np.int32([3, 4]), "l2": np.float64(0.1)}
+    numbers, lanes = hparams(**given), lane_grid(hparams(**given), seed=[0, 1])
+    for values in ("learning_rate", "epochs"):
+        given[values][:] = 7
+    np.testing.assert_allclose(numbers.learning_rate, [1e-3, 1e-2])
+    np.testing.assert_array_equal(numbers.epochs, [3, 4])
+    np.testing.assert_allclose(lanes.hparams.learning_rate, [[1e-3] * 2, [1e-2] * 2])
+    assert all(leaf.dtype in (np.float32, np.int32) for leaf in jax.tree.leaves(numbers))
+
+
 def test_lanes_broadcast():
     lanes = make_lanes(hparams(l2=np.array([[0.0], [0.1]])), seed=[5, 6, 7], split=[0, 1, 2])
     assert lanes.shape == (2, 3) and lanes.split.tolist() == [[0, 1, 2]] * 2
