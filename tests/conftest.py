@@ -19,6 +19,7 @@ from ae_jax import evaluation, posterior, results
 from ae_jax.batching import Data
 from ae_jax.models import dense_autoencoder
 from ae_jax.objectives import autoencoder
+from experiments import derivations
 from tests import figures
 from tests.commands import LONG, READS_MODEL, ROOT, STUDIES, TINY, command, run, words
 
@@ -123,6 +124,13 @@ def run_process(environment):
         return subprocess.run(line, env=environment | variables, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
     return call
+
+
+@pytest.fixture
+def short_gradients(monkeypatch):
+    """The study of gradients with one of its five cases: where any study will do, the shortest of all."""
+    name, case = next(iter(derivations.CASES.items()))
+    monkeypatch.setattr(derivations, "CASES", {name: case})
 
 
 @contextlib.contextmanager

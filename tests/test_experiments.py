@@ -182,7 +182,7 @@ def test_everything_at_once_resumes_an_unfinished_study(ran, run_study, tmp_path
     assert other.returncode == 2 and "seeds was 2 and is now 3" in other.stderr
 
 
-def test_a_study_that_fails_does_not_stop_the_others(run_study, tmp_path):
+def test_a_study_that_fails_does_not_stop_the_others(short_gradients, run_study, tmp_path):
     """With five test images the anomaly study lacks a digit; the gradients need no more than that."""
     tiny = ["--dataset", "digits", "--limit", "5", "--batch-size", "2"]
     both = run_study("run_all", tmp_path, "--only", "anomaly", "gradients", tiny=tiny)
@@ -226,8 +226,9 @@ def test_the_trials_of_an_npz_run_again_with_the_same_bits(ran, run_study, tmp_p
     assert arrays.keys() == reference.arrays.keys() and not meta["comparable"]
     for name in arrays:
         np.testing.assert_array_equal(arrays[name], reference.arrays[name], err_msg=name)
-    foreign = run_study("random_search", tmp_path, "--trials-from", str(ran("gradients").npz))
-    assert foreign.returncode == 2 and "results of the study 'gradients'" in foreign.stderr
+    foreign = results.save(tmp_path / "foreign.npz", arrays, meta | {"study": "gradients"})
+    refused = run_study("random_search", tmp_path, "--trials-from", str(foreign))
+    assert refused.returncode == 2 and "results of the study 'gradients'" in refused.stderr
 
 
 @searches

@@ -15,6 +15,7 @@ from ae_jax.models import dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.runs import map_runs
 from ae_jax.types import Plan, UsageError, hparams
+from tests.made import apply
 
 SPLITS = stack_splits([(np.arange(0, 120), np.arange(120, 160))])
 PLAN = Plan(batch_size=16)
@@ -101,7 +102,7 @@ def test_results_lead_with_the_shape_and_are_nan_where_a_lane_diverged(grid, ima
     assert errors.shape == (2, 2, 20) and np.isnan(errors[1]).all()
     for lane in ((0, 0), (0, 1)):
         params = jax.tree.map(lambda leaf, lane=lane: leaf[lane], grid.params)
-        expected = np.square(np.asarray(grid.model.apply(params, images)) - np.asarray(images)).mean((1, 2, 3))
+        expected = np.square(np.asarray(apply(grid.model, params, images)) - np.asarray(images)).mean((1, 2, 3))
         np.testing.assert_allclose(errors[lane], expected, rtol=1e-5)
         np.testing.assert_allclose(evaluation.reconstruction_errors(grid[lane], images, images), expected, rtol=1e-5)
     codes = latent.encode(grid, images)
