@@ -60,18 +60,16 @@ def left_over(folder, ending):
 @pytest.fixture(scope="module")
 def ask(environment):
     """``ask(question)``: what ``python -m tests.aimed`` answers, the parent of the searches that aim at themselves."""
-    parent = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "tests.aimed"], env=environment | ONE_DEVICE, cwd=ROOT, text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
+    ) as parent:  # fmt: skip
 
-    def call(question):
-        print(json.dumps(question), file=parent.stdin, flush=True)
-        return int(parent.stdout.readline())
+        def call(question):
+            print(json.dumps(question), file=parent.stdin, flush=True)
+            return int(parent.stdout.readline())
 
-    yield call
-    parent.stdin.close()
-    parent.wait(timeout=60)
+        yield call
 
 
 @pytest.fixture
