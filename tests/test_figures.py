@@ -102,18 +102,16 @@ def test_axes_are_named_and_lines_have_a_legend(ran, name):
 def redraw(environment, tmp_path_factory):
     """``redraw(module, npz)`` in one other process without data: what the figures show, by file name."""
     nowhere = tmp_path_factory.mktemp("nowhere")
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "tests.redraw"], cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         env=environment | {"AE_JAX_DATA": str(nowhere), "AE_JAX_CACHE": str(nowhere)},
-    )  # fmt: skip
+    ) as process:  # fmt: skip
 
-    def call(module, npz):
-        print(module, npz, file=process.stdin, flush=True)
-        return json.loads(process.stdout.readline())
+        def call(module, npz):
+            print(module, npz, file=process.stdin, flush=True)
+            return json.loads(process.stdout.readline())
 
-    yield call
-    process.stdin.close()
-    process.wait(timeout=60)
+        yield call
 
 
 @every_study
