@@ -5,7 +5,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet
 OUT ?= results/demo
 # A worker for each core, which takes whole groups, those of tests/conftest.py; what compares with PyTorch shares nothing.
-WORKERS := --numprocesses logical --maxprocesses 8 --dist
+WORKERS := --numprocesses logical --maxprocesses 8 --no-loadscope-reorder --dist
+# What compares with PyTorch is optimized, but by LLVM alone: XLA's fusion emitters take a quarter longer to compile. And
+# PyTorch's threads would wait for each other on busy cores.
+PEERS := AE_JAX_TEST_OPTIMIZED=1 XLA_FLAGS=--xla_cpu_use_fusion_emitters=false OMP_NUM_THREADS=1
 
 .PHONY: demo reproduce test test-peers test-optimized lint bench clean
 
@@ -22,7 +25,7 @@ test-optimized: $(VENV)/.installed-test
 	AE_JAX_TEST_OPTIMIZED=1 $(BIN)/python -m pytest $(WORKERS) loadgroup tests/test_layers.py tests/test_oracles.py tests/test_trials.py
 
 test-peers: $(VENV)/.installed-peers
-	AE_JAX_TEST_OPTIMIZED=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m peers $(WORKERS) worksteal  # PyTorch's threads wait for each other on busy cores
+	$(PEERS) $(BIN)/python -m pytest -m peers $(WORKERS) worksteal
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -25,7 +25,7 @@ def score(run: Run, key: Array, data: Data, objective: Objective | None = None) 
 
     Every lane draws from the same ``key``, which is consumed. ``objective`` is the run's own, or another of its model.
     """
-    indices = jnp.arange(data.labels.shape[0])
+    indices = np.arange(data.labels.shape[0], dtype=np.int32)
     return run.map(_score, key, data, indices, each=(run.lanes.hparams,), static=(objective or run.objective,))
 
 
@@ -72,7 +72,7 @@ def robustness(runs: Runs, corrupt: Corruption, key: Array, images: Array, level
     corrupt = jax.jit(corrupt)
     errors = []
     for index, level in enumerate(levels):
-        corrupted = corrupt(jax.random.fold_in(key, index), images, jnp.float32(level))
+        corrupted = corrupt(jax.random.fold_in(key, index), images, np.float32(level))
         errors.append(reconstruction_error(runs, corrupted, images))
     return jax.tree.map(lambda *of_levels: np.stack(of_levels, axis=-1), *errors)
 

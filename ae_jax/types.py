@@ -134,8 +134,8 @@ NUMBERS: dict[str, Number] = {
 def hparams(**given: Any) -> HParams:
     """HParams from plain numbers or arrays that broadcast against each other; what is not given has its default.
 
-    The leaves have one dtype each, so that a Python float never causes a second trace. Raises UsageError for an
-    unknown name or a number out of its range.
+    The leaves are NumPy arrays of one dtype each, so that a Python float never causes a second trace. Raises
+    UsageError for an unknown name or a number out of its range.
 
     >>> import ae_jax
     >>> ae_jax.hparams(learning_rate=[1e-3, 1e-2], l2=1e-4).l2.shape
@@ -151,10 +151,8 @@ def require_known(names: Iterable[str]) -> None:
         raise UsageError(f"unknown hyper-parameter {', '.join(sorted(unknown))}: choose among {', '.join(NUMBERS)}")
 
 
-def _leaf(name: str, values: Any) -> Array | None:
+def _leaf(name: str, values: Any) -> np.ndarray | None:
     """``values`` of one hyper-parameter in its dtype, checked against its range."""
-    import jax.numpy as jnp
-
     if name == "dropout" and values is None:
         return None
     entry = NUMBERS[name]
@@ -171,16 +169,13 @@ def _leaf(name: str, values: Any) -> Array | None:
         raise UsageError(f"{name} {values!r} is not allowed: give {'whole ' * (entry.dtype is np.int32)}numbers")
     if not (valid := entry.allowed.holds(leaf)).all():
         raise UsageError(f"{name} {leaf[~valid].flat[0]:g} is not allowed: it must be {entry.allowed.words}")
-    return jnp.asarray(leaf)
+    return leaf
 
 
 def broadcast(numbers: HParams) -> HParams:
     """All leaves at their common shape, so that scalars go along with arrays of many lanes; None stays None."""
-    import jax
-    import jax.numpy as jnp
-
-    leaves, structure = jax.tree.flatten(numbers)
-    return jax.tree.unflatten(structure, jnp.broadcast_arrays(*leaves))
+    given = {name: leaf for name, leaf in numbers._asdict().items() if leaf is not None}
+    return numbers._replace(**dict(zip(given, np.broadcast_arrays(*given.values()), strict=True)))
 
 
 def static_dropout(numbers: HParams) -> HParams:

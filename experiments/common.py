@@ -145,12 +145,12 @@ class Setup:
     @functools.cached_property
     def training(self) -> Data:
         """The training examples as the engine takes them, on the device."""
-        return Data(jnp.asarray(self.dataset.train_images), jnp.asarray(self.dataset.train_labels, jnp.int32))
+        return Data(jnp.asarray(self.dataset.train_images), jnp.asarray(self.dataset.train_labels.astype(np.int32)))
 
     @functools.cached_property
     def test(self) -> Data:
         """The test examples, likewise."""
-        return Data(jnp.asarray(self.dataset.test_images), jnp.asarray(self.dataset.test_labels, jnp.int32))
+        return Data(jnp.asarray(self.dataset.test_images), jnp.asarray(self.dataset.test_labels.astype(np.int32)))
 
     @functools.cached_property
     def train_images(self) -> jax.Array:

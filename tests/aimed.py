@@ -1,17 +1,22 @@
 """Signals aimed at a moment of a run: when the n-th file of a kind is about to be opened, renamed or deleted.
 
-Python's audit events tell the moment, so that nothing of the project is patched. As a program,
-``python -m tests.aimed SIGKILL os.rename '*.msgpack' 5 experiments.random_search ...`` runs the rest of the line and
-kills itself then; within a process :func:`aimed` does it, and :func:`watched` only takes notes.
+Python's audit events tell the moment, so that nothing of the project is patched. Within a process :func:`aimed` does
+it, and :func:`watched` only takes notes. As a program, ``python -m tests.aimed`` is the parent of searches that aim at
+themselves, each a fork: it has imported what they need, which would take longer than they do, and computed nothing.
 """
 
 import contextlib
 import fnmatch
+import importlib
+import json
 import os
 import runpy
 import signal
 import sys
 from pathlib import Path
+
+STUDY = "experiments.random_search"
+LIMIT = 300  # seconds that a search may take
 
 PLACE = {"open": 0, "os.rename": 1, "shutil.rmtree": 0}  # of the path among an event's arguments
 _watchers = []
@@ -56,11 +61,32 @@ def aimed(signum, event, pattern, count):
     return watched(event, pattern, send)
 
 
+def search(stdout, stderr, signum, event, pattern, count, *arguments):
+    """A search with these ``arguments``, its output in two files, that sends itself the signal."""
+    for stream, path in enumerate((os.devnull, stdout, stderr)):
+        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), stream)
+    signal.alarm(LIMIT)
+    sys.argv = [STUDY, *arguments]
+    with aimed(signal.Signals[signum], event, pattern, count):
+        runpy.run_module(STUDY, run_name="__main__", alter_sys=True)
+
+
 def main():
-    signum, event, pattern, count, module, *arguments = sys.argv[1:]
-    sys.argv = [module, *arguments]
-    with aimed(signal.Signals[signum], event, pattern, int(count)):
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    """A line of JSON on stdin starts a search, of which it gives the words, or awaits the one of that process id.
+
+    The answer is the process id, or the exit code.
+    """
+    importlib.import_module(STUDY)
+    importlib.import_module("ae_jax.embedded").digits()
+    for line in sys.stdin:
+        asked = json.loads(line)
+        if isinstance(asked, int):
+            print(os.waitstatus_to_exitcode(os.waitpid(asked, 0)[1]), flush=True)
+        elif child := os.fork():
+            print(child, flush=True)
+        else:
+            return search(*asked)  # and out, by the interpreter's own exit
+    return None
 
 
 if __name__ == "__main__":

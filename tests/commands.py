@@ -37,7 +37,7 @@ STUDIES = {
     "latent_space_C2": ("latent_space", "--study C2 --epochs 1 --tsne-sample 40"),
     "transfer_C3": ("transfer", "--study C3 --epochs 1 --seeds 2"),
     "denoising_C4": ("denoising", "--study C4 --epochs 1"),
-    "linear_pca": ("linear_pca", "--epochs 5 --seeds 2"),
+    "linear_pca": ("linear_pca", "--epochs 3 --seeds 2"),
     "variational_B7": ("variational", "--study B7 --epochs 2 --samples 8"),
     "variational_C5": ("variational", "--study C5 --epochs 2 --samples 8"),
     "variational_D3": ("variational", "--study D3 --epochs 1 --samples 8"),

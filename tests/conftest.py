@@ -19,6 +19,7 @@ from ae_jax import evaluation, posterior, results
 from ae_jax.batching import Data
 from ae_jax.models import dense_autoencoder
 from ae_jax.objectives import autoencoder
+from experiments import derivations
 from tests import figures
 from tests.commands import LONG, READS_MODEL, ROOT, STUDIES, TINY, command, run, words
 
@@ -30,6 +31,13 @@ UNOPTIMIZED = {
     "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1 "
     "--xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true",
 }
+
+# Groups of tests that take ten seconds or more: runs of studies, and these modules.
+LONG_MODULES = (
+    "test_api", "test_benchmarks", "test_cli", "test_devices", "test_experiments", "test_export", "test_readme",
+    "test_segments", "test_sizes", "test_sklearn", "test_trials", "test_variational", "test_widening",
+)  # fmt: skip
+LONG_GROUPS = {*STUDIES, *LONG_MODULES}
 
 if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker inherits all this
     # Compiled programs, small ones too, are kept once for all workers and child processes of a run: in a folder of its
@@ -52,10 +60,19 @@ jax.devices()  # in use from here on, so that no command line run in this proces
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """A module's tests go to one worker, as they share fixtures and programs; those of a study's run are a group."""
+    """A module's tests go to one worker, as they share fixtures and programs; those of a study's run are a group.
+
+    What takes long comes first, so that at the end no worker waits long for another.
+    """
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.module.__name__))
+    items.sort(key=lambda item: group_of(item) not in LONG_GROUPS)
+
+
+def group_of(item) -> str:
+    """Of which group a test is."""
+    return item.get_closest_marker("xdist_group").args[0]
 
 
 _last_group = None
@@ -65,7 +82,7 @@ _last_group = None
 def no_programs_left_behind(request):
     """A group's compiled programs are of no use to the next, and take gigabytes together."""
     global _last_group
-    group = request.node.get_closest_marker("xdist_group").args
+    group = group_of(request.node)
     if group != _last_group:
         jax.clear_caches()
     _last_group = group
@@ -123,6 +140,13 @@ def run_process(environment):
         return subprocess.run(line, env=environment | variables, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
     return call
+
+
+@pytest.fixture
+def short_gradients(monkeypatch):
+    """The study of gradients with one of its five cases: where any study will do, the shortest of all."""
+    for name in tuple(derivations.CASES)[1:]:
+        monkeypatch.delitem(derivations.CASES, name)
 
 
 @contextlib.contextmanager

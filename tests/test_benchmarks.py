@@ -38,7 +38,7 @@ from benchmarks import (
 )
 from benchmarks.networks import NETWORKS, Network
 from benchmarks.programs import Case
-from tests.made import alone
+from tests.made import alone, init
 
 ROOT = Path(__file__).parent.parent
 
@@ -504,7 +504,7 @@ def vaes(name):
         "dense_vae": (dense_vae(2, (8,), jax.nn.tanh), torch_networks.dense_vae(2, (8,))),
         "conv_vae": (networks.CONV_VAE, torch_networks.conv_vae()),
     }[name]
-    params = model.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
+    params = init(model, jnp.zeros((1, 28, 28, 1)))
     params["params"]["encoder"] = jax.tree.map(lambda leaf: 3 * leaf, params["params"]["encoder"])
     torch_networks.copy_parameters(params, module)
     return model, params, module.requires_grad_(False)

@@ -57,16 +57,32 @@ def left_over(folder, ending):
     return [path.name for path in folder.glob(f".*{ending}.*")]
 
 
-@pytest.fixture
-def aimed_process(environment, tmp_path):
-    """``aimed_process(signal, event, pattern, count, arguments)`` starts a search that sends itself the signal."""
+@pytest.fixture(scope="module")
+def ask(environment):
+    """``ask(question)``: what ``python -m tests.aimed`` answers, the parent of the searches that aim at themselves."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.aimed"], env=environment | ONE_DEVICE, cwd=ROOT, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as parent:  # fmt: skip
 
-    def start(signum, event, pattern, count, *arguments, out=tmp_path, **options):
-        line = [sys.executable, "-m", "tests.aimed", signum, event, pattern, str(count), "experiments.random_search"]
-        return subprocess.Popen(
-            [*line, *words(out, *arguments)], env=environment | ONE_DEVICE, cwd=ROOT, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
-        )  # fmt: skip
+        def call(question):
+            print(json.dumps(question), file=parent.stdin, flush=True)
+            return int(parent.stdout.readline())
+
+        yield call
+
+
+@pytest.fixture
+def aimed_process(ask, tmp_path_factory, tmp_path):
+    """``aimed_process(signal, event, pattern, count, *arguments)`` starts a search that sends itself the signal.
+
+    The call of what comes back waits for its end.
+    """
+
+    def start(signum, event, pattern, count, *arguments, out=tmp_path):
+        streams = [tmp_path_factory.mktemp("streams") / name for name in ("stdout", "stderr")]
+        child = ask([*map(str, streams), signum, event, pattern, count, *words(out, *arguments)])
+        return lambda: subprocess.CompletedProcess(arguments, ask(child), *(path.read_text() for path in streams))
 
     return start
 
@@ -77,9 +93,8 @@ def test_a_search_killed_at_five_moments_ends_with_the_same_bits(ran, run_study,
     folder, npz = tmp_path / "random_search_A1.checkpoints", tmp_path / "random_search_A1.npz"
 
     def kill(event, pattern, count):
-        process = aimed_process("SIGKILL", event, pattern, count, *A1, "--resume")
-        _, stderr = process.communicate(timeout=300)
-        assert process.returncode == -signal.SIGKILL, stderr
+        killed = aimed_process("SIGKILL", event, pattern, count, *A1, "--resume")()
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
 
     kill("os.rename", "search.json", 1)  # at the start, before the folder says whose it is
     assert left_over(folder, "search.json") and not (folder / "search.json").exists()
@@ -165,7 +180,7 @@ def test_everything_at_once_resumes_an_unfinished_study(ran, run_study, tmp_path
     assert other.returncode == 2 and "seeds was 2 and is now 3" in other.stderr
 
 
-def test_a_study_that_fails_does_not_stop_the_others(run_study, tmp_path):
+def test_a_study_that_fails_does_not_stop_the_others(short_gradients, run_study, tmp_path):
     """With five test images the anomaly study lacks a digit; the gradients need no more than that."""
     tiny = ["--dataset", "digits", "--limit", "5", "--batch-size", "2"]
     both = run_study("run_all", tmp_path, "--only", "anomaly", "gradients", tiny=tiny)
@@ -209,8 +224,9 @@ def test_the_trials_of_an_npz_run_again_with_the_same_bits(ran, run_study, tmp_p
     assert arrays.keys() == reference.arrays.keys() and not meta["comparable"]
     for name in arrays:
         np.testing.assert_array_equal(arrays[name], reference.arrays[name], err_msg=name)
-    foreign = run_study("random_search", tmp_path, "--trials-from", str(ran("gradients").npz))
-    assert foreign.returncode == 2 and "results of the study 'gradients'" in foreign.stderr
+    foreign = results.save(tmp_path / "foreign.npz", arrays, meta | {"study": "gradients"})
+    refused = run_study("random_search", tmp_path, "--trials-from", str(foreign))
+    assert refused.returncode == 2 and "results of the study 'gradients'" in refused.stderr
 
 
 @searches
@@ -346,21 +362,21 @@ def test_two_processes_halve_stop_and_resume_to_the_numbers_of_one(run_study, ai
             free.bind(("127.0.0.1", 0))
             coordinator = f"127.0.0.1:{free.getsockname()[1]}"
         joined = "--distributed", "--coordinator", coordinator, "--num-processes", "2", "--process-id"
-        processes = [
+        running = [
             aimed_process("SIGINT", *CHECKPOINT, count, *HALVING, *extra, *joined, str(index), out=tmp_path / "two")
             for index, count in enumerate((0, interrupted_at))
         ]
-        return processes, [process.communicate(timeout=300) for process in processes]
+        return [wait() for wait in running]
 
-    processes, outputs = together(6)
-    assert [process.returncode for process in processes] == [130, 130], outputs
-    assert all("--resume" in stderr for _, stderr in outputs)
+    processes = together(6)
+    assert [process.returncode for process in processes] == [130, 130], processes
+    assert all("--resume" in process.stderr for process in processes)
     assert checkpoints(folder) and not (tmp_path / "two" / name).exists()
 
-    processes, outputs = together(0, "--resume")
-    assert [process.returncode for process in processes] == [0, 0], outputs
-    assert "Wrote:" in outputs[0][0] and "Wrote:" not in outputs[1][0]
-    assert first_progress(outputs[0][1]) > 4  # its share up to the first rung was done
+    writer, other = together(0, "--resume")
+    assert (writer.returncode, other.returncode) == (0, 0), (writer, other)
+    assert "Wrote:" in writer.stdout and "Wrote:" not in other.stdout
+    assert first_progress(writer.stderr) > 4  # its share up to the first rung was done
     assert_same_results(tmp_path / "two" / name, tmp_path / "alone" / name, but={"device"})
     status = results.load(tmp_path / "alone" / name)[0]["status"]
     assert {STATUS_NAMES[s] for s in status.flat} == {"done", "halved"}

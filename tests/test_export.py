@@ -14,6 +14,7 @@ from ae_jax.objectives import parameter_shapes
 from ae_jax.runs import Run, of_params
 from ae_jax.types import UsageError
 from ae_jax.vae import conv_vae, conv_vqvae
+from tests import made
 
 GREY = distributions.bernoulli(distributions.grey)
 MODELS = {
@@ -77,9 +78,9 @@ def test_stablehlo_runs_where_this_package_is_not(tmp_path):
     for n in (2, 5):
         with np.load(tmp_path / f"outputs_{n}.npz") as outputs:
             np.testing.assert_allclose(
-                outputs["codes"], run.model.apply(run.params, images(n), method="encode"), atol=1e-6
+                outputs["codes"], made.apply(run.model, run.params, images(n), method="encode"), atol=1e-6
             )
-            np.testing.assert_allclose(outputs["images"], run.model.apply(run.params, images(n)), atol=1e-6)
+            np.testing.assert_allclose(outputs["images"], made.apply(run.model, run.params, images(n)), atol=1e-6)
 
 
 def test_without_flatbuffers_the_extra_is_named(tmp_path, monkeypatch):
@@ -126,7 +127,7 @@ def test_pytorch_computes_the_same_from_our_parameters(objective, kind, argument
     with torch.no_grad():
         codes = network.encoder(torch_networks.channels_first(given))
         outputs = network.output(network.decoder(codes))
-    expected = run.model.apply(run.params, given, method="encode")
+    expected = made.apply(run.model, run.params, given, method="encode")
     np.testing.assert_allclose(codes, expected, rtol=1e-5, atol=1e-5)
-    decoded = run.model.apply(run.params, expected, method="decode")
+    decoded = made.apply(run.model, run.params, expected, method="decode")
     np.testing.assert_allclose(torch_networks.channels_last(outputs), decoded, rtol=1e-5, atol=1e-5)

@@ -102,18 +102,16 @@ def test_axes_are_named_and_lines_have_a_legend(ran, name):
 def redraw(environment, tmp_path_factory):
     """``redraw(module, npz)`` in one other process without data: what the figures show, by file name."""
     nowhere = tmp_path_factory.mktemp("nowhere")
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "tests.redraw"], cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         env=environment | {"AE_JAX_DATA": str(nowhere), "AE_JAX_CACHE": str(nowhere)},
-    )  # fmt: skip
+    ) as process:  # fmt: skip
 
-    def call(module, npz):
-        print(module, npz, file=process.stdin, flush=True)
-        return json.loads(process.stdout.readline())
+        def call(module, npz):
+            print(module, npz, file=process.stdin, flush=True)
+            return json.loads(process.stdout.readline())
 
-    yield call
-    process.stdin.close()
-    process.wait(timeout=60)
+        yield call
 
 
 @every_study
@@ -172,10 +170,10 @@ LINES = {  # study and figure: a function of the npz's arrays, panel by panel th
     ("transfer_C3", "curves"): lambda a: [curves(a["runs"], a["validation_loss"])],
     ("linear_pca", "training"): lambda a: [
         {
-            name: (np.arange(1, 6) * 6, losses.mean(0))
+            name: (np.arange(1, 4) * 6, losses.mean(0))
             for name, losses in zip(a["hidden"], a["train_loss"], strict=True)
         }
-        | {"PCA": ([6, 30], np.repeat(a["pca_train_mse"], 2))}
+        | {"PCA": ([6, 18], np.repeat(a["pca_train_mse"], 2))}
     ],
     ("latent_sweep", ""): lambda a: [
         {"PCA": ([2, 3], a["pca_test_mse"][::-1])}
@@ -234,7 +232,7 @@ SHEETS = {  # study and figure: the rows of images, and some of their labels
         ["clean", "input, noise 0.5", "output", "input, noise 1.0", "output"],
     ),
     ("linear_pca", "fig2_stages"): lambda a: (
-        [*a["stage_reconstructions"], a["images"]], ["6 steps", "18 steps", "30 steps", "input"]
+        [*a["stage_reconstructions"], a["images"]], ["6 steps", "12 steps", "18 steps", "input"]
     ),
     ("linear_pca", "fig3_activations"): lambda a: (
         [a["images"], a["pca_reconstructions"], *a["reconstructions"]], ["input", "PCA", *a["hidden"]]

@@ -10,7 +10,7 @@ from ae_jax import evaluation, pca
 from ae_jax.activations import linear
 from ae_jax.models import dense_autoencoder
 from ae_jax.types import UsageError
-from tests.made import run_of
+from tests.made import init, run_of
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_decoder_span_is_the_principal_subspace(images):
 
 def test_decoder_span_of_a_deep_linear_decoder_is_the_product_of_its_kernels():
     model = dense_autoencoder(2, (5,), linear, output=linear)
-    params = jax.tree.map(lambda leaf: leaf[None], model.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1))))
+    params = jax.tree.map(lambda leaf: leaf[None], init(model, jnp.zeros((1, 28, 28, 1))))
     kernels = [params["params"]["decoder"][f"Dense_{i}"]["kernel"][0] for i in (0, 1)]
     np.testing.assert_allclose(
         pca.decoder_span(run_of(model, params))[0], (kernels[0] @ kernels[1]).T, rtol=1e-4, atol=1e-6

@@ -148,7 +148,7 @@ def own_programs(monkeypatch):
 
 
 def test_compiled_programs_are_kept_where_the_variables_say(
-    own_programs, run_study, environment, monkeypatch, tmp_path
+    own_programs, short_gradients, run_study, environment, monkeypatch, tmp_path
 ):
     """In the user's cache folder, where another variable moves them, or with an empty one nowhere; and used again."""
     for name in ("JAX_COMPILATION_CACHE_DIR", "AE_JAX_CACHE"):

@@ -15,6 +15,7 @@ from ae_jax.models import dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.runs import map_runs
 from ae_jax.types import Plan, UsageError, hparams
+from tests.made import apply
 
 SPLITS = stack_splits([(np.arange(0, 120), np.arange(120, 160))])
 PLAN = Plan(batch_size=16)
@@ -44,6 +45,18 @@ def test_lanes_of_a_grid():
         lane_grid(seed=[[1, 2]])
     with pytest.raises(UsageError, match="unknown hyper-parameter rate"):
         lane_grid(rate=[1, 2])
+
+
+def test_hyper_parameters_are_their_own():
+    """Whatever happens to the array that they were made from, of whichever dtype."""
+    given = {"learning_rate": np.float32([1e-3, 1e-2]), "epochs": np.int32([3, 4]), "l2": np.float64(0.1)}
+    numbers, lanes = hparams(**given), lane_grid(hparams(**given), seed=[0, 1])
+    for values in ("learning_rate", "epochs"):
+        given[values][:] = 7
+    np.testing.assert_allclose(numbers.learning_rate, [1e-3, 1e-2])
+    np.testing.assert_array_equal(numbers.epochs, [3, 4])
+    np.testing.assert_allclose(lanes.hparams.learning_rate, [[1e-3] * 2, [1e-2] * 2])
+    assert all(leaf.dtype in (np.float32, np.int32) for leaf in jax.tree.leaves(numbers))
 
 
 def test_lanes_broadcast():
@@ -89,7 +102,7 @@ def test_results_lead_with_the_shape_and_are_nan_where_a_lane_diverged(grid, ima
     assert errors.shape == (2, 2, 20) and np.isnan(errors[1]).all()
     for lane in ((0, 0), (0, 1)):
         params = jax.tree.map(lambda leaf, lane=lane: leaf[lane], grid.params)
-        expected = np.square(np.asarray(grid.model.apply(params, images)) - np.asarray(images)).mean((1, 2, 3))
+        expected = np.square(np.asarray(apply(grid.model, params, images)) - np.asarray(images)).mean((1, 2, 3))
         np.testing.assert_allclose(errors[lane], expected, rtol=1e-5)
         np.testing.assert_allclose(evaluation.reconstruction_errors(grid[lane], images, images), expected, rtol=1e-5)
     codes = latent.encode(grid, images)

@@ -81,7 +81,7 @@ def test_the_accelerators_form_draws_the_same_numbers(data, monkeypatch):
 def test_every_division_gives_the_gradient_of_the_core(data, dropout):
     """The core takes all microbatches at once, ``sharing`` one after another: with masks of the same bits."""
     objective, numbers = autoencoder(MODEL), hparams(dropout=dropout)
-    params = objective.init(jax.random.key(1))
+    params = jax.jit(objective.init)(jax.random.key(1))
     batch = Batch(data.images[:96] / 255.0, data.labels[:96])
     arguments = objective, params, jax.random.key(2), batch, numbers
     assert microbatches(objective, params, 96) == 2

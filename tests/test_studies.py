@@ -13,6 +13,7 @@ from ae_jax.lanes import DIVERGED
 from ae_jax.models import conv_autoencoder, dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.runs import of_params
+from tests import made
 from tests.commands import in_group
 
 
@@ -68,7 +69,7 @@ def test_smoothness_maps_the_model_it_is_given(ran):
     model, params = lane.model, lane.params
     np.testing.assert_allclose(run["centroids"], source.arrays["centroids"], rtol=1e-5)
     points, centroids = run["points"].reshape(-1, 2)[::37], run["centroids"]
-    images, ends = (np.asarray(model.apply(params, z, method="decode"), float) for z in (points, centroids))
+    images, ends = (np.asarray(made.apply(model, params, z, method="decode"), float) for z in (points, centroids))
     nearest = np.square(points[:, None] - centroids).sum(-1).argmin(1)
     apart = np.square(images[:, None] - ends).sum((2, 3, 4))
     tiny = 1e-5 * apart.max()
@@ -141,7 +142,7 @@ def test_baseline(ran):
 
 def _saved(path, model, **changes):
     objective = autoencoder(model)
-    params = objective.init(jax.random.key(0))
+    params = jax.jit(objective.init)(jax.random.key(0))
     files.save(dataclasses.replace(of_params("one", objective, params), **changes), path)
 
 
@@ -174,13 +175,13 @@ def test_a_saved_model_comes_back(ran):
     run = ran("latent_space_A5")
     lane = files.load(run.model)
     assert lane.model == conv_autoencoder(2) and set(lane.params["params"]) == {"encoder", "decoder"}
-    codes = lane.model.apply(lane.params, run.arrays["sample_images"] / np.float32(255), method="encode")
+    codes = made.apply(lane.model, lane.params, run.arrays["sample_images"] / np.float32(255), method="encode")
     np.testing.assert_allclose(codes, run.arrays["codes_2"][run.arrays["sample"]], rtol=1e-4, atol=1e-5)
 
 
 def importance_nll(model, likelihood, params, images, samples, draws, rng):
     """``draws`` estimates of the mean of -log 1/k sum p(x, z) / q(z | x) over ``images``, in NumPy."""
-    mean, log_variance = (np.asarray(part, float) for part in model.apply(params, images, method="encode"))
+    mean, log_variance = (np.asarray(part, float) for part in made.apply(model, params, images, method="encode"))
     found = []
     decode = jax.jit(
         functools.partial(model.apply, method="logits"), compiler_options={"xla_backend_optimization_level": 3}

@@ -46,7 +46,7 @@ def assert_equal_alone(groups, data):
 def test_a_narrow_code_learns_the_same_in_a_wide_one(data, optimizer):
     """Under L2 and dropout; every optimizer leaves the weights alone that a narrow code does not have.
 
-    The denoisers below are three sizes.
+    The dense denoisers below are three sizes, as the convolutional networks whose weights stay zero.
     """
     numbers = {"momentum": 0.9} if optimizer == "sgd" else {}
     groups = groups_of([autoencoder(dense(d)) for d in SIZES[:2]], Plan(40, optimizer), **numbers)
@@ -54,10 +54,10 @@ def test_a_narrow_code_learns_the_same_in_a_wide_one(data, optimizer):
     assert_equal_alone(groups, data)
 
 
-@pytest.mark.parametrize("model", [dense, conv])
-def test_so_does_a_denoiser(data, model):
-    groups = groups_of([denoising(model(d), corruptions.gaussian) for d in SIZES])
-    assert trials.programs(groups) == [[0, 1, 2]]
+@pytest.mark.parametrize(("model", "sizes"), [(dense, SIZES), (conv, SIZES[:2])])
+def test_so_does_a_denoiser(data, model, sizes):
+    groups = groups_of([denoising(model(d), corruptions.gaussian) for d in sizes])
+    assert trials.programs(groups) == [[*range(len(sizes))]]
     assert_equal_alone(groups, data)
 
 
