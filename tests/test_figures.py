@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from experiments import plotting
+from experiments import cross_table, plotting
 from tests import figures
 from tests.commands import ROOT, STUDIES, every_study, in_group
 from tests.redraw import shown
@@ -367,6 +367,22 @@ def test_the_map_of_the_plane_is_drawn_as_a_surface_and_flat(ran):
     for panel, name in zip(panels, ("distance", "nearest", "basin"), strict=True):
         np.testing.assert_allclose(panel.images[0], run.arrays[name], rtol=1e-6)
         np.testing.assert_allclose(panel.limits, [points[0, [0, -1], 0], points[[0, -1], 0, 1]], rtol=0.1)
+
+
+def test_the_notebook_s_curves_stand_beside_ours():
+    """On MNIST, for the sizes that were trained; its clean and per-image figures have no curve."""
+    panels = cross_table._notebook("occluded_alike", np.array([2, 16]))
+    assert list(panels) == ["its notebook, Gaussian", "its notebook, occlusion, one grey"]
+    largest = panels["its notebook, Gaussian"][1]
+    assert largest.label == "d = 16" and largest.x.tolist() == [0.01, 0.242, 0.5]
+    assert largest.y.tolist() == [0.0225, 0.0881, 0.1439]
+    assert cross_table._notebook("occluded", np.array([2])) == {}
+
+
+def test_a_table_is_drawn_with_its_caption(tmp_path):
+    with figures.drawn() as drawings:
+        plotting.table(tmp_path / "a", ("name", "ours"), [("l2", "0.1"), ("epochs", "40")], title="t", caption="c")
+    assert drawings["a.png"].title == "t" and drawings["a.png"].caption == "c"
 
 
 def test_a_figure_is_drawn_finely_with_report_band_and_scale(tmp_path):
