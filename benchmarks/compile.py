@@ -110,7 +110,7 @@ def programs_of_searches() -> list[tuple[str, int, int]]:
     for name, chosen in spaces.PROTOCOLS.items():
         budget, count = spaces.BUDGETS[name]["full"]["mnist"], spaces.FULL_TRIALS[name]
         drawn = random_search.sample(jax.random.key(0), chosen.space(budget.epochs, budget.batch_size), count)
-        groups = random_search.plan_search(drawn, spaces.build, seed=0, folds=chosen.folds).groups
+        groups = random_search.plan_search(drawn, chosen.build, seed=0, folds=chosen.folds).groups
         found.append((name, count, len(trials.programs(groups))))
     return found
 

@@ -68,7 +68,7 @@ def _save(figure: Figure, path: Path, caption: str, title: str = "") -> list[Pat
     if title:
         figure.suptitle(title, fontsize=10)
     if caption:
-        width = int(22 * figure.get_figwidth())  # characters of this size that fit the figure
+        width = int(20 * figure.get_figwidth())  # characters of this size that fit the figure
         figure.supxlabel(textwrap.fill(caption, width), fontsize=6.5, color="0.4")
     path.parent.mkdir(parents=True, exist_ok=True)
     for target in (written := [path.with_suffix(suffix) for suffix in (".png", ".pdf")]):
@@ -273,6 +273,23 @@ def _sheet(images: np.ndarray) -> np.ndarray:
     rows, columns, height, width, channels = tiles.shape
     sheet = tiles.swapaxes(1, 2).reshape(rows * height, columns * width, channels)
     return sheet if colour else sheet[..., 0]
+
+
+def table(
+    path: Path, header: Sequence[str], rows: Sequence[Sequence[str]], *, title: str, caption: str = ""
+) -> list[Path]:
+    """A table of words, its header in bold."""
+    with plt.rc_context(STYLE):
+        width = max(4.0, 0.6 + 0.085 * sum(max(map(len, column)) + 3 for column in zip(header, *rows, strict=True)))
+        figure, axes = plt.subplots(figsize=(width, 1.0 + 0.2 * len(rows)))
+        axes.axis("off")
+        cells = axes.table(
+            list(map(list, rows)), colLabels=list(header), loc="center", cellLoc="left", edges="horizontal"
+        )
+        cells.auto_set_column_width(range(len(header)))
+        for column in range(len(header)):
+            cells[0, column].set_text_props(weight="bold")
+        return _save(figure, path, caption, title)
 
 
 def bar_panels(

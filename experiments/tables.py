@@ -19,6 +19,7 @@ from ae_jax.types import HParams, UsageError
 from experiments.command_line import require_count
 
 PREFIX = "trial_"
+FRACTIONS = {*HParams._fields, "variance"} - {"epochs"}  # the numbers that are no counts
 RESULT_COLUMNS = {"rank", "trial", "status", "epochs_trained", "score"}  # and fold_0, fold_1, ...
 
 
@@ -58,6 +59,12 @@ def correlations(arrays: dict[str, np.ndarray]) -> dict[str, float]:
         for name, values in varying.items()
         if len(np.unique(values)) > 1
     }
+
+
+def some(arrays: dict[str, np.ndarray], chosen: np.ndarray) -> dict[str, np.ndarray]:
+    """Hyper-parameters and scores of the ``chosen [trials]``, a mask."""
+    names = [name for name in arrays if name.startswith(PREFIX)] + ["score"]
+    return {name: arrays[name][chosen] for name in names}
 
 
 def trial_rows(arrays: dict[str, np.ndarray]) -> list[dict[str, Any]]:
@@ -143,7 +150,7 @@ def _read_csv(path: Path, known: set[str]) -> random_search.Trials:
 
 
 def _value(where: str, name: str, cell: str | None) -> int | float | str | None:
-    """The hyper-parameter in a cell; all but the optimizer are numbers, and all but HParams' fields are counts."""
+    """The hyper-parameter in a cell; all but the optimizer are numbers, and all but ``FRACTIONS`` are counts."""
     if name == "optimizer":
         return cell
     try:
@@ -153,6 +160,6 @@ def _value(where: str, name: str, cell: str | None) -> int | float | str | None:
     except (TypeError, ValueError) as error:
         raise UsageError(f"{where} is {cell!r:.50}, expected a number") from error
     value = int(value) if cell.strip().isdigit() and value < 2**53 else value
-    if name == "epochs" or name not in HParams._fields:
+    if name not in FRACTIONS:
         require_count(where, value)
     return value

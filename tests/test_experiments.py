@@ -24,6 +24,7 @@ HALVING = "--study", "A1", "--trials", "4", "--epochs", "10", "--segment", "1", 
 CHECKPOINT = "os.rename", "*.msgpack"  # the moment a lane's checkpoint takes its name
 ONE_DEVICE = {"JAX_NUM_CPU_DEVICES": "1"}  # a process of its own with the devices of this one
 CLOCKS = {"created", "compile_seconds", "train_seconds", "wall_seconds", "peak_host_bytes", "resumed", "git_commit"}
+SEARCHED = {"best_test_loss", "images", "reconstructions"}  # of a search, from the test images
 FREE_OPTIONS = {"out", "resume", "distributed", "coordinator", "num_processes", "process_id"}
 
 searches = pytest.mark.xdist_group("random_search_A1")
@@ -274,12 +275,12 @@ def test_early_stopping_stops_after_the_patience_and_no_earlier(run_study, tmp_p
 @in_group("random_search_C1")
 def test_every_architecture_is_a_program(ran):
     first = ran("random_search_C1")
-    assert "2 trials in 2 programs" in first.done.stdout
+    assert "4 trials in 3 programs, 2 of them beside the search" in first.done.stdout
     shapes = {tuple(int(first.arrays[f"trial_{name}"][i]) for name in ("conv1", "conv2", "conv3")) for i in (0, 1)}
     assert len(shapes) == 2
 
 
-@pytest.mark.parametrize(("study", "trials"), [("A1", "2 trials in 1 program\n"), ("B3", "2 trials x 5 folds in 1")])
+@pytest.mark.parametrize(("study", "trials"), [("A1", "2 trials in 1 program\n"), ("B3", "8 trials x 5 folds in 2")])
 @searches
 def test_dry_run_trains_nothing(run_study, monkeypatch, tmp_path, study, trials):
     """Nothing is written and no compiled program is called; the same search in earnest calls and writes."""
@@ -398,9 +399,9 @@ def _with_other_test_images(monkeypatch):
     [
         pytest.param(name, tested, marks=in_group(name))
         for name, tested in (
-            ("random_search_A1", {"best_test_mse"}),
-            ("random_search_B3", {"best_test_mse"}),
-            ("random_search_C1", {"best_test_mse"}),
+            ("random_search_A1", SEARCHED),
+            ("random_search_B3", SEARCHED | {"beside_test_loss"}),
+            ("random_search_C1", SEARCHED | {"beside_test_loss"}),
             ("baseline", set()),
             ("reconstruction_losses", {"test_mse", "images", "reconstructions", "lost_pixels"}),
             ("linear_pca", {"test_mse", "pca_test_mse", "stage_test_mse", "images", "pca_reconstructions",

@@ -9,25 +9,26 @@ import sys
 import numpy as np
 import pytest
 
-from experiments import plotting
+from experiments import cross_table, plotting
 from tests import figures
 from tests.commands import ROOT, STUDIES, every_study, in_group
 from tests.redraw import shown
 
 PLANE = {"codes", "projections_2", "fig5_samples", "box_images", "normal_images", "plane", "walks"}
 VARIATIONAL = {"reconstructions", "prior", "traversals", "walks", "projections"}
+SEARCH = {"scatter", "parallel.html", "curves", "reconstructions", "best"}
 FIGURES = {  # by study: what follows its name, as PNG and PDF or as a page
     "compression": {"fig2_latent", "fig3_noisy", "fig4_occluded", "reconstructions"},
-    "random_search_A1": {"scatter", "fig1_l2", "parallel.html"},
-    "cross_table": {"noisy", "occluded", "sheet"},
+    "random_search_A1": SEARCH | {"fig1_l2"},
+    "cross_table": {"latent", "noisy", "occluded", "occluded_alike", "sheet"},
     "latent_space_A5": PLANE | {"pca_2.html", "tsne_2.html"},
     "smoothness": {"maps", "surface.html"},
     "baseline": {"curves"},
-    "random_search_B3": {"scatter", "parallel.html"},
+    "random_search_B3": SEARCH,
     "latent_space_B4": PLANE | {"projections_48", "pca_2.html", "tsne_2.html", "pca_48.html", "tsne_48.html"},
     "denoising_B5": {"curves", "sheet"},
     "transfer_B6": {"curves", "confusion"},
-    "random_search_C1": {"scatter", "parallel.html"},
+    "random_search_C1": SEARCH,
     "latent_space_C2": PLANE | {"pca_2.html", "tsne_2.html"},
     "transfer_C3": {"curves", "confusion"},
     "denoising_C4": {"curves", "sheet"},
@@ -148,18 +149,25 @@ def curves(labels, losses):
 LINES = {  # study and figure: a function of the npz's arrays, panel by panel the lines by their label
     ("compression", "fig2_latent"): lambda a: [{"ours": (a["latent"], a["test_mse"].mean(1))}],
     **{
-        ("compression", f"{figure}_{name}"): lambda a, name=name: [
+        ("compression", figure): lambda a, panels=panels: [
             {f"d = {d}": (a["levels"], runs.mean(0)) for d, runs in zip(a["latent"], a[f"{name}_mse"], strict=True)}
+            for name in panels
         ]
-        for figure, name in (("fig3", "noisy"), ("fig4", "occluded"))
+        for figure, panels in (("fig3_noisy", ["noisy"]), ("fig4_occluded", ["occluded_alike", "occluded"]))
     },
     **{
         ("cross_table", name): lambda a, name=name: [
             {f"d = {d}": (a["levels"], runs.mean(0)) for d, runs in zip(a["latent"], of_training, strict=True)}
             for of_training in a[f"{name}_mse"]
         ]
-        for name in ("noisy", "occluded")
+        for name in ("noisy", "occluded", "occluded_alike")
     },
+    ("cross_table", "latent"): lambda a: [
+        {
+            f"trained on {name}": (a["latent"], errors.mean(1))
+            for name, errors in zip(a["trainings"], a["clean_mse"], strict=True)
+        }
+    ],
     ("baseline", "curves"): lambda a: [
         {
             f"{name}, lr {rate:g}": (1 + np.arange(4), a[f"{name}_validation_loss"].mean(0))
@@ -221,7 +229,7 @@ SHEETS = {  # study and figure: the rows of images, and some of their labels
     ("cross_table", "sheet"): lambda a: (
         [row for images, outputs in zip(a["inputs"], a["outputs"].swapaxes(0, 1), strict=True)
          for row in (images, *outputs)],
-        ["input", "trained on clean", "trained on Gaussian", "trained on occlusion", "input"],
+        ["input", *(f"trained on {name}" for name in a["trainings"]), "input"],
     ),
     ("latent_space_A5", "box_images"): lambda a: (a["box_images"].reshape(-1, 12, 28, 28, 1), []),
     ("latent_space_A5", "normal_images"): lambda a: (a["normal_images"].reshape(-1, 12, 28, 28, 1), []),
@@ -357,6 +365,22 @@ def test_the_map_of_the_plane_is_drawn_as_a_surface_and_flat(ran):
     for panel, name in zip(panels, ("distance", "nearest", "basin"), strict=True):
         np.testing.assert_allclose(panel.images[0], run.arrays[name], rtol=1e-6)
         np.testing.assert_allclose(panel.limits, [points[0, [0, -1], 0], points[[0, -1], 0, 1]], rtol=0.1)
+
+
+def test_the_notebook_s_curves_stand_beside_ours():
+    """On MNIST, for the sizes that were trained; its clean and per-image figures have no curve."""
+    panels = cross_table._notebook("occluded_alike", np.array([2, 16]))
+    assert list(panels) == ["its notebook, Gaussian", "its notebook, occlusion, one grey"]
+    largest = panels["its notebook, Gaussian"][1]
+    assert largest.label == "d = 16" and largest.x.tolist() == [0.01, 0.242, 0.5]
+    assert largest.y.tolist() == [0.0225, 0.0881, 0.1439]
+    assert cross_table._notebook("occluded", np.array([2])) == {}
+
+
+def test_a_table_is_drawn_with_its_caption(tmp_path):
+    with figures.drawn() as drawings:
+        plotting.table(tmp_path / "a", ("name", "ours"), [("l2", "0.1"), ("epochs", "40")], title="t", caption="c")
+    assert drawings["a.png"].title == "t" and drawings["a.png"].caption == "c"
 
 
 def test_a_figure_is_drawn_finely_with_report_band_and_scale(tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ae_jax import results
+from ae_jax.lanes import DIVERGED, DONE
 from experiments import comparison, reports, run_all, summary
 from experiments.comparison import decide
 from experiments.reports import a
@@ -33,11 +34,59 @@ def test_a_study_draws_the_figures_of_its_report_and_answers_its_claims(ran, nam
         assert finding.says in study.done.stdout
 
 
+def corrupted(clean, **curves):
+    """Errors of dimensions 1, 2 and 4 by two seeds, clean and at two levels of each corruption."""
+    arrays = {"test": np.array(clean), **{name: np.array(errors) for name, errors in curves.items()}}
+    repeated = {f"{name}_mse": np.stack([errors, 1.01 * errors], axis=1) for name, errors in arrays.items()}
+    return repeated | {"latent": np.array([1, 2, 4])}
+
+
+def denoisers(ratios, clean, noisy):
+    """Errors of dimensions 1 and 2 by two seeds: ``clean`` by plain autoencoders, by denoisers in these ratios."""
+    trainings = ["clean", "Gaussian", "occlusion, one grey"]
+    by_training = np.stack([np.array([clean, clean]).T * ratio for ratio in (1.0, *ratios)])
+    return {
+        "trainings": np.array(trainings), "latent": np.array([1, 2]), "clean_mse": by_training,
+        "conditions": np.array(["noise 0.25", "occlusion 0.25, one grey"]), "at_mse": np.stack([by_training] * 2),
+        "noisy_mse": np.stack([np.array([noisy, noisy]).swapaxes(0, 1)] * 3),
+    }  # fmt: skip
+
+
+def searched(score, l2, others, diverged):
+    """A search of trials ``[trials]``: learning rate, dropout and epochs are the ``others``."""
+    varied = {f"trial_{name}": others for name in ("learning_rate", "dropout", "epochs")}
+    status = np.full((len(score), 1), DONE)
+    status[:diverged] = DIVERGED
+    return varied | {"trial_l2": l2, "score": score.astype(float), "status": status}
+
+
+def cross_validated(score, between_folds, test_over_validation, other_l2):
+    """A search of a score by trial and two folds; errors of other L2 penalties, where the mean image's is 0.07."""
+    score, apart = np.array(score), between_folds * np.array([-1, 1])
+    return {
+        "score": score, "fold_score": score[:, None] + apart, "ranking": np.argsort(score),
+        "best_test_loss": score.min() * test_over_validation * np.ones(2), "constant_mse": np.array(0.07),
+        "beside_l2": np.array([5e-5, 1e-4, 1e-3]), "beside_fold_score": np.array([[0.01, *other_l2]] * 2).T,
+    }  # fmt: skip
+
+
 # By study: arrays that confirm everything a report says of it, and arrays that confirm nothing.
 CASES = {
     "compression": (
-        {"test_mse": np.array([[0.5, 0.4], [0.3, 0.2], [0.1, 0.1]])},
-        {"test_mse": np.array([[0.5, 0.4], [0.3, 0.2], [0.4, 0.3]])},
+        corrupted([5, 4, 3], noisy=[[5, 5], [4, 4.2], [4, 6]], occluded_alike=[[6, 6.5], [9, 8], [5, 9]]),
+        corrupted([5, 4, 4.5], noisy=[[9, 8], [6, 5], [5, 5]], occluded_alike=[[9, 9.5], [6, 7], [5, 6]]),
+    ),
+    "cross_table": (
+        denoisers([0.95, 0.97], clean=[1, 1], noisy=[[1, 1.1], [1, 1.4]]),
+        denoisers([0.5, 1.1], clean=[1, 1], noisy=[[1, 1.4], [1, 1.1]]),
+    ),
+    "random_search_A1": (
+        searched(np.arange(60), l2=np.arange(60), others=np.tile([2, 1, 3], 20), diverged=0),
+        searched(np.arange(60), l2=np.tile(np.arange(30), 2), others=np.arange(60), diverged=1),
+    ),
+    "random_search_B3": (
+        cross_validated([0.01, 0.02, 0.05], between_folds=0.001, test_over_validation=1.01, other_l2=[0.02, 0.07]),
+        cross_validated([0.03, 0.02, 0.05], between_folds=0.02, test_over_validation=1.2, other_l2=[0.02, 0.03]),
     ),
 }
 
@@ -54,7 +103,7 @@ def test_no_claim_is_left_without_a_case():
 
 
 def test_a_folder_is_summed_up_without_its_studies(tmp_path, capsys):
-    finding = comparison.plain(a.compression(CASES["compression"][0]))
+    finding = comparison.plain(list(a.compression(CASES["compression"][0]))[:1])
     rows = comparison.plain([comparison.Row("A2 error", 0.5, [0.4]), comparison.Row("A2 other", None, [0.4])])
     meta = {"study": "compression", "config": {}, "comparable": True, "wall_seconds": 2.0}
     meta |= {"rows": rows, "findings": finding}

@@ -30,7 +30,11 @@ def test_compression(ran):
     run = ran("compression")
     assert "Report against ours" in run.done.stdout and "not comparable" in run.done.stdout
     test, noisy, occluded = (run.arrays[f"{name}_mse"] for name in ("test", "noisy", "occluded"))
-    assert test.shape == (5, 2) and noisy.shape == occluded.shape == (5, 2, 20)
+    alike = run.arrays["occluded_alike_mse"]
+    assert test.shape == (5, 2) and noisy.shape == occluded.shape == alike.shape == (5, 2, 20)
+    # The same pixels under one grey: the error of a level is another, and the curve less smooth.
+    assert (alike != occluded).all()
+    assert np.abs(np.diff(alike, 2)).mean() > 1.5 * np.abs(np.diff(occluded, 2)).mean()
     assert (test[:, 0] != test[:, 1]).all()
     np.testing.assert_allclose(run.arrays["levels"], np.linspace(0.01, 0.5, 20), rtol=1e-6)
     # The weakest noise, sigma 0.01, hardly changes the error; of occlusion 0.01 of the area is two pixels and more.
@@ -120,14 +124,23 @@ def test_denoising(ran, name):
 
 @in_group("cross_table")
 def test_cross_table(ran):
-    """Six models and two seeds of each; the errors rise with the corruption of the test images."""
+    """Eight models and two seeds of each; the errors rise with the corruption of the test images.
+
+    What is tested at a level of its own lies between its neighbours of the curve, up to another draw of the noise.
+    """
     arrays = ran("cross_table").arrays
     noisy, occluded = arrays["noisy_mse"], arrays["occluded_mse"]
-    assert noisy.shape == occluded.shape == (3, 2, 2, 20)
-    assert len(np.unique(arrays["clean_mse"])) == 12
+    assert noisy.shape == occluded.shape == (4, 2, 2, 20)
+    assert len(np.unique(arrays["clean_mse"])) == 16
+    at = dict(zip(arrays["conditions"], arrays["at_mse"], strict=True))
+    for condition, curve, level, near in (("noise 0.25", noisy, 0.25, 0.01), ("occlusion 0.2", occluded, 0.2, 0.1)):
+        between = np.apply_along_axis(lambda errors, level=level: np.interp(level, arrays["levels"], errors), -1, curve)
+        np.testing.assert_allclose(at[condition], between, rtol=near)
+        assert not np.isin(at[condition], curve).any()
     np.testing.assert_allclose(noisy[..., 0], arrays["clean_mse"], rtol=0.01)
-    assert_rising(noisy)
-    assert_rising(occluded)
+    learnt = arrays["trainings"] != "occlusion, one grey"  # which knows but the mean image after so few steps
+    assert_rising(noisy[learnt])
+    assert_rising(occluded[learnt])
 
 
 @in_group("baseline")

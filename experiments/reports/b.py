@@ -19,4 +19,27 @@ CLASSIFIER_ACCURACY = Numbers({"fine-tuned, d = 2": 0.9646, "fine-tuned, d = 10"
 VAE_LOSS = Numbers({"training": 19.383, "validation": 19.473, "test": 19.521})  # section 3.4
 
 FIGURES: tuple[Figure, ...] = ()
-FINDINGS: dict[str, Callable[[Mapping[str, np.ndarray]], Iterable[Finding]]] = {}
+
+
+def search(arrays: Mapping[str, np.ndarray]) -> Iterable[Finding]:
+    """Section 3.1; a score by trial, ``fold_score [trials, folds]``, the same of what was trained beside."""
+    best = arrays["ranking"][0]
+    yield Finding(
+        "B3", "by cross-validation and random search the performance improves considerably",
+        "best validation error over the baseline's 0.0381", [arrays["score"][best] / BASELINE_MSE["validation"]],
+        high=0.5,
+    )  # fmt: skip
+    yield Finding(
+        "B3", "the test loss equals the average validation loss", "test error over validation error, of the best trial",
+        arrays["best_test_loss"] / arrays["score"][best], 0.95, 1.05,
+    )  # fmt: skip
+    if "beside_l2" in arrays:
+        other = arrays["beside_l2"] != BEST["l2"]
+        learns = arrays["beside_fold_score"][other] < 0.95 * arrays["constant_mse"]  # no diverged lane does
+        yield Finding(
+            "B3", "with another weight decay the network often does not learn at all",
+            "share of other L2 with 95 % of the mean image's error or more, by fold", 1 - learns.mean(0), low=0.5,
+        )  # fmt: skip
+
+
+FINDINGS: dict[str, Callable[[Mapping[str, np.ndarray]], Iterable[Finding]]] = {"random_search_B3": search}

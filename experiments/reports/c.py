@@ -15,5 +15,8 @@ CHANNELS = (8, 16, 64)
 
 CLASSIFIER_ACCURACY = Numbers({"frozen, d = 2": 0.95})  # section 3.2, test
 
-FIGURES: tuple[Figure, ...] = ()
+FIGURES: tuple[Figure, ...] = (
+    Figure("C, Fig. 2a", "training and validation losses by epoch", "random_search_C1", "curves.pdf"),
+    Figure("C, Fig. 2b", "reconstructions", "random_search_C1", "reconstructions.pdf"),
+)
 FINDINGS: dict[str, Callable[[Mapping[str, np.ndarray]], Iterable[Finding]]] = {}
