@@ -85,4 +85,27 @@ def _steps_to_linear(losses: np.ndarray) -> np.ndarray:
     return _finite(losses[0], first[0] / np.median(first[1:], axis=0))
 
 
-FINDINGS: dict[str, Callable[[Mapping[str, np.ndarray]], Iterable[Finding]]] = {"linear_pca": linear_pca}
+def latent_sweep(arrays: Mapping[str, np.ndarray]) -> Iterable[Finding]:
+    """Section 2; test errors are ``[kinds, sizes, seeds]``."""
+    for kind, errors in zip(arrays["kind"], arrays["test_mse"], strict=True):
+        yield Finding(
+            "D5", f"an appropriate latent space has 10 < N < 100 dimensions ({kind})",
+            "size from which on no doubling lowers the error by 10 % of the curve's range",
+            fitting_size(arrays["latent"], errors), 10.5, 99.5,
+        )  # fmt: skip
+
+
+def fitting_size(sizes: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """The least size after which no doubling gains a tenth of the curve's range: ``[sizes, seeds] -> [seeds]``."""
+    order = np.argsort(sizes)
+    sizes, errors = np.asarray(sizes, float)[order], errors[order]
+    gains = -np.diff(errors, axis=0) / np.diff(np.log2(sizes))[:, None]  # a doubling's
+    worth = gains >= 0.1 * np.ptp(errors, axis=0)
+    steps = 1 + np.arange(len(worth))[:, None]
+    return _finite(errors.T, sizes[np.where(worth, steps, 0).max(0, initial=0)])
+
+
+FINDINGS: dict[str, Callable[[Mapping[str, np.ndarray]], Iterable[Finding]]] = {
+    "linear_pca": linear_pca,
+    "latent_sweep": latent_sweep,
+}
