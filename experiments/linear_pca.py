@@ -133,7 +133,7 @@ def draw(saved: Saved) -> Paths:
     yield from saved.draw(
         plotting.line_plot, "axes", [*plotting.series(["linear"], [ours], axes, "o"), principal], from_zero=True,
         x_ticks=axes, xlabel="axis of the code", ylabel="variance drawn by the axis alone",
-        title="PCA ranks its axes, the linear network does not",
+        title="Variance along each axis of the code",
     )  # fmt: skip
 
 

@@ -63,6 +63,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     best = np.where(np.isnan(train_mse), np.inf, train_mse).argmin(1)  # of the seeds: it is shown on the sheet
     shown = [run[lane] for run, lane in zip(trained, best, strict=True)]
     labels = [label for label, _ in NETWORKS.values()]
+    outputs = dict(zip(NETWORKS, evaluation.reconstruct(trained, test), strict=True))
     arrays = {
         "protocol": np.array(list(NETWORKS)),
         "label": np.array(labels),
@@ -71,17 +72,28 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         "train_mse": train_mse,
         "test_mse": np.array(evaluation.reconstruction_error(trained, test, test)),
         "mean_image_test_mse": np.square(test - train.mean(0)).mean()[None],
-        "sharpness": np.array([_contrast(evaluation.reconstruct(run, test)) for run in trained]) / _contrast(test),
+        "sharpness": np.array([*map(_contrast, outputs.values())]) / _contrast(test),
         "images": test[:SHOWN],
         "reconstructions": np.array(evaluation.reconstruct(shown, test[:SHOWN])),
-        "lost_pixels": evaluation.lost_pixels(evaluation.reconstruct(runs["E2"], test), test),
+        "lost_pixels": evaluation.lost_pixels(outputs["E2"], test),
+        "lost_mse": _always_black(outputs["E2"], test),
     }
     rows = []
     for part, (figures, source) in (("train", reports.e.TRAIN_MSE), ("test", Numbers({}))):
         of = zip(NETWORKS, labels, arrays[f"{part}_mse"], strict=True)
         rows += [Row(f"{name} {part} MSE, {label}", figures.get(name), ours, source=source) for name, label, ours in of]
     rows += comparison.rows("{} contrast of neighbouring pixels, over the images'", NETWORKS, arrays["sharpness"])
-    return Measured(arrays, [*rows, Row("E2 inked pixels that are always black", None, arrays["lost_pixels"])])
+    rows += [
+        Row("E2 inked pixels that are always black", None, arrays["lost_pixels"]),
+        Row("E2 test MSE that is owed to them", None, arrays["lost_mse"]),
+    ]
+    return Measured(arrays, rows)
+
+
+def _always_black(outputs: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """The part of the error in pixels that no output inks: ``[lanes, n, *image], [n, *image] -> [lanes]``."""
+    black = np.where(np.isnan(outputs).any(1), np.nan, (outputs == 0).all(1))
+    return (black * np.square(images).mean(0)).mean((1, 2, 3))
 
 
 def _contrast(images: np.ndarray) -> np.ndarray:

@@ -110,6 +110,8 @@ def test_lost_pixels_by_hand():
     images = np.array([[1, 0, 0, 0], [0, 1, 0, 0]], np.float32).reshape(2, 2, 2, 1)
     outputs = np.array([[[0.5, 0, 0, 0], [0, 0, 0, 0]], [[0.5, 0, 0, 0], [0, 0.1, 0, 0]]]).reshape(2, 2, 2, 2, 1)
     np.testing.assert_array_equal(evaluation.lost_pixels(outputs, images), [0.5, 0.0])
+    # The lost one has ink 1 on one of two images; the other three pixels are right where they are black.
+    np.testing.assert_array_equal(reconstruction_losses._always_black(outputs, images), [1 / 8, 0.0])
 
 
 @in_group("gradients")

@@ -16,6 +16,7 @@ SIMILAR = 10**0.1  # times the error: a decibel of PSNR
 
 _LOSSES = "reconstruction_losses"
 FIGURES = (
+    Figure("E, Fig. 1", "structure of the autoencoder", "architectures", "e1.pdf"),
     Figure("E, Fig. 2", "original images", _LOSSES, "fig2_originals.pdf"),
     Figure("E, Fig. 3", "reconstructions by sigmoid and MSE", _LOSSES, "fig3_to_6.pdf"),
     Figure("E, Fig. 4", "reconstructions by ReLU and MSE", _LOSSES, "fig3_to_6.pdf"),
