@@ -99,11 +99,12 @@ def draw(saved: Saved) -> Paths:
     """A table for each network, a panel for each of its parts."""
     arrays = saved.arrays
     for name, title in zip(arrays["network"], arrays["title"], strict=True):
-        parts, *columns = (arrays[f"{name}_{column}"] for column in ("part", "layer", "shape", "parameters"))
-        cells, panels = np.stack([column.astype(str) for column in columns], axis=1), {}
+        parts, kinds, shapes, counts = (arrays[f"{name}_{of}"] for of in ("part", "layer", "shape", "parameters"))
+        panels = {}
         for part in dict.fromkeys(parts.tolist()):
-            count = arrays[f"{name}_parameters"][parts == part].sum()
-            panels[f"{part}, {count:,} parameters"] = cells[parts == part].tolist()
+            rows = zip(*(column[parts == part].tolist() for column in (kinds, shapes, counts)), strict=True)
+            title_of_part = f"{part}, {counts[parts == part].sum():,} parameters"
+            panels[title_of_part] = [(kind, shape, f"{count:,}") for kind, shape, count in rows]
         yield from saved.draw(plotting.tables, name, panels, HEADER, title=title)
 
 
