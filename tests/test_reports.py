@@ -85,6 +85,18 @@ def test_no_claim_is_left_without_a_case():
     assert CASES.keys() == {study for report in reports.REPORTS for study in report.FINDINGS}
 
 
+def test_a_linear_network_that_diverged_says_nothing():
+    """Beside one that did not, its measurements are NaN and the verdicts the same."""
+    arrays = CASES["linear_pca"][0]
+    of_hidden = "test_mse", "train_loss"  # seeds are their second axis
+    both = {name: np.concatenate([of, of * np.nan], int(name in of_hidden)) for name, of in arrays.items()}
+    both["mean_image_test_mse"] = arrays["mean_image_test_mse"]
+    for alone, finding in zip(
+        reports.findings("linear_pca", arrays), reports.findings("linear_pca", both), strict=True
+    ):
+        np.testing.assert_array_equal(finding.ours, [*alone.ours, np.nan])
+
+
 def test_a_fitting_size_is_where_doublings_cease_to_pay():
     """By hand, the range 0.8: steps of 0.4, 0.3 for two doublings, 0.1 and 0; and a lane that diverged at one size."""
     errors = np.array([[1.0, 1.0], [0.6, 0.6], [0.3, np.nan], [0.2, 0.2], [0.2, 0.2]])

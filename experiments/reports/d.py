@@ -80,9 +80,9 @@ def _finite(of: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 def _steps_to_linear(losses: np.ndarray) -> np.ndarray:
     """How much later the linear network comes to its level: ``[hidden, seeds, epochs] -> [seeds]``."""
-    level = 1.02 * np.nanmin(losses[0], axis=-1)
+    level = 1.02 * np.where(np.isfinite(losses[0]), losses[0], np.inf).min(-1)
     below = losses <= level[:, None]
-    first = np.where(below.any(-1), 1.0 + below.argmax(-1), np.inf)  # [hidden, seeds]
+    first = 1.0 + np.where(below.any(-1), below.argmax(-1), losses.shape[-1])  # [hidden, seeds]
     return _finite(losses[0], first[0] / np.median(first[1:], axis=0))
 
 
