@@ -153,9 +153,9 @@ class ProgramRun:
         program = self.calls.compiled(size, self._arguments(1, np.resize(0, size)))
         return tree_size((self.store, self.curves)) + self.mesh.size * calls.device_bytes(program)
 
-    def results(self) -> list[Run]:
+    def results(self, keep_best: bool) -> list[Run]:
         """What became of each group. The program's seconds and images are shared out by their lanes' epochs."""
-        store, curves, keep_best = self.store, self.curves, self.settings.keep_best
+        store, curves = self.store, self.curves
         loss = store.best_loss if keep_best else self.monitored[np.arange(len(store.epoch)), store.epoch - 1]
         loss = np.where(store.status == DIVERGED, np.float32(np.inf), loss)
         params = store.best_params if keep_best else store.train.params

@@ -162,6 +162,13 @@ def run_groups(
         UsageError: a batch larger than the training split; checkpoints of another search.
         Interrupted: ``monitor.should_stop`` said so.
     """
+    return results(groups, train_groups(groups, data, splits, settings, monitor), settings.keep_best)
+
+
+def train_groups(
+    groups: Sequence[Group], data: Data, splits: Splits, settings: Settings = Settings(), monitor: Monitor = Monitor()
+) -> list[ProgramRun]:
+    """:func:`run_groups` up to the trained programs, of which :func:`results` makes runs."""
     runs = start(groups, data, splits, settings, monitor)
     last = max(int(run.budget.max()) for run in runs)
     side_by_side(lambda run: monitor.should_stop() or run.compile(last), runs)
@@ -175,9 +182,14 @@ def run_groups(
             run.share()
         if rung < last:
             _halve(runs, rung, settings.halving.factor, monitor)
+    return runs
+
+
+def results(groups: Sequence[Group], trained: Sequence[ProgramRun], keep_best: bool) -> list[Run]:
+    """A run for each of the ``groups`` that :func:`train_groups` has trained, ``keep_best`` as in ``Settings``."""
     by_number = {}
-    for numbers, run in zip(programs(groups), runs, strict=True):
-        by_number |= zip(numbers, run.results(), strict=True)
+    for numbers, run in zip(programs(groups), trained, strict=True):
+        by_number |= zip(numbers, run.results(keep_best), strict=True)
     return [by_number[number] for number in range(len(groups))]
 
 

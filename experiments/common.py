@@ -164,15 +164,19 @@ class Setup:
 
 
 def prepare(options: Options, label: str, budgets: Budgets) -> Setup:
-    """The budget of the chosen dataset with the overrides of the command line in place, and the data cut to it."""
-    started = time.perf_counter()
-    overrides = given(options, *(field.name for field in dataclasses.fields(Budget)))
-    size = "digits" if options.dataset == "digits" else "mnist"  # of the others all have MNIST's
-    budget = dataclasses.replace(budgets[options.budget][size], **overrides)
+    """The chosen budget, and the data cut to it."""
+    started, budget = time.perf_counter(), choose(options, budgets)
     dataset = data.load(options.dataset, options.data_dir)
     if budget.limit is not None:
         dataset = data.limit(dataset, budget.limit)
     return Setup(options, budget, dataset, label, started)
+
+
+def choose(options: Options, budgets: Budgets) -> Budget:
+    """The budget of the chosen dataset, the overrides of the command line in place."""
+    overrides = given(options, *(field.name for field in dataclasses.fields(Budget)))
+    size = "digits" if options.dataset == "digits" else "mnist"  # of the others all have MNIST's
+    return dataclasses.replace(budgets[options.budget][size], **overrides)
 
 
 def given(options: Options, *names: str) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def _save(figure: Figure, path: Path, caption: str, title: str = "") -> list[Pat
     if title:
         figure.suptitle(title, fontsize=10)
     if caption:
-        width = int(20 * figure.get_figwidth())  # characters of this size that fit the figure
+        width = int(19 * figure.get_figwidth())  # characters of this size that fit the figure
         figure.supxlabel(textwrap.fill(caption, width), fontsize=6.5, color="0.4")
     path.parent.mkdir(parents=True, exist_ok=True)
     for target in (written := [path.with_suffix(suffix) for suffix in (".png", ".pdf")]):
@@ -314,4 +314,27 @@ def bar_panels(
             panel.grid(axis="y", visible=False)
         axes[0, 0].set_yticks(np.arange(len(names)), names)
         axes[0, 0].invert_yaxis()
+        return _save(figure, path, caption, title)
+
+
+def tables(
+    path: Path, panels: Mapping[str, Sequence[Sequence[str]]], header: Sequence[str], *, title: str, caption: str = ""
+) -> list[Path]:
+    """A table in each panel under its name, rows of as many words as the ``header``; the last column is of numbers."""
+    longest = max(map(len, panels.values()))
+    places = np.linspace(0, 1, len(header))
+    aligned = ["left", *["center"] * (len(header) - 2), "right"]
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            1, len(panels), figsize=(max(5.2, 3.6 * len(panels)), 1.3 + 0.24 * longest), squeeze=False
+        )
+        for panel, (name, rows) in zip(axes[0], panels.items(), strict=True):
+            panel.set_title(name, fontsize=9)
+            panel.set(xlim=(-0.05, 1.05), ylim=(longest + 0.5, -0.5))
+            panel.set_axis_off()
+            panel.hlines(0.5, 0, 1, color="0.7", lw=0.8)
+            for y, row in enumerate([header, *rows]):
+                weight = "bold" if y == 0 else "normal"
+                for x, word, side in zip(places, row, aligned, strict=True):
+                    panel.text(x, y, word, ha=side, va="center", fontsize=8, weight=weight)
         return _save(figure, path, caption, title)

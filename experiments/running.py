@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import resource
 import sys
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from ae_jax.data import holdout
 from ae_jax.engine import Halving, Settings
 from ae_jax.lanes import Group, Splits, stack_splits
 from ae_jax.progress import progress_bar
-from ae_jax.runs import Run
+from ae_jax.runs import Cost, Run
 from ae_jax.types import tree_size
 from experiments import comparison
 from experiments.common import Setup, plain
@@ -29,6 +30,7 @@ class Training(NamedTuple):
     """What a study trains, and how; see ``engine.Settings``.
 
     splits: report A's holdout by default.
+    best_too: beside each run there is ``{name}, best epoch``, with the parameters of the epoch of the lowest loss.
     """
 
     groups: Sequence[Group]
@@ -36,6 +38,7 @@ class Training(NamedTuple):
     patience: int | None = None
     keep_best: bool = False
     halving: Halving | None = None
+    best_too: bool = False
 
 
 def train(setup: Setup, training: Training, stage: str = "") -> dict[str, Run]:
@@ -55,8 +58,11 @@ def train(setup: Setup, training: Training, stage: str = "") -> dict[str, Run]:
     title = " ".join([setup.label, *([stage] if stage else [])])
     epochs = sum(int(group.lanes.hparams.epochs.sum()) for group in training.groups)
     with progress_bar(title, epochs, shown=is_writer()) as monitor:
-        runs = trials.run_groups(training.groups, setup.training, _splits(setup, training), settings, monitor)
-    found = {run.name: run for run in runs}
+        trained = trials.train_groups(training.groups, setup.training, _splits(setup, training), settings, monitor)
+    found = {run.name: run for run in trials.results(training.groups, trained, training.keep_best)}
+    if training.best_too:
+        best = trials.results(training.groups, trained, keep_best=True)
+        found |= {f"{run.name}, best epoch": dataclasses.replace(run, cost=Cost()) for run in best}
     if stage:
         setup.earlier.update({f"{stage} {name}": run for name, run in found.items()})
     return found

@@ -45,6 +45,7 @@ STUDIES = {
     "latent_sweep": ("latent_sweep", "--epochs 1 --latent 3 2"),
     "reconstruction_losses": ("reconstruction_losses", "--epochs 3"),
     "gradients": ("gradients", ""),
+    "architectures": ("architectures", ""),
     "regularised": ("regularised", "--epochs 2"),
     "anomaly": ("anomaly", "--epochs 3"),
     "rate_distortion": ("rate_distortion", "--epochs 2"),

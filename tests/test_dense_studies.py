@@ -1,11 +1,14 @@
 """The studies of reports D and E and of the regularised autoencoders, each at the smallest size."""
 
+import collections
+import math
+
 import jax
 import numpy as np
 import pytest
 
-from ae_jax import evaluation
-from experiments import derivations
+from ae_jax import data, evaluation
+from experiments import architectures, derivations, reconstruction_losses
 from tests.commands import in_group
 
 
@@ -33,13 +36,22 @@ def test_linear_pca(ran):
     assert arrays["angles"].shape == (2, 5) and angles.max() > 5
     assert arrays["reconstructions"].shape == (4, 10, 28, 28, 1)
     np.testing.assert_array_equal(arrays["reconstructions"][0], arrays["stage_reconstructions"][-1])
-    assert len(meta["rows"]) == 2 + 8 + 2
+    assert len(meta["rows"]) == 2 + 2 * (8 + 2)
+    # The columns of a decoder have the Gram matrix G, and codes of these variances draw at least what is left of it.
+    gram = arrays["decoder_gram"]
+    np.testing.assert_allclose(gram, gram.swapaxes(1, 2), rtol=1e-5)
+    assert (np.linalg.eigvalsh(gram) > 0).all() and arrays["code_variance"].shape == (2, 5)
+    assert (np.diff(arrays["pca_variance"]) < 0).all()
+    train = arrays["pca_train_mse"] * 784 + arrays["pca_variance"].sum()  # all that there is
+    images = data.limit(data.load("digits"), 100).train_images / 255.0
+    np.testing.assert_allclose(train, np.square(images - images.mean(0)).sum((1, 2, 3)).mean(), rtol=1e-4)
 
 
 @in_group("latent_sweep")
 def test_latent_sweep(ran):
     arrays, meta = ran("latent_sweep")[2:4]
-    assert arrays["latent"].tolist() == [3, 2] and arrays["test_mse"].shape == (2, 2, 1)
+    assert arrays["latent"].tolist() == [3, 2] and arrays["test_mse"].shape == (4, 2, 1)
+    assert len(np.unique(arrays["test_mse"])) == 8  # four kinds, two sizes
     assert arrays["pca_test_mse"][0] < arrays["pca_test_mse"][1]
     assert (arrays["test_mse"] > arrays["pca_test_mse"][None, :, None]).all()  # after one epoch
     assert [row["reported"] for row in meta["rows"][:2]] == [None, 0.05567]
@@ -55,13 +67,44 @@ def test_latent_sweep_refuses_what_pca_cannot_do(run_study, tmp_path):
 @in_group("reconstruction_losses")
 def test_reconstruction_losses(ran):
     arrays, meta = ran("reconstruction_losses")[2:4]
-    assert arrays["protocol"].tolist() == ["E1", "E2", "E3", "E4"]
-    assert arrays["train_mse"].shape == arrays["test_mse"].shape == (4, 1)
+    assert arrays["protocol"].tolist() == ["E1", "E2", "E3", "E4", "E4 text"]
+    assert arrays["train_mse"].shape == arrays["test_mse"].shape == arrays["sharpness"].shape == (5, 1)
     # The loss is that of the protocol: cross-entropies near log 2 at the start, squared errors of a third or less.
     first = arrays["train_loss"][:, 0, 0]
-    assert (first[:2] < 0.34).all() and (first[2:] > 0.3).all()
+    assert (first[[0, 1, 4]] < 0.34).all() and (first[2:4] > 0.3).all()
     assert arrays["reconstructions"][1].min() == 0  # a ReLU's output
     assert [row["reported"] for row in meta["rows"] if row["what"].startswith("E1 train")] == [0.009]
+
+
+def test_contrast_by_hand():
+    """Two images of 2 x 2 pixels: differences of 1 and 0 downwards, 1 and 0 sideways; and a flat one."""
+    images = np.array([[[1, 0], [0, 0]], [[1, 1], [1, 1]]], float)[..., None]
+    assert reconstruction_losses._contrast(images) == 0.25 + 0.25
+    assert reconstruction_losses._contrast(images[1:]) == 0
+
+
+@in_group("architectures")
+def test_architectures(ran):
+    """The tables count what a fresh network holds, layer by layer, and end where it does."""
+    run = ran("architectures")
+    assert run.arrays["network"].tolist() == list(architectures.NETWORKS)
+    for name, (_, model) in architectures.NETWORKS.items():
+        image = jax.ShapeDtypeStruct((1, *model.image), np.float32)
+        params = jax.eval_shape(model.init, jax.random.key(0), image)
+        leaves = jax.tree_util.tree_leaves_with_path(params)
+        sizes = collections.Counter()
+        for path, leaf in leaves:
+            sizes[path[:-1]] += leaf.size
+        assert sorted(run.arrays[f"{name}_parameters"].tolist()) == sorted(sizes.values())
+        output = jax.eval_shape(model.apply, params, image).shape[1:]
+        assert math.prod(map(int, run.arrays[f"{name}_shape"][-1].split(" x "))) == math.prod(output)
+        shown = [text for panel in run.drawing(f"_{name}").panels for *_, text in panel.texts]
+        counts = [f"{count:,}" for count in run.arrays[f"{name}_parameters"]]
+        for cells in (run.arrays[f"{name}_layer"], run.arrays[f"{name}_shape"], counts):
+            assert not collections.Counter(cells) - collections.Counter(shown)
+    # Report A's, by hand.
+    assert run.arrays["ab_shape"].tolist()[:5] == ["14 x 14 x 8", "7 x 7 x 16", "3 x 3 x 32", "64", "2"]
+    assert run.arrays["ab_parameters"].tolist()[:5] == [80, 1168, 4640, 288 * 64 + 64, 130]
 
 
 def test_lost_pixels_by_hand():
@@ -69,6 +112,8 @@ def test_lost_pixels_by_hand():
     images = np.array([[1, 0, 0, 0], [0, 1, 0, 0]], np.float32).reshape(2, 2, 2, 1)
     outputs = np.array([[[0.5, 0, 0, 0], [0, 0, 0, 0]], [[0.5, 0, 0, 0], [0, 0.1, 0, 0]]]).reshape(2, 2, 2, 2, 1)
     np.testing.assert_array_equal(evaluation.lost_pixels(outputs, images), [0.5, 0.0])
+    # The lost one has ink 1 on one of two images; the other three pixels are right where they are black.
+    np.testing.assert_array_equal(reconstruction_losses._always_black(outputs, images), [1 / 8, 0.0])
 
 
 @in_group("gradients")

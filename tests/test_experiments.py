@@ -403,9 +403,10 @@ def _with_other_test_images(monkeypatch):
             ("random_search_B3", SEARCHED | {"beside_test_loss"}),
             ("random_search_C1", SEARCHED | {"beside_test_loss"}),
             ("baseline", set()),
-            ("reconstruction_losses", {"test_mse", "images", "reconstructions", "lost_pixels"}),
-            ("linear_pca", {"test_mse", "pca_test_mse", "stage_test_mse", "images", "pca_reconstructions",
-                            "stage_reconstructions", "reconstructions"}),
+            ("reconstruction_losses", {"test_mse", "mean_image_test_mse", "sharpness", "images", "reconstructions",
+                                       "lost_pixels", "lost_mse"}),
+            ("linear_pca", {"test_mse", "best_test_mse", "mean_image_test_mse", "pca_test_mse", "stage_test_mse",
+                            "images", "pca_reconstructions", "stage_reconstructions", "reconstructions"}),
         )
     ],
 )  # fmt: skip

@@ -32,14 +32,15 @@ FIGURES = {  # by study: what follows its name, as PNG and PDF or as a page
     "latent_space_C2": PLANE | {"pca_2.html", "tsne_2.html"},
     "transfer_C3": {"curves", "confusion"},
     "denoising_C4": {"curves", "sheet"},
-    "linear_pca": {"fig2_stages", "fig3_activations", "training"},
+    "linear_pca": {"fig2_stages", "fig3_activations", "training", "axes"},
     "variational_B7": VARIATIONAL,
     "variational_C5": VARIATIONAL | {"manifold", "codes"},
     "variational_D3": VARIATIONAL,
     "variational_D4": VARIATIONAL,
     "latent_sweep": {""},
-    "reconstruction_losses": {"fig3_to_6", "errors"},
+    "reconstruction_losses": {"fig2_originals", "fig3_to_6", "errors"},
     "gradients": {"sigmoid"},
+    "architectures": {"ab", "b6", "b7", "c", "c3", "c5", "d1", "d3", "e1", "e4"},
     "regularised": {"measures", "noisy"},
     "anomaly": {"auc", "easiest", "hardest", "images"},
     "rate_distortion": {"curve", "prior", "mixture"},
@@ -183,6 +184,12 @@ LINES = {  # study and figure: a function of the npz's arrays, panel by panel th
         }
         | {"PCA": ([6, 18], np.repeat(a["pca_train_mse"], 2))}
     ],
+    ("linear_pca", "axes"): lambda a: [
+        {
+            "linear": (np.arange(1, 6), np.einsum("sd,sdd->d", a["code_variance"], a["decoder_gram"]) / 2),
+            "PCA": (np.arange(1, 6), a["pca_variance"]),
+        }
+    ],
     ("latent_sweep", ""): lambda a: [
         {"PCA": ([2, 3], a["pca_test_mse"][::-1])}
         | {kind: ([2, 3], mse[::-1, 0]) for kind, mse in zip(a["kind"], a["test_mse"], strict=True)}
@@ -245,6 +252,7 @@ SHEETS = {  # study and figure: the rows of images, and some of their labels
     ("linear_pca", "fig3_activations"): lambda a: (
         [a["images"], a["pca_reconstructions"], *a["reconstructions"]], ["input", "PCA", *a["hidden"]]
     ),
+    ("reconstruction_losses", "fig2_originals"): lambda a: ([a["images"]], ["original"]),
     ("reconstruction_losses", "fig3_to_6"): lambda a: (
         [a["images"], *a["reconstructions"]], ["input", "E1 sigmoid, MSE", "E2 ReLU, MSE"]
     ),

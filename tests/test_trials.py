@@ -130,6 +130,15 @@ def test_patience_counts_from_the_last_improvement(play, patience, epochs):
     assert results.curves.validation_loss.shape == (1, 8) and np.isnan(results.curves.validation_loss[0, epochs:]).all()
 
 
+def test_the_best_epoch_and_the_last_are_had_from_one_training(data):
+    """The parameters count epochs: the lowest loss is in the second of three."""
+    group = scripted.group([[3, 1, 2]])
+    trained = trials.train_groups([group], data, scripted.SPLITS)
+    for keep_best, epoch, loss in ((True, 2, 1), (False, 3, 2)):
+        (run,) = trials.results([group], trained, keep_best)
+        assert (run.params["epochs"], run.loss) == (epoch, loss)
+
+
 def test_halving_by_hand(play):
     """Of five trials that reach epoch 2, three go on: by the lowest loss so far, equal ones by their number."""
     results = play(

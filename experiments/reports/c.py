@@ -16,7 +16,10 @@ CHANNELS = (8, 16, 64)
 CLASSIFIER_ACCURACY = Numbers({"frozen, d = 2": 0.95})  # section 3.2, test
 
 FIGURES: tuple[Figure, ...] = (
+    Figure("C, Fig. 1", "architecture of the VAE", "architectures", "c5.pdf"),
     Figure("C, Fig. 2a", "training and validation losses by epoch", "random_search_C1", "curves.pdf"),
     Figure("C, Fig. 2b", "reconstructions", "random_search_C1", "reconstructions.pdf"),
+    Figure("C, Fig. 5a", "architecture of the encoder", "architectures", "c.pdf"),
+    Figure("C, Fig. 5b", "architecture of the decoder", "architectures", "c.pdf"),
 )
 FINDINGS: dict[str, Callable[[Mapping[str, np.ndarray]], Iterable[Finding]]] = {}
