@@ -22,7 +22,7 @@ FIGURES = {  # by study: what follows its name, as PNG and PDF or as a page
     "cross_table": {"noisy", "occluded", "sheet"},
     "latent_space_A5": PLANE | {"pca_2.html", "tsne_2.html"},
     "smoothness": {"maps", "surface.html"},
-    "baseline": {"curves"},
+    "baseline": {"curves", "reconstructions"},
     "random_search_B3": {"scatter", "parallel.html"},
     "latent_space_B4": PLANE | {"projections_48", "pca_2.html", "tsne_2.html", "pca_48.html", "tsne_48.html"},
     "denoising_B5": {"curves", "sheet"},
@@ -229,6 +229,7 @@ SHEETS = {  # study and figure: the rows of images, and some of their labels
     ("latent_space_A5", "normal_images"): lambda a: (a["normal_images"].reshape(-1, 12, 28, 28, 1), []),
     ("latent_space_A5", "plane"): lambda a: (a["plane_images"], [f"{z:.1f}" for z in a["plane"][:, 0, 1]]),
     ("latent_space_A5", "walks"): lambda a: (a["walk_images"], ["0 to 1", "3 to 8", "4 to 9", "7 to 2"]),
+    ("baseline", "reconstructions"): lambda a: ([a["images"], a["reconstructions"]], ["input", "output"]),
     ("denoising_C4", "sheet"): lambda a: (
         [a["images"], a["inputs"][0], a["outputs"][0], a["inputs"][1], a["outputs"][1]],
         ["clean", "input, noise 0.5", "output", "input, noise 1.0", "output"],

@@ -33,8 +33,19 @@ def test_a_study_draws_the_figures_of_its_report_and_answers_its_claims(ran, nam
         assert finding.says in study.done.stdout
 
 
+def _baseline(curve, train_mse, other):
+    """Two seeds of Adam that end at 0.1, the first of them by the other optimizers too."""
+    arrays = {"adam_seed": np.arange(2), "adam_score": np.full(2, 0.1), "adam_train_mse": np.full(2, train_mse)}
+    arrays |= {"adam_validation_loss": np.array([curve, curve]), "adadelta_seed": np.array([0])}
+    return arrays | {"adadelta_score": np.array([other]), "rmsprop_score": np.array([np.inf])}
+
+
 # By study: arrays that confirm everything a report says of it, and arrays that confirm nothing.
 CASES = {
+    "baseline": (
+        _baseline([0.5, 0.4, 0.3, 0.2, 0.1], train_mse=0.1, other=0.2),
+        _baseline([0.1, 0.1, 0.1, 0.1, 0.1], train_mse=0.05, other=0.09),
+    ),
     "compression": (
         {"test_mse": np.array([[0.5, 0.4], [0.3, 0.2], [0.1, 0.1]])},
         {"test_mse": np.array([[0.5, 0.4], [0.3, 0.2], [0.4, 0.3]])},
