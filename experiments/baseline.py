@@ -87,10 +87,8 @@ def draw(saved: Saved) -> Paths:
         plotting.line_plot, "curves", curves, xlabel="epoch", ylabel="validation MSE per pixel",
         title="Optimizers on the baseline autoencoder",
     )  # fmt: skip
-    rows, title = (
-        [saved.arrays["images"], saved.arrays["reconstructions"]],
-        "Validation images and what Adam's first seed makes of them",
-    )
+    rows = [saved.arrays["images"], saved.arrays["reconstructions"]]
+    title = "Validation images, and what Adam's first seed makes of them"
     yield from saved.draw(plotting.image_sheet, "reconstructions", rows, ["input", "output"], title=title)
 
 

@@ -168,7 +168,9 @@ LINES = {  # study and figure: a function of the npz's arrays, panel by panel th
             for name, rate in (("adam", 0.001), ("adadelta", 1), ("rmsprop", 0.01))
         }
     ],
-    ("denoising_B5", "curves"): lambda a: [curves(a["settings"], a["validation_loss"])],
+    ("denoising_B5", "curves"): lambda a: [
+        curves(["training", "validation"], losses) for losses in zip(a["train_loss"], a["validation_loss"], strict=True)
+    ],
     ("transfer_C3", "curves"): lambda a: [curves(a["runs"], a["validation_loss"])],
     ("linear_pca", "training"): lambda a: [
         {
@@ -231,8 +233,8 @@ SHEETS = {  # study and figure: the rows of images, and some of their labels
     ("latent_space_A5", "walks"): lambda a: (a["walk_images"], ["0 to 1", "3 to 8", "4 to 9", "7 to 2"]),
     ("baseline", "reconstructions"): lambda a: ([a["images"], a["reconstructions"]], ["input", "output"]),
     ("denoising_C4", "sheet"): lambda a: (
-        [a["images"], a["inputs"][0], a["outputs"][0], a["inputs"][1], a["outputs"][1]],
-        ["clean", "input, noise 0.5", "output", "input, noise 1.0", "output"],
+        [a["images"], *(rows for of_level in zip(a["inputs"], a["outputs"], strict=True) for rows in of_level)],
+        ["clean", "input, noise 0.4", "output", "input, noise 0.5", "output", "input, noise 1.0", "output"],
     ),
     ("linear_pca", "fig2_stages"): lambda a: (
         [*a["stage_reconstructions"], a["images"]], ["6 steps", "18 steps", "30 steps", "input"]

@@ -50,6 +50,14 @@ CASES = {
         {"test_mse": np.array([[0.5, 0.4], [0.3, 0.2], [0.1, 0.1]])},
         {"test_mse": np.array([[0.5, 0.4], [0.3, 0.2], [0.4, 0.3]])},
     ),
+    "denoising_B5": (
+        {"noise": np.array([1, 0]), "validation_mse": np.array([[0.3], [0.2]]), "recognised": np.array([[0.95]])},
+        {"noise": np.array([1, 0]), "validation_mse": np.array([[0.5], [0.2]]), "recognised": np.array([[0.85]])},
+    ),
+    "denoising_C4": (
+        {"noise": np.array([1, 0.4]), "test_noisy_mse": np.array([[1], [0.2]]), "recognised": np.array([[0], [0.8]])},
+        {"noise": np.array([0.4, 1]), "test_noisy_mse": np.array([[1], [0.2]]), "recognised": np.array([[0], [0.8]])},
+    ),
 }
 
 

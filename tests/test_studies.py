@@ -13,6 +13,7 @@ from ae_jax.lanes import DIVERGED
 from ae_jax.models import conv_autoencoder, dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.runs import of_params
+from experiments import denoised
 from tests.commands import in_group
 
 
@@ -108,13 +109,36 @@ def test_transfer_pretrains_its_own_encoders(ran):
 def test_denoising(ran, name):
     """The sheet's inputs carry noise of the named deviation, and what was learnt is not the input."""
     arrays = ran(name).arrays
-    assert arrays["test_mse"].shape == arrays["validation_mse"].shape == (2, 5 if name.endswith("B5") else 1)
-    levels = [1, 1] if name.endswith("B5") else [0.5, 1]
+    assert arrays["test_mse"].shape == arrays["validation_mse"].shape == (3, 5 if name.endswith("B5") else 1)
+    levels = [1, 1, 0] if name.endswith("B5") else [0.4, 0.5, 1]
     np.testing.assert_allclose(arrays["noise"], levels)
     noise = arrays["inputs"] - arrays["images"]
     np.testing.assert_allclose(noise.std((1, 2, 3, 4)), levels, rtol=0.05)
     np.testing.assert_allclose(noise.mean((1, 2, 3, 4)), 0, atol=0.06)
     assert (arrays["test_mse"] < 0.5).all() and (np.square(arrays["outputs"] - arrays["images"]).mean() < 0.25)
+    assert ((arrays["recognised"] >= 0) & (arrays["recognised"] <= 1)).all()
+
+
+@in_group("denoising_C4")
+def test_the_error_against_noisy_images_has_the_variance_of_the_noise_in_it(ran):
+    """Of an untrained model, whose outputs hardly see the noise: the clean error plus the noise's variance."""
+    arrays = ran("denoising_C4").arrays
+    for part in ("training", "validation", "test"):
+        clean = arrays["test_mse" if part == "test" else "validation_mse"]
+        np.testing.assert_allclose(arrays[f"{part}_noisy_mse"], clean + arrays["noise"][:, None] ** 2, rtol=0.05)
+
+
+def test_denoised_digits_have_the_label_of_their_nearest_training_image():
+    """Against all distances in NumPy; a lane that diverged says nothing."""
+    rng = np.random.default_rng(0)
+    known, known_labels = rng.random((40, 5, 5, 1)), rng.integers(0, 3, 40)
+    images, labels = rng.random((3, 30, 5, 5, 1)), rng.integers(0, 3, 30)
+    distances = np.square(images[:, :, None] - known).sum((-3, -2, -1))
+    expected = (known_labels[distances.argmin(-1)] == labels).mean(-1)
+    images[2, 0, 0] = expected[2] = np.nan
+    found = denoised.recognised(images, labels, known, known_labels)
+    np.testing.assert_allclose(found, expected)
+    assert 0 < found[0] < 1
 
 
 @in_group("cross_table")
