@@ -171,7 +171,10 @@ LINES = {  # study and figure: a function of the npz's arrays, panel by panel th
     ("denoising_B5", "curves"): lambda a: [
         curves(["training", "validation"], losses) for losses in zip(a["train_loss"], a["validation_loss"], strict=True)
     ],
-    ("transfer_C3", "curves"): lambda a: [curves(a["runs"], a["validation_loss"])],
+    ("transfer_C3", "curves"): lambda a: [
+        curves(["training", "validation"], losses[:, 0])
+        for losses in np.stack([a["train_loss"], a["validation_loss"]], axis=1)
+    ],
     ("linear_pca", "training"): lambda a: [
         {
             name: (np.arange(1, 6) * 6, losses.mean(0))

@@ -86,10 +86,10 @@ def test_transfer_reads_an_encoder_and_freezes_it(ran, run_study, tmp_path):
     arrays = ran("transfer_B6").arrays
     assert arrays["runs"].tolist() == ["frozen, d = 2", "fine-tuned, d = 2", "from scratch"]
     np.testing.assert_allclose(
-        arrays["test_accuracy"][:, 0], [np.trace(counts) / 100 for counts in arrays["confusion"]], rtol=1e-6
+        arrays["test_accuracy"][:, 0, 0], [np.trace(counts) / 100 for counts in arrays["confusion"]], rtol=1e-6
     )
     # A single layer on frozen features learns less of the training images than the whole network.
-    frozen, tuned, _ = arrays["train_loss"][:, 0, -1]
+    frozen, tuned, _ = arrays["train_loss"][:, 1, 0, -1]
     assert frozen > tuned
     encoder = str(ran("latent_space_A5").model)
     other = run_study("transfer", tmp_path, "--study", "C3", "--encoder", encoder)
@@ -99,7 +99,7 @@ def test_transfer_reads_an_encoder_and_freezes_it(ran, run_study, tmp_path):
 @in_group("transfer_C3")
 def test_transfer_pretrains_its_own_encoders(ran):
     run = ran("transfer_C3")
-    assert run.arrays["test_loss"].shape == (3, 2) and np.isfinite(run.arrays["test_loss"]).all()
+    assert run.arrays["test_loss"].shape == (3, 1, 2) and np.isfinite(run.arrays["test_loss"]).all()
     assert "transfer_C3 autoencoder" in run.done.stderr
     assert not list(run.folder.glob("*.checkpoints"))
 
