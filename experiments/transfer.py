@@ -17,61 +17,25 @@ on two CPU cores: digits quick a minute, MNIST full: B6 8 minutes, C3 5.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
-import flax.linen as nn
-import jax
 import numpy as np
 
-from ae_jax import data, evaluation
-from ae_jax.lanes import Group, Lanes, lane_grid, stack_splits
-from ae_jax.models import Classifier, ConvEncoder, conv_autoencoder
-from ae_jax.objectives import autoencoder, classifier
+from ae_jax import evaluation
 from ae_jax.runs import Run
-from ae_jax.types import Plan, PyTree, UsageError, hparams
-from experiments import common, comparison, latent_space, plotting, reports, running, study
+from ae_jax.types import UsageError
+from experiments import classifiers, common, comparison, latent_space, plotting, running, study
+from experiments.classifiers import PROTOCOLS
 from experiments.comparison import Numbers
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
-
-class Protocol(NamedTuple):
-    """How a classifier is made of an encoder.
-
-    latent: code sizes of the autoencoders; source: whose hyper-parameters they and the classifiers take.
-    fresh: modules of the encoder that are replaced. trainable: what learns while the rest is frozen.
-    reported: the report's numbers by quantity and by the name of the run.
-    lengths: how long classifiers train, in epochs of the budget.
-    fewer: the share of the labels that another training does with is one of so many.
-    """
-
-    latent: tuple[int, ...]
-    source: latent_space.Protocol
-    model: nn.Module
-    fresh: tuple[str, ...]
-    trainable: tuple[str, ...]
-    reported: dict[str, Numbers]
-    lengths: tuple[int, ...] = (1,)
-    fewer: int | None = None
-
-
-PROTOCOLS = {
-    "B6": Protocol(
-        (2, 10), latent_space.PROTOCOLS["B4"], ConvEncoder(latent=10), fresh=("Dense_1",), trainable=("Dense_1",),
-        reported=reports.b.CLASSIFIER, lengths=(1, 2),
-    ),
-    "C3": Protocol(
-        (2,), latent_space.PROTOCOLS["C2"], Classifier(ConvEncoder(2, reports.c.CHANNELS)), fresh=(),
-        trainable=("Dense_0", "Dense_1", "head"), reported=reports.c.CLASSIFIER, fewer=40,
-    ),
-}  # fmt: skip
 BUDGETS = common.budgets(
     digits=Budget(epochs=40, batch_size=64),
     mnist=Budget(epochs=3, batch_size=128, limit=10_000),
     full=Budget(epochs=20, batch_size=128),
 )
-PRETRAINING = {"quick": 1, "full": 2}  # epochs of an autoencoder for one of a classifier
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,62 +51,18 @@ class Options(common.SeededOptions):
     fortieth of them for C3, and none for B6."""
 
 
-def numbers(options: Options) -> dict[str, float]:
-    """The hyper-parameters, of autoencoders and classifiers alike."""
-    return reports.best(PROTOCOLS[options.study].source.best, options.dataset)
-
-
 def plan(setup: Setup) -> Training:
     """The classifiers of all labels. The autoencoders, and the classifiers of few labels, are trained here before."""
     options, lengths = setup.options, PROTOCOLS[setup.options.study].lengths
-    few = labels(setup)
+    few = classifiers.labels(setup)
     if options.encoder is None:
-        running.train(setup, pretraining(setup), stage="autoencoder")
+        running.train(setup, classifiers.pretraining(setup), stage="autoencoder")
     else:
         setup.earlier["autoencoder"] = read(options.encoder, options.study)
     if few is not None:
-        running.train(setup, few_labels(setup, few), stage="few labels")
-    return Training(classifiers(setup, [setup.budget.epochs * length for length in lengths], setup.budget.batch_size))
-
-
-def labels(setup: Setup) -> int | None:
-    """How many a further training does with, if any. UsageError for more than there are."""
-    (train, _), given = data.holdout(len(setup.dataset.train_images)), setup.options.labels
-    if given is not None and not 1 <= given <= len(train):
-        raise UsageError(f"--labels {given} is not allowed: give 1 to {len(train)}, the images that are trained on")
-    fewer = PROTOCOLS[setup.options.study].fewer
-    return max(1, len(train) // fewer) if given is None and fewer else given
-
-
-def few_labels(setup: Setup, count: int) -> Training:
-    """The classifiers of ``count`` labelled images, and a fourth as many to validate, in as many steps as of all."""
-    train, validation = data.holdout(len(setup.dataset.train_images))
-    epochs = [setup.budget.epochs * (len(train) // count)]
-    groups = classifiers(setup, epochs, min(count, setup.budget.batch_size))
-    return Training(groups, stack_splits([(train[:count], validation[: max(1, count // 4)])]))
-
-
-def classifiers(setup: Setup, epochs: Sequence[int], batch_size: int) -> list[Group]:
-    """A group for each way to start, lanes ``[epochs, seeds]``."""
-    protocol = PROTOCOLS[setup.options.study]
-    lanes = lane_grid(hparams(**numbers(setup.options)), epochs=epochs, seed=setup.seeds)
-    objective = classifier(protocol.model)
-    free, frozen = Plan(batch_size), Plan(batch_size, trainable=protocol.trainable)
-    starts = {d: start(protocol, run, lanes) for d, run in autoencoders(setup).items()}
-    groups = [
-        Group(f"{how}, {d}", objective, training, lanes, layers)
-        for how, training in (("frozen", frozen), ("fine-tuned", free))
-        for d, layers in starts.items()
-    ]
-    return [*groups, Group("from scratch", objective, free, lanes)]
-
-
-def pretraining(setup: Setup) -> Training:
-    """A group for each code size, a lane for each seed."""
-    options, protocol = setup.options, PROTOCOLS[setup.options.study]
-    objectives = {f"d={d}": autoencoder(conv_autoencoder(d, protocol.source.channels)) for d in protocol.latent}
-    epochs = PRETRAINING[options.budget] * setup.budget.epochs
-    return Training(setup.groups(objectives, protocol.source.optimizer, **numbers(options), epochs=epochs))
+        running.train(setup, classifiers.few_labels(setup, few), stage="few labels")
+    epochs = [setup.budget.epochs * length for length in lengths]
+    return Training(classifiers.groups(setup, epochs, setup.budget.batch_size))
 
 
 def read(path: Path, study: str) -> Run:
@@ -154,34 +74,12 @@ def read(path: Path, study: str) -> Run:
     return run[np.newaxis]
 
 
-def autoencoders(setup: Setup) -> dict[str, Run]:
-    """Those that were trained or read, ``[seeds]`` each, by code size."""
-    return {f"d = {run.model.encoder.latent}": run for run in earlier(setup, "autoencoder").values()}
-
-
-def earlier(setup: Setup, stage: str) -> Runs:
-    """What was trained or read in a stage before."""
-    found = {name: run for name, run in setup.earlier.items() if name.startswith(stage)}
-    return {name.removeprefix(stage).strip(): run for name, run in found.items()}
-
-
-def start(protocol: Protocol, run: Run, lanes: Lanes) -> PyTree:
-    """What a classifier keeps of each lane's encoder; NaN if the autoencoder diverged, as the classifier then does."""
-    layers = {name: layer for name, layer in run.map(_encoder).items() if name not in protocol.fresh}
-    layers = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (*lanes.shape, *leaf.shape[1:])), layers)
-    return {"params": {"encoder": layers} if isinstance(protocol.model, Classifier) else layers}
-
-
-def _encoder(_, params: PyTree) -> PyTree:
-    return params["params"]["encoder"]
-
-
 def measure(setup: Setup, runs: Runs) -> Measured:
     """Losses and accuracies of every run, ``[runs, lengths, seeds]``; confusion and the probes are the first seed's."""
     options, images, truth = setup.options, setup.test_images, setup.dataset.test_labels
     scores = [evaluation.score(run, setup.key, setup.test) for run in runs.values()]
     predictions = [evaluation.predict(run[0, 0], images) for run in runs.values()]
-    probes = {d: study.probe(setup, run[0]) for d, run in autoencoders(setup).items()}
+    probes = {d: study.probe(setup, run[0]) for d, run in classifiers.autoencoders(setup).items()}
     arrays = study.histories(runs) | {
         "runs": np.array(list(runs)),
         "epochs": np.array([setup.budget.epochs * length for length in PROTOCOLS[options.study].lengths]),
@@ -194,15 +92,15 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     }
     rows = [*table(options.study, arrays)]
     rows += comparison.rows(f"{options.study} linear probe of the codes, {{}}", probes, probes.values(), None, True)
-    if few := earlier(setup, "few labels"):
+    if few := classifiers.earlier(setup, "few labels"):
         scores = [evaluation.score(run, setup.key, setup.test) for run in few.values()]
-        arrays["few_labels"] = np.array(labels(setup))
+        arrays["few_labels"] = np.array(classifiers.labels(setup))
         arrays["few_test_accuracy"] = np.array([score["accuracy"][0] for score in scores])
-        what = f"{options.study} {{}}, {labels(setup):,} labels: test accuracy"
+        what = f"{options.study} {{}}, {classifiers.labels(setup):,} labels: test accuracy"
         rows += comparison.rows(what, few, arrays["few_test_accuracy"], None, True)
-    steps = {name: 1e3 * run.cost.train_seconds * run.plan.batch_size / run.cost.images for name, run in runs.items()}
-    rows += comparison.rows(f"{options.study} {{}}: milliseconds a step, validation included", steps, steps.values())
-    return Measured(arrays, rows, config=numbers(options))
+    what = f"{options.study} {{}}: milliseconds a step, validation included"
+    rows += comparison.rows(what, runs, map(milliseconds, runs.values()))
+    return Measured(arrays, rows, config=classifiers.numbers(options))
 
 
 def table(name: str, arrays: dict[str, np.ndarray]) -> Iterator[Row]:
@@ -229,6 +127,12 @@ def table(name: str, arrays: dict[str, np.ndarray]) -> Iterator[Row]:
 def at_the_end(run: Run) -> np.ndarray:
     """The training loss of each lane's last epoch: ``[*run.shape]``."""
     return np.take_along_axis(run.curves.train_loss, run.epochs[..., None] - 1, -1)[..., 0]
+
+
+def milliseconds(run: Run) -> float:
+    """What a step took; NaN for a run that was done when it was resumed."""
+    steps = run.cost.images / run.plan.batch_size
+    return 1e3 * run.cost.train_seconds / steps if steps else np.nan
 
 
 def draw(saved: Saved) -> Paths:
