@@ -29,6 +29,7 @@ STUDIES = {
     "latent_space_A5": ("latent_space", "--study A5 --epochs 2 --tsne-sample 60"),
     "smoothness": ("smoothness", ""),
     "baseline": ("baseline", "--epochs 4 --seeds 2 --segment 1"),
+    "baseline_factors": ("baseline_factors", "--epochs 2 --factors init l2"),
     "random_search_B3": ("random_search", "--study B3 --trials 2 --epochs 1 --export csv"),
     "latent_space_B4": ("latent_space", "--study B4 --epochs 1 --tsne-sample 40"),
     "denoising_B5": ("denoising", "--study B5 --epochs 2"),

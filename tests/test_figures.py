@@ -23,6 +23,7 @@ FIGURES = {  # by study: what follows its name, as PNG and PDF or as a page
     "latent_space_A5": PLANE | {"pca_2.html", "tsne_2.html"},
     "smoothness": {"maps", "surface.html"},
     "baseline": {"curves", "reconstructions"},
+    "baseline_factors": {""},
     "random_search_B3": {"scatter", "parallel.html"},
     "latent_space_B4": PLANE | {"projections_48", "pca_2.html", "tsne_2.html", "pca_48.html", "tsne_48.html"},
     "denoising_B5": {"curves", "sheet"},
@@ -271,6 +272,7 @@ def test_sheets_show_the_images_of_the_npz(ran, name, figure):
 
 
 BARS = {  # study and figure: the bars of each panel, and their names
+    ("baseline_factors", ""): lambda a: ([a["validation_mse"]], list(a["factor"])),
     ("reconstruction_losses", "errors"): lambda a: ([a["train_mse"], a["test_mse"]], ["E1 sigmoid, MSE"]),
     ("regularised", "measures"): lambda a: (
         [a[m] for m in ("test_mse", "noisy_mse", "activation", "active", "contraction", "probe")], list(a["model"])
@@ -282,7 +284,7 @@ BARS = {  # study and figure: the bars of each panel, and their names
 @of_figures(BARS)
 def test_bars_are_the_means_of_the_npz(ran, name, figure):
     run = ran(name)
-    panels, (values, labels) = run.drawing(f"_{figure}").panels, BARS[name, figure](run.arrays)
+    panels, (values, labels) = run.drawing(figure and f"_{figure}").panels, BARS[name, figure](run.arrays)
     for panel, expected in zip(panels, values, strict=True):
         np.testing.assert_allclose(panel.bars, expected.mean(1), rtol=1e-6)
         assert panel.xlabel

@@ -61,6 +61,10 @@ CASES = {
         _baseline([0.5, 0.4, 0.3, 0.2, 0.1], train_mse=0.1, other=0.2),
         _baseline([0.1, 0.1, 0.1, 0.1, 0.1], train_mse=0.05, other=0.09),
     ),
+    "baseline_factors": (
+        {"validation_mse": np.array([[0.4, 0.3], [0.3, 0.2]])},
+        {"validation_mse": np.array([[0.4, 0.3], [0.4, 0.4]])},
+    ),
     "compression": (
         {"test_mse": np.array([[0.5, 0.4], [0.3, 0.2], [0.1, 0.1]])},
         {"test_mse": np.array([[0.5, 0.4], [0.3, 0.2], [0.4, 0.3]])},

@@ -13,7 +13,7 @@ from ae_jax.lanes import DIVERGED
 from ae_jax.models import conv_autoencoder, dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.runs import of_params
-from experiments import denoised
+from experiments import baseline_factors, denoised
 from tests.commands import in_group
 
 
@@ -161,6 +161,43 @@ def test_baseline(ran):
     for name in ("adam", "adadelta", "rmsprop"):
         np.testing.assert_array_equal(arrays[f"{name}_score"], arrays[f"{name}_validation_loss"][:, -1])
     assert arrays["adam_score"][0] not in (arrays["adam_score"][1], *arrays["rmsprop_score"])
+
+
+@in_group("baseline_factors")
+def test_a_factor_changes_one_thing(ran):
+    """The first epochs of the longer training are the protocol's, seed by seed those of the baseline itself."""
+    arrays = ran("baseline_factors").arrays
+    names = ["as written", "twice the epochs", "He's initialisation", "no L2"]
+    assert arrays["factor"].tolist() == names and arrays["longer_validation_loss"].shape == (2, 4)
+    errors, longer = arrays["validation_mse"], arrays["longer_validation_loss"]
+    np.testing.assert_array_equal(errors[:2], longer[:, [1, 3]].T)
+    np.testing.assert_array_equal(arrays["validation_loss"][0], longer[:, :2])
+    assert len(np.unique(errors)) == errors.size
+    np.testing.assert_allclose(errors[3], errors[0], rtol=0.01)  # so few steps hardly decay
+
+
+def test_the_factors_of_the_baseline_are_what_they_say():
+    """He's weights have variance 2 / fan in; a ReLU on the code, and no sigmoid, on the same parameters."""
+    plain, factors = autoencoder(conv_autoencoder(2)), baseline_factors.FACTORS
+    kernels = baseline_factors.he(plain, np.arange(2))["params"]
+    for part, layer, fan_in in (("encoder", "Dense_0", 288), ("decoder", "Dense_1", 64), ("encoder", "Conv_2", 144)):
+        kernel = kernels[part][layer]["kernel"]
+        np.testing.assert_allclose(kernel.std(), np.sqrt(2 / fan_in), rtol=0.03)
+        assert kernel.shape[0] == 2 and (kernel[0] != kernel[1]).all() and not kernels[part][layer]["bias"].any()
+    images = np.random.default_rng(0).random((8, 28, 28, 1), np.float32)
+    rectified, unbounded = factors["code"].objective.model, factors["output"].objective.model
+
+    @jax.jit
+    def applied(lane):
+        codes = [model.apply(lane, images, method="code") for model in (plain.model, rectified)]
+        return codes, [model.apply(lane, images) for model in (plain.model, unbounded)]
+
+    codes, outputs = applied(jax.tree.map(lambda leaf: leaf[0], {"params": kernels}))
+    assert codes[0].min() < 0 < codes[0].max()
+    np.testing.assert_array_equal(codes[1], codes[0].clip(0))
+    np.testing.assert_allclose(outputs[0], jax.nn.sigmoid(outputs[1]), rtol=1e-5)
+    scaled = baseline_factors.standardised(None, images, 0.0)
+    np.testing.assert_allclose(scaled * 0.3081 + 0.1307, images, atol=1e-6)
 
 
 def _saved(path, model, **changes):
