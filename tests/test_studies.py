@@ -13,7 +13,6 @@ from ae_jax.lanes import DIVERGED
 from ae_jax.models import conv_autoencoder, dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.runs import of_params
-from experiments import baseline_factors, denoised
 from tests.commands import in_group
 
 
@@ -119,28 +118,6 @@ def test_denoising(ran, name):
     assert ((arrays["recognised"] >= 0) & (arrays["recognised"] <= 1)).all()
 
 
-@in_group("denoising_C4")
-def test_the_error_against_noisy_images_has_the_variance_of_the_noise_in_it(ran):
-    """Of an untrained model, whose outputs hardly see the noise: the clean error plus the noise's variance."""
-    arrays = ran("denoising_C4").arrays
-    for part in ("training", "validation", "test"):
-        clean = arrays["test_mse" if part == "test" else "validation_mse"]
-        np.testing.assert_allclose(arrays[f"{part}_noisy_mse"], clean + arrays["noise"][:, None] ** 2, rtol=0.05)
-
-
-def test_denoised_digits_have_the_label_of_their_nearest_training_image():
-    """Against all distances in NumPy; a lane that diverged says nothing."""
-    rng = np.random.default_rng(0)
-    known, known_labels = rng.random((40, 5, 5, 1)), rng.integers(0, 3, 40)
-    images, labels = rng.random((3, 30, 5, 5, 1)), rng.integers(0, 3, 30)
-    distances = np.square(images[:, :, None] - known).sum((-3, -2, -1))
-    expected = (known_labels[distances.argmin(-1)] == labels).mean(-1)
-    images[2, 0, 0] = expected[2] = np.nan
-    found = denoised.recognised(images, labels, known, known_labels)
-    np.testing.assert_allclose(found, expected)
-    assert 0 < found[0] < 1
-
-
 @in_group("cross_table")
 def test_cross_table(ran):
     """Six models and two seeds of each; the errors rise with the corruption of the test images."""
@@ -161,43 +138,6 @@ def test_baseline(ran):
     for name in ("adam", "adadelta", "rmsprop"):
         np.testing.assert_array_equal(arrays[f"{name}_score"], arrays[f"{name}_validation_loss"][:, -1])
     assert arrays["adam_score"][0] not in (arrays["adam_score"][1], *arrays["rmsprop_score"])
-
-
-@in_group("baseline_factors")
-def test_a_factor_changes_one_thing(ran):
-    """The first epochs of the longer training are the protocol's, seed by seed those of the baseline itself."""
-    arrays = ran("baseline_factors").arrays
-    names = ["as written", "twice the epochs", "He's initialisation", "no L2"]
-    assert arrays["factor"].tolist() == names and arrays["longer_validation_loss"].shape == (2, 4)
-    errors, longer = arrays["validation_mse"], arrays["longer_validation_loss"]
-    np.testing.assert_array_equal(errors[:2], longer[:, [1, 3]].T)
-    np.testing.assert_array_equal(arrays["validation_loss"][0], longer[:, :2])
-    assert len(np.unique(errors)) == errors.size
-    np.testing.assert_allclose(errors[3], errors[0], rtol=0.01)  # so few steps hardly decay
-
-
-def test_the_factors_of_the_baseline_are_what_they_say():
-    """He's weights have variance 2 / fan in; a ReLU on the code, and no sigmoid, on the same parameters."""
-    plain, factors = autoencoder(conv_autoencoder(2)), baseline_factors.FACTORS
-    kernels = baseline_factors.he(plain, np.arange(2))["params"]
-    for part, layer, fan_in in (("encoder", "Dense_0", 288), ("decoder", "Dense_1", 64), ("encoder", "Conv_2", 144)):
-        kernel = kernels[part][layer]["kernel"]
-        np.testing.assert_allclose(kernel.std(), np.sqrt(2 / fan_in), rtol=0.03)
-        assert kernel.shape[0] == 2 and (kernel[0] != kernel[1]).all() and not kernels[part][layer]["bias"].any()
-    images = np.random.default_rng(0).random((8, 28, 28, 1), np.float32)
-    rectified, unbounded = factors["code"].objective.model, factors["output"].objective.model
-
-    @jax.jit
-    def applied(lane):
-        codes = [model.apply(lane, images, method="code") for model in (plain.model, rectified)]
-        return codes, [model.apply(lane, images) for model in (plain.model, unbounded)]
-
-    codes, outputs = applied(jax.tree.map(lambda leaf: leaf[0], {"params": kernels}))
-    assert codes[0].min() < 0 < codes[0].max()
-    np.testing.assert_array_equal(codes[1], codes[0].clip(0))
-    np.testing.assert_allclose(outputs[0], jax.nn.sigmoid(outputs[1]), rtol=1e-5)
-    scaled = baseline_factors.standardised(None, images, 0.0)
-    np.testing.assert_allclose(scaled * 0.3081 + 0.1307, images, atol=1e-6)
 
 
 def _saved(path, model, **changes):
