@@ -68,7 +68,7 @@ def _save(figure: Figure, path: Path, caption: str, title: str = "") -> list[Pat
     if title:
         figure.suptitle(title, fontsize=10)
     if caption:
-        width = int(22 * figure.get_figwidth())  # characters of this size that fit the figure
+        width = int(20 * figure.get_figwidth())  # characters of this size that fit the figure
         figure.supxlabel(textwrap.fill(caption, width), fontsize=6.5, color="0.4")
     path.parent.mkdir(parents=True, exist_ok=True)
     for target in (written := [path.with_suffix(suffix) for suffix in (".png", ".pdf")]):

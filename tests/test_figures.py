@@ -272,7 +272,9 @@ def test_sheets_show_the_images_of_the_npz(ran, name, figure):
 
 
 BARS = {  # study and figure: the bars of each panel, and their names
-    ("baseline_factors", ""): lambda a: ([a["validation_mse"]], list(a["factor"])),
+    ("baseline_factors", ""): lambda a: (
+        [a["validation_mse"], a["validation_mse"] / a["validation_mse"][0]], list(a["factor"])
+    ),
     ("reconstruction_losses", "errors"): lambda a: ([a["train_mse"], a["test_mse"]], ["E1 sigmoid, MSE"]),
     ("regularised", "measures"): lambda a: (
         [a[m] for m in ("test_mse", "noisy_mse", "activation", "active", "contraction", "probe")], list(a["model"])
