@@ -73,7 +73,11 @@ def transfer(arrays: Mapping[str, np.ndarray]) -> Iterable[Finding]:
     numbers = {run: number for number, run in enumerate(arrays["runs"].tolist())}
     accuracy, curves = arrays["test_accuracy"][:, 0], arrays["validation_loss"][:, -1]
     small, large, scratch = (numbers.get(run) for run in ("fine-tuned, d = 2", "fine-tuned, d = 10", "from scratch"))
+    what = "only the last layer needs to be trained"
+    yield Finding("B6", what, "test accuracy, frozen, d = 2", accuracy[numbers["frozen, d = 2"]], low=0.95)
     if small is not None:
+        what = "a latent dimension of 2 suffices for accurate classifications"
+        yield Finding("B6", what, "test accuracy, fine-tuned, d = 2", accuracy[small], low=0.95)
         what = "the validation loss is higher than the training loss, but not enough to suggest overfitting"
         over = arrays["final_validation_loss"][small, 0] / arrays["final_train_loss"][small, 0]
         yield Finding("B6", what, "validation over training loss, fine-tuned, d = 2", over, high=1.25)
