@@ -49,7 +49,7 @@ def _check_dense(network: DenseEncoder | DenseDecoder) -> None:
 
 @part
 class ConvEncoder(nn.Module):
-    """Stride-2 convolutions, a hidden dense layer unless None, a linear code (reports A, B, C).
+    """Stride-2 convolutions, a hidden dense layer unless None, a code, linear by default (reports A, B, C).
 
     Raises UsageError for no channels, and for more than the image can be halved.
     """
@@ -60,6 +60,7 @@ class ConvEncoder(nn.Module):
     activation: Activation = nn.relu
     implementation: Implementation = "auto"
     image: ImageShape = MNIST_SHAPE
+    code_activation: Activation = linear
 
     def __post_init__(self):
         self.latent = whole("latent", self.latent)
@@ -77,7 +78,7 @@ class ConvEncoder(nn.Module):
         x = x.reshape(-1, images.shape[0])
         if self.hidden is not None:
             x = layers.Dropout()(self.activation(layers.Dense(self.hidden)(x)), dropout, train)
-        return layers.Dense(self.latent)(x).T
+        return self.code_activation(layers.Dense(self.latent)(x)).T
 
     def code(self, images: Array) -> Array:
         """The code again, as every model with one has it: ``[batch, *image] -> [batch, latent]``."""

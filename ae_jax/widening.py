@@ -46,7 +46,7 @@ def _family(objective: Objective) -> Hashable:
 def _without_code(model: nn.Module) -> nn.Module | None:
     """``model`` with a code of one number; None unless a unit that gets and gives nothing changes nothing in it."""
     match model:
-        case Autoencoder(encoder=ConvEncoder(), decoder=ConvDecoder()):
+        case Autoencoder(encoder=ConvEncoder(code_activation=activations.linear), decoder=ConvDecoder()):
             pass
         case Autoencoder(encoder=DenseEncoder(code_activation=activations.linear), decoder=DenseDecoder()):
             pass

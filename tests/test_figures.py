@@ -23,8 +23,9 @@ FIGURES = {  # by study: what follows its name, as PNG and PDF or as a page
     "cross_table": {"latent", "noisy", "occluded", "occluded_alike", "sheet"},
     "latent_space_A5": PLANE | {"pca_2.html", "tsne_2.html"},
     "smoothness": {"maps", "surface.html"},
-    "baseline": {"curves"},
+    "baseline": {"curves", "reconstructions"},
     "random_search_B3": SEARCH,
+    "baseline_factors": {""},
     "latent_space_B4": PLANE | {"projections_48", "pca_2.html", "tsne_2.html", "pca_48.html", "tsne_48.html"},
     "denoising_B5": {"curves", "sheet"},
     "transfer_B6": {"curves", "confusion"},
@@ -175,8 +176,13 @@ LINES = {  # study and figure: a function of the npz's arrays, panel by panel th
             for name, rate in (("adam", 0.001), ("adadelta", 1), ("rmsprop", 0.01))
         }
     ],
-    ("denoising_B5", "curves"): lambda a: [curves(a["settings"], a["validation_loss"])],
-    ("transfer_C3", "curves"): lambda a: [curves(a["runs"], a["validation_loss"])],
+    ("denoising_B5", "curves"): lambda a: [
+        curves(["training", "validation"], losses) for losses in zip(a["train_loss"], a["validation_loss"], strict=True)
+    ],
+    ("transfer_C3", "curves"): lambda a: [
+        curves(["training", "validation"], losses[:, 0])
+        for losses in np.stack([a["train_loss"], a["validation_loss"]], axis=1)
+    ],
     ("linear_pca", "training"): lambda a: [
         {
             name: (np.arange(1, 4) * 6, losses.mean(0))
@@ -242,9 +248,10 @@ SHEETS = {  # study and figure: the rows of images, and some of their labels
     ("latent_space_A5", "normal_images"): lambda a: (a["normal_images"].reshape(-1, 12, 28, 28, 1), []),
     ("latent_space_A5", "plane"): lambda a: (a["plane_images"], [f"{z:.1f}" for z in a["plane"][:, 0, 1]]),
     ("latent_space_A5", "walks"): lambda a: (a["walk_images"], ["0 to 1", "3 to 8", "4 to 9", "7 to 2"]),
+    ("baseline", "reconstructions"): lambda a: ([a["images"], a["reconstructions"]], ["input", "output"]),
     ("denoising_C4", "sheet"): lambda a: (
-        [a["images"], a["inputs"][0], a["outputs"][0], a["inputs"][1], a["outputs"][1]],
-        ["clean", "input, noise 0.5", "output", "input, noise 1.0", "output"],
+        [a["images"], *(rows for of_level in zip(a["inputs"], a["outputs"], strict=True) for rows in of_level)],
+        ["clean", "input, noise 0.4", "output", "input, noise 0.5", "output", "input, noise 1.0", "output"],
     ),
     ("linear_pca", "fig2_stages"): lambda a: (
         [*a["stage_reconstructions"], a["images"]], ["6 steps", "12 steps", "18 steps", "input"]
@@ -279,6 +286,9 @@ def test_sheets_show_the_images_of_the_npz(ran, name, figure):
 
 
 BARS = {  # study and figure: the bars of each panel, and their names
+    ("baseline_factors", ""): lambda a: (
+        [a["validation_mse"], a["validation_mse"] / a["validation_mse"][0]], list(a["factor"])
+    ),
     ("reconstruction_losses", "errors"): lambda a: ([a["train_mse"], a["test_mse"]], ["E1 sigmoid, MSE"]),
     ("regularised", "measures"): lambda a: (
         [a[m] for m in ("test_mse", "noisy_mse", "activation", "active", "contraction", "probe")], list(a["model"])
@@ -290,7 +300,7 @@ BARS = {  # study and figure: the bars of each panel, and their names
 @of_figures(BARS)
 def test_bars_are_the_means_of_the_npz(ran, name, figure):
     run = ran(name)
-    panels, (values, labels) = run.drawing(f"_{figure}").panels, BARS[name, figure](run.arrays)
+    panels, (values, labels) = run.drawing(figure and f"_{figure}").panels, BARS[name, figure](run.arrays)
     for panel, expected in zip(panels, values, strict=True):
         np.testing.assert_allclose(panel.bars, expected.mean(1), rtol=1e-6)
         assert panel.xlabel

@@ -70,8 +70,39 @@ def cross_validated(score, between_folds, test_over_validation, other_l2):
     }  # fmt: skip
 
 
+def _baseline(curve, train_mse, other):
+    """Two seeds of Adam that end at 0.1, the first of them by the other optimizers too."""
+    arrays = {"adam_seed": np.arange(2), "adam_score": np.full(2, 0.1), "adam_train_mse": np.full(2, train_mse)}
+    arrays |= {"adam_validation_loss": np.array([curve, curve]), "adadelta_seed": np.array([0])}
+    return arrays | {"adadelta_score": np.array([other]), "rmsprop_score": np.array([np.inf])}
+
+
+def _transfer(confirmed):
+    """Classifiers on two encoders and one from scratch, ``[runs, lengths, seeds]`` of one seed."""
+    names = ["frozen, d = 2", "fine-tuned, d = 2", "fine-tuned, d = 10", "from scratch"]
+    slow, fast = [0.9, 0.05], [0.06, 0.05]
+    accuracy = (0.99, 0.99, 1.0, 0.95) if confirmed else (0.94, 0.94, 0.94, 0.99)
+    return {
+        "runs": np.array(names),
+        "validation_loss": np.reshape([*[fast if confirmed else slow] * 3, slow], (4, 1, 1, 2)),
+        "final_validation_loss": np.full((4, 1, 1), 0.05),
+        "final_train_loss": np.full((4, 1, 1), 0.05 if confirmed else 0.02),
+        "test_accuracy": np.reshape(accuracy, (4, 1, 1)),
+        "few_labels": np.array(1200),
+        "few_test_accuracy": np.reshape(accuracy, (4, 1)),
+    }
+
+
 # By study: arrays that confirm everything a report says of it, and arrays that confirm nothing.
 CASES = {
+    "baseline": (
+        _baseline([0.5, 0.4, 0.3, 0.2, 0.1], train_mse=0.1, other=0.2),
+        _baseline([0.1, 0.1, 0.1, 0.1, 0.1], train_mse=0.05, other=0.09),
+    ),
+    "baseline_factors": (
+        {"validation_mse": np.array([[0.4, 0.3], [0.3, 0.2]])},
+        {"validation_mse": np.array([[0.4, 0.3], [0.4, 0.4]])},
+    ),
     "compression": (
         corrupted([5, 4, 3], noisy=[[5, 5], [4, 4.2], [4, 6]], occluded_alike=[[6, 6.5], [9, 8], [5, 9]]),
         corrupted([5, 4, 4.5], noisy=[[9, 8], [6, 5], [5, 5]], occluded_alike=[[9, 9.5], [6, 7], [5, 6]]),
@@ -120,6 +151,16 @@ CASES = {
             "mean_image_test_mse": np.array([0.067]), "sharpness": np.array([[0.9], [0.9], [0.9], [0.8], [0.7]]),
         },
     ),
+    "denoising_B5": (
+        {"noise": np.array([1, 0]), "validation_mse": np.array([[0.3], [0.2]]), "recognised": np.array([[0.95]])},
+        {"noise": np.array([1, 0]), "validation_mse": np.array([[0.5], [0.2]]), "recognised": np.array([[0.85]])},
+    ),
+    "denoising_C4": (
+        {"noise": np.array([1, 0.4]), "test_noisy_mse": np.array([[1], [0.2]]), "recognised": np.array([[0], [0.8]])},
+        {"noise": np.array([0.4, 1]), "test_noisy_mse": np.array([[1], [0.2]]), "recognised": np.array([[0], [0.8]])},
+    ),
+    "transfer_B6": (_transfer(True), _transfer(False)),
+    "transfer_C3": (_transfer(True), _transfer(False)),
 }  # fmt: skip
 
 

@@ -90,10 +90,10 @@ def test_transfer_reads_an_encoder_and_freezes_it(ran, run_study, tmp_path):
     arrays = ran("transfer_B6").arrays
     assert arrays["runs"].tolist() == ["frozen, d = 2", "fine-tuned, d = 2", "from scratch"]
     np.testing.assert_allclose(
-        arrays["test_accuracy"][:, 0], [np.trace(counts) / 100 for counts in arrays["confusion"]], rtol=1e-6
+        arrays["test_accuracy"][:, 0, 0], [np.trace(counts) / 100 for counts in arrays["confusion"]], rtol=1e-6
     )
     # A single layer on frozen features learns less of the training images than the whole network.
-    frozen, tuned, _ = arrays["train_loss"][:, 0, -1]
+    frozen, tuned, _ = arrays["train_loss"][:, 1, 0, -1]
     assert frozen > tuned
     encoder = str(ran("latent_space_A5").model)
     other = run_study("transfer", tmp_path, "--study", "C3", "--encoder", encoder)
@@ -103,7 +103,7 @@ def test_transfer_reads_an_encoder_and_freezes_it(ran, run_study, tmp_path):
 @in_group("transfer_C3")
 def test_transfer_pretrains_its_own_encoders(ran):
     run = ran("transfer_C3")
-    assert run.arrays["test_loss"].shape == (3, 2) and np.isfinite(run.arrays["test_loss"]).all()
+    assert run.arrays["test_loss"].shape == (3, 1, 2) and np.isfinite(run.arrays["test_loss"]).all()
     assert "transfer_C3 autoencoder" in run.done.stderr
     assert not list(run.folder.glob("*.checkpoints"))
 
@@ -113,13 +113,14 @@ def test_transfer_pretrains_its_own_encoders(ran):
 def test_denoising(ran, name):
     """The sheet's inputs carry noise of the named deviation, and what was learnt is not the input."""
     arrays = ran(name).arrays
-    assert arrays["test_mse"].shape == arrays["validation_mse"].shape == (2, 5 if name.endswith("B5") else 1)
-    levels = [1, 1] if name.endswith("B5") else [0.5, 1]
+    assert arrays["test_mse"].shape == arrays["validation_mse"].shape == (3, 5 if name.endswith("B5") else 1)
+    levels = [1, 1, 0] if name.endswith("B5") else [0.4, 0.5, 1]
     np.testing.assert_allclose(arrays["noise"], levels)
     noise = arrays["inputs"] - arrays["images"]
     np.testing.assert_allclose(noise.std((1, 2, 3, 4)), levels, rtol=0.05)
     np.testing.assert_allclose(noise.mean((1, 2, 3, 4)), 0, atol=0.06)
     assert (arrays["test_mse"] < 0.5).all() and (np.square(arrays["outputs"] - arrays["images"]).mean() < 0.25)
+    assert ((arrays["recognised"] >= 0) & (arrays["recognised"] <= 1)).all()
 
 
 @in_group("cross_table")

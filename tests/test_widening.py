@@ -8,7 +8,7 @@ from ae_jax import corruptions, trials
 from ae_jax.activations import linear
 from ae_jax.engine import Halving, Settings
 from ae_jax.lanes import HALVED, Group, make_lanes, stack_splits
-from ae_jax.models import conv_autoencoder, dense_autoencoder
+from ae_jax.models import Autoencoder, ConvDecoder, ConvEncoder, conv_autoencoder, dense_autoencoder
 from ae_jax.objectives import autoencoder, cross_entropy_autoencoder, denoising, parameter_shapes, sparse_l1
 from ae_jax.optimizers import OPTIMIZERS
 from ae_jax.types import Plan, hparams
@@ -124,10 +124,16 @@ def test_other_differences_take_a_program_each(first, second):
     assert trials.programs(groups_of([first, second])) == [[0], [1]]
 
 
-def test_a_sigmoid_code_shares_nothing():
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda d: dense_autoencoder(d, (16,), code_activation=jax.nn.sigmoid),
+        lambda d: Autoencoder(ConvEncoder(d, (2,), code_activation=jax.nn.sigmoid), ConvDecoder((2,))),
+    ],
+)
+def test_a_sigmoid_code_shares_nothing(model):
     """Half of it would be 1/2 where it should not be."""
-    objectives = [autoencoder(dense_autoencoder(d, (16,), code_activation=jax.nn.sigmoid)) for d in (2, 3)]
-    assert trials.programs(groups_of(objectives)) == [[0], [1]]
+    assert trials.programs(groups_of([autoencoder(model(d)) for d in (2, 3)])) == [[0], [1]]
 
 
 def test_plans_and_pretrained_lanes_take_a_program_each():
