@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax
 import numpy as np
 from scipy.stats import norm
 
-from ae_jax import latent, posterior
+from ae_jax import latent
 from ae_jax.runs import Run
 from experiments import interactive, plotting
-from experiments.study import Paths, Saved, Setup
+from experiments.study import Paths, Saved
 
 SAMPLES = 400  # of the box and of the normal distribution; the first DECODED are decoded
 DECODED = 60
@@ -38,36 +40,43 @@ def of_plane(run: Run, codes: np.ndarray, labels: np.ndarray, key: jax.Array) ->
     }
 
 
-def of_prior(setup: Setup, run: Run, plain: Run, key: jax.Array) -> dict[str, np.ndarray]:
-    """Of two lanes, variational and plain: reconstructions, draws of the prior, traversals, codes. Consumes ``key``."""
-    prior_key, code_key = jax.random.split(key)
-    images, labels, seed = setup.test_images, setup.dataset.test_labels, setup.options.seed
-    codes, plain_codes = posterior.encode(run, code_key, images).mean, latent.encode(plain, images)
-    d = codes.shape[1]
-    firsts = codes[[int(np.argmax(labels == digit)) for digit in range(10)]]
-    sample = latent.subsample(len(images), 2000, seed)
+def of_prior(run: Run, codes: np.ndarray, labels: np.ndarray, key: jax.Array) -> dict[str, np.ndarray]:
+    """Of variational lanes and their mean codes ``[lanes, n, d]``: images ``[lanes, rows, columns, *image]`` by name.
 
-    def decode(points: np.ndarray, columns: int = COLUMNS) -> np.ndarray:
-        return latent.decode(run, points.reshape(-1, d)).reshape(-1, columns, *run.model.image)
-
-    arrays = {
-        "images": images[:COLUMNS],
-        "reconstructions": decode(codes[:COLUMNS])[0],
-        "prior_images": decode(jax.random.normal(prior_key, (5 * COLUMNS, d))),
-        "traversal_images": decode(latent.traversals(norm.ppf(np.linspace(0.05, 0.95, COLUMNS)), d)),
-        "walk_images": decode(latent.walks(firsts, WALKS, COLUMNS)),
-        "labels": labels,
-        "sample": sample,
-        "pca_vae": latent.pca(codes),
-        "pca_plain": latent.pca(plain_codes),
-        "tsne_vae": latent.tsne(codes[sample], seed),
-        "tsne_plain": latent.tsne(plain_codes[sample], seed),
+    Reconstructions of the first codes, draws of the prior, traversals of each latent, walks between the first image of
+    one digit and that of another and, for a plane, the manifold. Consumes ``key``.
+    """
+    lanes, _, d = codes.shape
+    firsts = codes[:, [int(np.argmax(labels == digit)) for digit in range(10)]]
+    points = {
+        "reconstructions": codes[:, None, :COLUMNS],
+        "prior_images": jax.random.normal(key, (5 * COLUMNS, d)).reshape(5, COLUMNS, d),
+        "traversal_images": latent.traversals(norm.ppf(np.linspace(0.05, 0.95, COLUMNS)), d),
+        "walk_images": np.array([latent.walks(ends, WALKS, COLUMNS).reshape(-1, COLUMNS, d) for ends in firsts]),
     }
     if d == 2:
-        quantiles = norm.ppf(np.linspace(0.02, 0.98, MANIFOLD_STEPS))
-        plane = np.stack(np.meshgrid(quantiles, quantiles[::-1]), -1)
-        arrays |= {"codes": codes, "manifold_images": decode(plane, MANIFOLD_STEPS)}
-    return arrays
+        points["manifold_images"] = manifold()
+    grids = {name: np.broadcast_to(grid, (lanes, *grid.shape[-3:])) for name, grid in points.items()}
+    images = latent.decode(run, np.concatenate([grid.reshape(lanes, -1, d) for grid in grids.values()], 1))
+    ends = np.cumsum([grid[0, ..., 0].size for grid in grids.values()])
+    parts = zip(grids.items(), np.split(images, ends[:-1], axis=1), strict=True)
+    return {name: part.reshape(*grid.shape[:-1], *run.model.image) for (name, grid), part in parts}
+
+
+def manifold() -> np.ndarray:
+    """The prior's quantiles along both axes of a plane, as seen: z2 grows upwards. ``[steps, steps, 2]``."""
+    quantiles = norm.ppf(np.linspace(0.02, 0.98, MANIFOLD_STEPS))
+    return np.stack(np.meshgrid(quantiles, quantiles[::-1]), -1)
+
+
+def of_codes(codes: Sequence[np.ndarray], sample: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    """Codes ``[n, d]`` of several models in two dimensions: a ``sample`` by PCA and t-SNE, planes whole too."""
+    arrays = {
+        "pca": np.array([latent.pca(of_model)[sample] for of_model in codes]),
+        "tsne": np.array([latent.tsne(of_model[sample], seed) for of_model in codes]),
+    }
+    planes = {of_model.shape[1] for of_model in codes} == {2}
+    return arrays | ({"codes": np.array(codes)} if planes else {})
 
 
 def draw_walks(saved: Saved) -> Paths:

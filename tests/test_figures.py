@@ -15,7 +15,7 @@ from tests.commands import ROOT, STUDIES, every_study, in_group
 from tests.redraw import shown
 
 PLANE = {"codes", "projections_2", "fig5_samples", "box_images", "normal_images", "plane", "walks"}
-VARIATIONAL = {"reconstructions", "prior", "traversals", "walks", "projections"}
+VARIATIONAL = {"reconstructions", "prior", "draws", "traversals", "walks", "projections"}
 FIGURES = {  # by study: what follows its name, as PNG and PDF or as a page
     "compression": {"fig2_latent", "fig3_noisy", "fig4_occluded", "reconstructions"},
     "random_search_A1": {"scatter", "fig1_l2", "parallel.html"},
@@ -33,7 +33,7 @@ FIGURES = {  # by study: what follows its name, as PNG and PDF or as a page
     "denoising_C4": {"curves", "sheet"},
     "linear_pca": {"fig2_stages", "fig3_activations", "training"},
     "variational_B7": VARIATIONAL,
-    "variational_C5": VARIATIONAL | {"manifold", "codes"},
+    "variational_C5": VARIATIONAL | {"manifold_sigmoid", "manifold_relu"},
     "variational_D3": VARIATIONAL,
     "variational_D4": VARIATIONAL,
     "latent_sweep": {""},
@@ -248,9 +248,12 @@ SHEETS = {  # study and figure: the rows of images, and some of their labels
     ("anomaly", "images"): lambda a: (a["most_anomalous"], [f"without {k}" for k in range(10)]),
     ("rate_distortion", "prior"): lambda a: (a["prior_images"], a["names"]),
     ("rate_distortion", "mixture"): lambda a: (a["mixture_images"], a["names"]),
-    ("variational_C5", "manifold"): lambda a: (a["manifold_images"], []),
-    ("variational_D3", "reconstructions"): lambda a: ([a["images"], a["reconstructions"]], ["input", "output"]),
-    ("variational_D3", "prior"): lambda a: (a["prior_images"], []),
+    ("variational_C5", "manifold_relu"): lambda a: (a["manifold_images"][1], []),
+    ("variational_C5", "prior"): lambda a: (np.concatenate(a["prior_images"]), ["sigmoid", "", "", "", "", "ReLU"]),
+    ("variational_D3", "reconstructions"): lambda a: (
+        [a["images"], *a["reconstructions"]], ["input", "d = 5", "plain autoencoder"]
+    ),
+    ("variational_D3", "draws"): lambda a: (a["prior_draws"][0], ["d = 5"]),
     ("variational_D3", "traversals"): lambda a: (a["traversal_images"], ["z1", "z2", "z3", "z4", "z5"]),
 }  # fmt: skip
 

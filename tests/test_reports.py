@@ -39,7 +39,21 @@ CASES = {
         {"test_mse": np.array([[0.5, 0.4], [0.3, 0.2], [0.1, 0.1]])},
         {"test_mse": np.array([[0.5, 0.4], [0.3, 0.2], [0.4, 0.3]])},
     ),
-}
+    "variational_B7": (
+        {"variants": ["no L2"], "training_loss": np.array([[19.4, 19.5]]), "validation_loss": np.array([[19.5, 19.4]])},
+        {"variants": ["no L2"], "training_loss": np.array([[19.4, 19.5]]), "validation_loss": np.array([[19.7, 19.8]])},
+    ),
+    "variational_C5": (
+        {
+            "variants": ["sigmoid"], "largest_step": np.array([[0.6]]), "slant_correlation": np.array([[[-0.2, 0.8]]]),
+            "gaps": np.array([[0.1], [0.2]]), "separation": np.array([[0.1], [0.0]]),
+        },
+        {
+            "variants": ["sigmoid"], "largest_step": np.array([[1.1]]), "slant_correlation": np.array([[[0.4, 0.5]]]),
+            "gaps": np.array([[0.2], [0.2]]), "separation": np.array([[0.1], [0.1]]),
+        },
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CASES)
