@@ -36,6 +36,7 @@ FIGURES = {  # by study: what follows its name, as PNG and PDF or as a page
     "variational_C5": VARIATIONAL | {"manifold_sigmoid", "manifold_relu"},
     "variational_D3": VARIATIONAL,
     "variational_D4": VARIATIONAL,
+    "generators": {"samples", "measures"},
     "latent_sweep": {""},
     "reconstruction_losses": {"fig3_to_6", "errors"},
     "gradients": {"sigmoid"},
@@ -248,6 +249,9 @@ SHEETS = {  # study and figure: the rows of images, and some of their labels
     ("anomaly", "images"): lambda a: (a["most_anomalous"], [f"without {k}" for k in range(10)]),
     ("rate_distortion", "prior"): lambda a: (a["prior_images"], a["names"]),
     ("rate_distortion", "mixture"): lambda a: (a["mixture_images"], a["names"]),
+    ("generators", "samples"): lambda a: (
+        np.concatenate(a["images"]), ["autoencoder, fitted normal", "autoencoder, N(0, I)"]
+    ),
     ("variational_C5", "manifold_relu"): lambda a: (a["manifold_images"][1], []),
     ("variational_C5", "prior"): lambda a: (np.concatenate(a["prior_images"]), ["sigmoid", "", "", "", "", "ReLU"]),
     ("variational_D3", "reconstructions"): lambda a: (
@@ -268,6 +272,9 @@ def test_sheets_show_the_images_of_the_npz(ran, name, figure):
 
 
 BARS = {  # study and figure: the bars of each panel, and their names
+    ("generators", "measures"): lambda a: (
+        [np.concatenate(a[m]) for m in ("share", "balance", "frechet")], ["autoencoder, fitted normal"]
+    ),
     ("reconstruction_losses", "errors"): lambda a: ([a["train_mse"], a["test_mse"]], ["E1 sigmoid, MSE"]),
     ("regularised", "measures"): lambda a: (
         [a[m] for m in ("test_mse", "noisy_mse", "activation", "active", "contraction", "probe")], list(a["model"])
