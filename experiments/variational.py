@@ -23,7 +23,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from ae_jax import corruptions, distributions, evaluation, latent, posterior, variational
+from ae_jax import distributions, evaluation, latent, posterior, variational
 from ae_jax.activations import Activation
 from ae_jax.batching import Data
 from ae_jax.data import holdout
@@ -33,12 +33,12 @@ from ae_jax.objectives import autoencoder
 from ae_jax.runs import Run
 from ae_jax.types import UsageError
 from ae_jax.vae import VAE, conv_vae, dense_vae
-from experiments import common, comparison, latent_figures, planes, plotting, reports, study
+from experiments import common, comparison, planes, prior_figures, reports, study
 from experiments.comparison import Numbers
-from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
+from experiments.prior_figures import PLAIN
+from experiments.study import Budget, Measured, Row, Runs, Setup, Study, Training
 
 UNSEEN = 1000  # test images whose likelihood is measured
-PLAIN = "plain autoencoder"
 BINARIZE = {
     "none": distributions.grey,
     "static": distributions.binarize_static,
@@ -139,9 +139,9 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         "variants": np.array(list(variants)),
         "plain_mse": evaluation.reconstruction_error(plain, images, images),
     }
-    arrays |= _shown(setup, variants, plain, means, figures_key)
-    if setup.options.study == "C5":
-        arrays |= _of_plane(setup, arrays.pop("manifolds"), means, arrays["sample"])
+    arrays |= prior_figures.shown(setup, variants, plain, means, protocol.variance, figures_key)
+    if "manifolds" in arrays:
+        arrays |= _of_planes(setup, arrays.pop("manifolds"), means, arrays["sample"])
     return Measured(arrays, _rows(setup.options, arrays))
 
 
@@ -157,7 +157,8 @@ def _measures(
         "latent_rates": np.pad(rates, ((0, 0), (0, widest - rates.shape[1])), constant_values=np.nan),
         "active": np.where(np.isnan(rates).any(-1), np.nan, (rates > 0.01).sum(-1)),
         "status": run.status,
-        **run.curves._asdict(),
+        "train_curve": run.curves.train_loss,
+        "validation_curve": run.curves.validation_loss,
     }
     for part, (key, examples) in parts.items():
         score = evaluation.score(run, key, examples)
@@ -166,50 +167,14 @@ def _measures(
     return measures
 
 
-def _shown(setup: Setup, variants: Runs, plain: Run, means: list[np.ndarray], key: jax.Array) -> dict[str, np.ndarray]:
-    """What the figures show, of the first seed; the manifolds ``[variants, seeds, ...]`` of all. Consumes ``key``."""
-    prior_key, draws_key = jax.random.split(key)
-    images, labels, seed = setup.test_images, setup.dataset.test_labels, setup.options.seed
-    of_variants = [
-        latent_figures.of_prior(run, codes, labels, prior_key)
-        for run, codes in zip(variants.values(), means, strict=False)
-    ]
-    first = {name: of_first[0] for name, of_first in of_variants[0].items()}
-    outputs = [of_variant["reconstructions"][0, 0] for of_variant in of_variants]
-    outputs.append(latent.decode(plain[0], means[-1][0, : latent_figures.COLUMNS]))
-    prior = np.array([of_variant["prior_images"][0] for of_variant in of_variants])
-    sample = latent.subsample(len(images), 2000, seed)
-    arrays = {
-        "labels": labels,
-        "sample": sample,
-        "images": images[: latent_figures.COLUMNS],
-        "reconstructions": np.array(outputs),
-        "prior_images": prior,
-        "prior_draws": _observed(PROTOCOLS[setup.options.study].variance, draws_key, prior),
-        "traversal_images": first["traversal_images"],
-        "walk_images": first["walk_images"],
-    }
-    if "manifold_images" in first:
-        arrays["manifolds"] = np.array([of_variant["manifold_images"] for of_variant in of_variants])
-        arrays["manifold_images"] = arrays["manifolds"][:, 0]
-    return arrays | latent_figures.of_codes([of_model[0] for of_model in means], sample, seed)
-
-
-def _observed(variance: float | None, key: jax.Array, means: np.ndarray) -> np.ndarray:
-    """Images as the likelihood has them, drawn from their ``means``. Consumes ``key``."""
-    if variance is None:
-        return np.asarray(distributions.binarize_dynamic(key, means))
-    return np.asarray(corruptions.gaussian(key, means, np.sqrt(variance)))
-
-
-def _of_plane(
+def _of_planes(
     setup: Setup, manifolds: np.ndarray, means: list[np.ndarray], sample: np.ndarray
 ) -> dict[str, np.ndarray]:
     """What report C says of its planes: ``[variants, seeds]``, of the codes ``[variants and plain, seeds]``."""
     labels = setup.dataset.test_labels
     digits = planes.spread_of_digits(setup.test_images, labels)
     return {
-        "slant_correlation": planes.slant_correlations(manifolds, latent_figures.manifold()),
+        "slant_correlation": planes.slant_correlations(manifolds, prior_figures.manifold()),
         "largest_step": planes.largest_step(manifolds) / digits,
         "gaps": np.array([[planes.gaps(codes) for codes in of_model] for of_model in means]),
         "separation": np.array(
@@ -237,51 +202,8 @@ def _rows(options: Options, arrays: dict[str, np.ndarray]) -> list[Row]:
     return [*rows, Row(f"{options.study} {PLAIN} test MSE", None, arrays["plain_mse"])]
 
 
-def draw(saved: Saved) -> Paths:
-    """Sheets of images, and the codes beside the plain autoencoder's."""
-    arrays, variants = saved.arrays, saved.arrays["variants"].tolist()
-    latents = [f"z{i + 1}" for i in range(len(arrays["traversal_images"]))]
-    shown, names = [arrays["images"], *arrays["reconstructions"]], ["input", *variants, PLAIN]
-    title = "One latent from the 5th to the 95th percentile of the prior, the others at 0"
-    sheets = {
-        "reconstructions": (shown, names, "Test images and the decoded means of their codes"),
-        "prior": (*_by_variant(arrays["prior_images"], variants), "Draws of the prior, decoded: means of the pixels"),
-        "draws": (*_by_variant(arrays["prior_draws"], variants), "Draws of the prior, decoded: draws of the pixels"),
-        "traversals": (arrays["traversal_images"], latents, title),
-    }
-    for variant, images in zip(variants, arrays.get("manifold_images", ()), strict=False):
-        title = f"The manifold of digits: a grid of the prior's quantiles, decoded; {variant}"
-        sheets[f"manifold_{variant.lower()}"] = images, None, title
-    for name, (rows, names, title) in sheets.items():
-        yield from saved.draw(plotting.image_sheet, name, rows, names, title=title)
-    yield from latent_figures.draw_walks(saved)
-    yield from saved.draw(
-        plotting.digit_scatter, "projections", _panels(arrays, [*variants, PLAIN]), columns=len(variants) + 1,
-        title="Means of the codes of the test set beside the codes of a plain autoencoder",
-    )  # fmt: skip
-
-
-def _by_variant(images: np.ndarray, variants: list[str]) -> tuple[np.ndarray, list[str]]:
-    """Rows of a sheet from ``[variants, rows, columns, *image]``, and their labels: the name beside the first."""
-    names = [name for variant in variants for name in (variant, *[""] * (images.shape[1] - 1))]
-    return np.concatenate(images), names
-
-
-def _panels(arrays: dict[str, np.ndarray], models: list[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """A row of panels for the codes, if they are planes, for PCA and for t-SNE; a column for each model."""
-    labels = arrays["labels"]
-    sampled = labels[arrays["sample"]]
-    kinds = {"codes": labels, "pca": sampled, "tsne": sampled}
-    titles = {"codes": "codes", "pca": "PCA", "tsne": "t-SNE"}
-    return {
-        f"{titles[kind]}, {model}": (points, of)
-        for kind, of in kinds.items()
-        for model, points in zip(models, arrays.get(kind, ()), strict=False)
-    }
-
-
 STUDY = Study(
-    "variational", Options, lambda options: BUDGETS[options.study], plan, measure, draw,
+    "variational", Options, lambda options: BUDGETS[options.study], plan, measure, prior_figures.draw,
     deviations=lambda options: () if options.binarize == "none" else ("binarize",),
 )  # fmt: skip
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments import latent_figures, planes
+from experiments import planes, prior_figures
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def test_the_slant_is_the_slope_of_the_ink_along_the_height(rng):
 
 
 def test_slant_is_correlated_with_both_coordinates_of_the_plane(rng):
-    images, plane = rng.random((2, 6, 6, 8, 8, 1)), latent_figures.manifold()[:6, :6]
+    images, plane = rng.random((2, 6, 6, 8, 8, 1)), prior_figures.manifold()[:6, :6]
     for lane, found in zip(images, planes.slant_correlations(images, plane), strict=True):
         values = np.array([[planes.slant(image) for image in row] for row in lane]).ravel()
         expected = [np.corrcoef(values, plane[..., axis].ravel())[0, 1] for axis in (0, 1)]
@@ -31,7 +31,8 @@ def test_slant_is_correlated_with_both_coordinates_of_the_plane(rng):
 
 
 def test_the_largest_step_is_between_neighbours_alone(rng):
-    images = rng.random((2, 4, 4, 3, 3, 1))
+    images = rng.random((4, 4, 3, 3, 1))
+    images = np.array([images, images.swapaxes(0, 1)])
     for lane, found in zip(images, planes.largest_step(images), strict=True):
         right = [np.square(lane[i, j] - lane[i, j + 1]).mean() for i in range(4) for j in range(3)]
         down = [np.square(lane[i, j] - lane[i + 1, j]).mean() for i in range(3) for j in range(4)]
