@@ -40,7 +40,7 @@ VARIATIONAL = {
     "VAE, same network": variational.elbo(conv_vae(2, reports.c.CHANNELS), LIKELIHOOD),
 }
 MODELS = (*AUTOENCODERS, *VARIATIONAL)
-WAYS = ("fitted normal", "N(0, I)", "box")
+WAYS = ("fitted", "N(0, I)", "box")
 LABELS = {
     "share": "samples recognised",
     "balance": "balance of their classes",

@@ -147,8 +147,7 @@ def digit_scatter(
 
     ``stars [10, 2]`` marks a place for each digit, such as the centroids, in every panel; ``columns`` breaks the row.
     """
-    columns = columns or len(panels)
-    rows = len(panels) // columns
+    rows, columns = len(panels) // (columns or len(panels)), columns or len(panels)
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(rows, columns, figsize=(1.2 + 4.0 * columns, 0.4 + 3.8 * rows), squeeze=False)
         for panel, (name, (points, labels)) in zip(axes.flat, panels.items(), strict=True):

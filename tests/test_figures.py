@@ -250,7 +250,7 @@ SHEETS = {  # study and figure: the rows of images, and some of their labels
     ("rate_distortion", "prior"): lambda a: (a["prior_images"], a["names"]),
     ("rate_distortion", "mixture"): lambda a: (a["mixture_images"], a["names"]),
     ("generators", "samples"): lambda a: (
-        np.concatenate(a["images"]), ["autoencoder, fitted normal", "autoencoder, N(0, I)"]
+        np.concatenate(a["images"]), ["autoencoder, fitted", "autoencoder, N(0, I)"]
     ),
     ("variational_C5", "manifold_relu"): lambda a: (a["manifold_images"][1], []),
     ("variational_C5", "prior"): lambda a: (np.concatenate(a["prior_images"]), ["sigmoid", "", "", "", "", "ReLU"]),
@@ -273,7 +273,7 @@ def test_sheets_show_the_images_of_the_npz(ran, name, figure):
 
 BARS = {  # study and figure: the bars of each panel, and their names
     ("generators", "measures"): lambda a: (
-        [np.concatenate(a[m]) for m in ("share", "balance", "frechet")], ["autoencoder, fitted normal"]
+        [np.concatenate(a[m]) for m in ("share", "balance", "frechet")], ["autoencoder, fitted"]
     ),
     ("reconstruction_losses", "errors"): lambda a: ([a["train_mse"], a["test_mse"]], ["E1 sigmoid, MSE"]),
     ("regularised", "measures"): lambda a: (

@@ -40,12 +40,14 @@ CASES = {
         {"test_mse": np.array([[0.5, 0.4], [0.3, 0.2], [0.4, 0.3]])},
     ),
     "generators": (
-        {"models": np.array(["autoencoder", "VAE"]), "kept": np.array([[0.7], [0.95]]),
+        {"models": ["autoencoder", "VAE"], "ways": ["fitted", "N(0, I)", "box"],
+         "kept": np.array([[0.7], [0.95]]),
          "frechet": np.array([[[90.0], [70], [99]], [[80], [60], [80]]]),
          "share": np.array([[[0.4], [0.5], [0.3]], [[0.2], [0.7], [0.92]]])},
-        {"models": np.array(["autoencoder", "VAE"]), "kept": np.array([[0.95], [0.85]]),
-         "frechet": np.array([[[70.0], [90], [99]], [[60], [80], [60]]]),
-         "share": np.array([[[0.6], [0.4], [0.95]], [[0.7], [0.5], [0.8]]])},
+        {"models": ["autoencoder", "VAE"], "ways": ["fitted", "N(0, I)", "box"],
+         "kept": np.array([[0.95], [0.85]]),
+         "frechet": np.array([[[70.0], [75], [99]], [[60], [80], [60]]]),
+         "share": np.array([[[0.6], [0.4], [0.95]], [[0.7], [0.4], [0.8]]])},
     ),
     "variational_B7": (
         {"variants": ["no L2"], "training_loss": np.array([[19.4, 19.5]]), "validation_loss": np.array([[19.5, 19.4]])},
