@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import jax
 import numpy as np
-from scipy.stats import norm
 
-from ae_jax import latent, posterior
+from ae_jax import latent
 from ae_jax.runs import Run
 from experiments import interactive, plotting
-from experiments.study import Paths, Saved, Setup
+from experiments.study import Paths, Saved
 
 SAMPLES = 400  # of the box and of the normal distribution; the first DECODED are decoded
 DECODED = 60
-PLANE_STEPS, MANIFOLD_STEPS = 15, 20
+PLANE_STEPS = 15
 COLUMNS = 12  # of a sheet
 WALKS = ((0, 1), (3, 8), (4, 9), (7, 2))  # pairs of digits
 
@@ -38,41 +37,9 @@ def of_plane(run: Run, codes: np.ndarray, labels: np.ndarray, key: jax.Array) ->
     }
 
 
-def of_prior(setup: Setup, run: Run, plain: Run, key: jax.Array) -> dict[str, np.ndarray]:
-    """Of two lanes, variational and plain: reconstructions, draws of the prior, traversals, codes. Consumes ``key``."""
-    prior_key, code_key = jax.random.split(key)
-    images, labels, seed = setup.test_images, setup.dataset.test_labels, setup.options.seed
-    codes, plain_codes = posterior.encode(run, code_key, images).mean, latent.encode(plain, images)
-    d = codes.shape[1]
-    firsts = codes[[int(np.argmax(labels == digit)) for digit in range(10)]]
-    sample = latent.subsample(len(images), 2000, seed)
-
-    def decode(points: np.ndarray, columns: int = COLUMNS) -> np.ndarray:
-        return latent.decode(run, points.reshape(-1, d)).reshape(-1, columns, *run.model.image)
-
-    arrays = {
-        "images": images[:COLUMNS],
-        "reconstructions": decode(codes[:COLUMNS])[0],
-        "prior_images": decode(jax.random.normal(prior_key, (5 * COLUMNS, d))),
-        "traversal_images": decode(latent.traversals(norm.ppf(np.linspace(0.05, 0.95, COLUMNS)), d)),
-        "walk_images": decode(latent.walks(firsts, WALKS, COLUMNS)),
-        "labels": labels,
-        "sample": sample,
-        "pca_vae": latent.pca(codes),
-        "pca_plain": latent.pca(plain_codes),
-        "tsne_vae": latent.tsne(codes[sample], seed),
-        "tsne_plain": latent.tsne(plain_codes[sample], seed),
-    }
-    if d == 2:
-        quantiles = norm.ppf(np.linspace(0.02, 0.98, MANIFOLD_STEPS))
-        plane = np.stack(np.meshgrid(quantiles, quantiles[::-1]), -1)
-        arrays |= {"codes": codes, "manifold_images": decode(plane, MANIFOLD_STEPS)}
-    return arrays
-
-
-def draw_walks(saved: Saved) -> Paths:
-    """The sheet of ``walk_images``."""
-    labels, title = [f"{a} to {b}" for a, b in WALKS], "On straight lines between the codes of two digits"
+def draw_walks(saved: Saved, whose: str = "") -> Paths:
+    """The sheet of ``walk_images``; ``whose`` ends its title."""
+    labels, title = [f"{a} to {b}" for a, b in WALKS], f"On straight lines between the codes of two digits{whose}"
     yield from saved.draw(plotting.image_sheet, "walks", saved.arrays["walk_images"], labels, title=title)
 
 

@@ -141,15 +141,16 @@ def _mean_and_deviation(runs: np.ndarray, axis: int) -> tuple[np.ndarray, np.nda
 
 def digit_scatter(
     path: Path, panels: Mapping[str, tuple[np.ndarray, np.ndarray]], *, title: str, caption: str = "",
-    stars: np.ndarray | None = None,
+    stars: np.ndarray | None = None, columns: int | None = None,
 ) -> list[Path]:  # fmt: skip
     """Points of a plane coloured by digit: panels ``name -> (points [n, 2], labels [n])``, side by side.
 
-    ``stars [10, 2]`` marks a place for each digit, such as the centroids, in every panel.
+    ``stars [10, 2]`` marks a place for each digit, such as the centroids, in every panel; ``columns`` breaks the row.
     """
+    rows, columns = len(panels) // (columns or len(panels)), columns or len(panels)
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, len(panels), figsize=(1.2 + 4.0 * len(panels), 4.2), squeeze=False)
-        for panel, (name, (points, labels)) in zip(axes[0], panels.items(), strict=True):
+        figure, axes = plt.subplots(rows, columns, figsize=(1.2 + 4.0 * columns, 0.4 + 3.8 * rows), squeeze=False)
+        for panel, (name, (points, labels)) in zip(axes.flat, panels.items(), strict=True):
             for digit in range(10):
                 chosen = points[labels == digit]
                 panel.scatter(*chosen.T, s=5, alpha=0.6, color=DIGIT_COLOURS[digit], linewidths=0, label=str(digit))

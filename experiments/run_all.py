@@ -30,8 +30,8 @@ NAMES = (
     "compression", "random_search_A1", "cross_table", "latent_space_A5", "smoothness",
     "baseline", "baseline_factors", "random_search_B3", "latent_space_B4", "denoising_B5", "transfer_B6",
     "random_search_C1", "latent_space_C2", "transfer_C3", "denoising_C4",
-    "linear_pca", "variational_B7", "variational_C5", "variational_D3", "variational_D4", "latent_sweep",
-    "reconstruction_losses", "gradients", "architectures", "regularised", "anomaly", "rate_distortion",
+    "linear_pca", "variational_B7", "variational_C5", "variational_D3", "variational_D4", "generators",
+    "latent_sweep", "reconstruction_losses", "gradients", "architectures", "regularised", "anomaly", "rate_distortion",
     "importance_weighted",
 )  # fmt: skip
 

@@ -4,11 +4,14 @@
 
 B7: d = 3, Gaussian likelihood of variance c = 1, loss ||x - x_hat||^2 / (2c) + KL (reported: training 19.383,
 validation 19.473, test 19.521; the normaliser, 784/2 log(2 pi c) = 720.4 nats, is left out there and part of our
-ELBO). C5: a latent plane, two convolutions, Bernoulli likelihood. D3: dense layers of 500 ELU units, d = 5; D4:
-C5's network with d = 5 and d = 20. Pixels are grey by default, on which a Bernoulli likelihood is a pseudo-
-likelihood; ``--binarize`` draws binary ones. Draws reconstructions, samples of the prior, the manifold of digits (d
-= 2), codes by PCA and t-SNE beside a plain autoencoder's, traversals of each latent and walks between digits.
-Runtime on two CPU cores: digits quick a minute, MNIST full about 10 minutes each.
+ELBO). The text takes "fixed hyper-parameters from the convolutional encoder" and names no L2: without it and with
+that autoencoder's, as lanes of one program. C5: a latent plane, two convolutions, Bernoulli likelihood; "as activation
+the sigmoid function is used" may mean the hidden layers or the pixels alone: with sigmoid and with ReLU. D3: dense
+layers of 500 ELU units, d = 5; D4: C5's ReLU network with d = 5 and d = 20. Each has a plain autoencoder beside it.
+Pixels are grey by default, on which a Bernoulli likelihood is a pseudo-likelihood; ``--binarize`` draws binary ones.
+Draws reconstructions; samples of the prior, as means and as draws of the likelihood; the manifold of digits (d = 2);
+codes by PCA and t-SNE; traversals of each latent and walks between digits, of the first model. Runtime on two CPU
+cores: digits quick a minute, MNIST full about 12 minutes each, C5 15.
 """
 
 from __future__ import annotations
@@ -16,22 +19,26 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal, NamedTuple
 
+import flax.linen as nn
 import jax
 import numpy as np
 
-from ae_jax import distributions, evaluation, posterior, variational
+from ae_jax import distributions, evaluation, latent, posterior, variational
+from ae_jax.activations import Activation
+from ae_jax.batching import Data
 from ae_jax.data import holdout
 from ae_jax.distributions import Likelihood
-from ae_jax.models import Autoencoder, conv_autoencoder, dense_autoencoder
+from ae_jax.models import Autoencoder, ConvDecoder, ConvEncoder, conv_autoencoder, dense_autoencoder
 from ae_jax.objectives import autoencoder
+from ae_jax.runs import Run
 from ae_jax.types import UsageError
 from ae_jax.vae import VAE, conv_vae, dense_vae
-from experiments import common, comparison, latent_figures, plotting, reports, study
+from experiments import common, comparison, planes, prior_figures, reports, study
 from experiments.comparison import Numbers
-from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
+from experiments.prior_figures import PLAIN
+from experiments.study import Budget, Measured, Row, Runs, Setup, Study, Training
 
 UNSEEN = 1000  # test images whose likelihood is measured
-PLAIN = "plain autoencoder"
 BINARIZE = {
     "none": distributions.grey,
     "static": distributions.binarize_static,
@@ -40,19 +47,35 @@ BINARIZE = {
 
 
 class Protocol(NamedTuple):
-    """Models by name, the first of which is drawn; the plain autoencoder beside it; what the report gives."""
+    """Models by name; the plain autoencoder beside them; L2 penalties of each model; what the report gives."""
 
     models: dict[str, VAE]
     plain: Autoencoder
+    l2: tuple[float, ...] = (0.0,)
     variance: float | None = None  # of a Gaussian likelihood; None is Bernoulli
-    figures: Numbers | None = None  # training, validation and test loss
+    reported: Numbers | None = None  # training, validation and test loss
+
+    @property
+    def variants(self) -> dict[str, tuple[str, int]]:
+        """What is told apart, by name: a model and the number of its L2."""
+        named = {penalty: f", L2 {penalty:g}" if len(self.l2) > 1 else "" for penalty in self.l2}
+        return {f"{name}{named[l2]}": (name, j) for name in self.models for j, l2 in enumerate(self.l2)}
 
 
 TWO_STAGES = (32, 64), None  # channels, and no hidden layer: report C, section 2.4
+
+
+def two_stages(activation: Activation) -> VAE:
+    """Report C's network for a plane with another hidden activation."""
+    return VAE(ConvEncoder(4, *TWO_STAGES, activation), ConvDecoder(*TWO_STAGES, activation))
+
+
 PROTOCOLS = {
-    "B7": Protocol({"d = 3": conv_vae(3)}, conv_autoencoder(3), variance=1.0, figures=reports.b.VAE_LOSS),
-    "C5": Protocol({"d = 2": conv_vae(2, *TWO_STAGES)}, conv_autoencoder(2, *TWO_STAGES)),
-    "D3": Protocol({"d = 5": dense_vae(5)}, dense_autoencoder(5, activation=jax.nn.elu)),
+    "B7": Protocol({"d = 3": conv_vae(3)}, conv_autoencoder(3), (0.0, reports.b.BEST["l2"]), 1.0, reports.b.VAE_LOSS),
+    "C5": Protocol(
+        {"sigmoid": two_stages(nn.sigmoid), "ReLU": conv_vae(2, *TWO_STAGES)}, conv_autoencoder(2, *TWO_STAGES)
+    ),
+    "D3": Protocol({"d = 5": dense_vae(5)}, dense_autoencoder(5, activation=nn.elu)),
     "D4": Protocol(
         {"d = 5": conv_vae(5, *TWO_STAGES), "d = 20": conv_vae(20, *TWO_STAGES)}, conv_autoencoder(5, *TWO_STAGES)
     ),
@@ -88,15 +111,15 @@ def likelihood(options: Options) -> Likelihood:
 
 
 def plan(setup: Setup) -> Training:
-    """A group for each VAE and one for the plain autoencoder, a lane for each seed."""
+    """A group for each VAE, lanes ``[l2, seeds]``, and one for the plain autoencoder, ``[seeds]``."""
     protocol, of_pixels = PROTOCOLS[setup.options.study], likelihood(setup.options)
     objectives = {name: variational.elbo(model, of_pixels) for name, model in protocol.models.items()}
-    objectives[PLAIN] = autoencoder(protocol.plain)
-    return Training(setup.groups(objectives, learning_rate=1e-3))
+    groups = setup.groups(objectives, learning_rate=1e-3, l2=list(protocol.l2))
+    return Training([*groups, *setup.groups({PLAIN: autoencoder(protocol.plain)}, learning_rate=1e-3)])
 
 
 def measure(setup: Setup, runs: Runs) -> Measured:
-    """Losses of all three parts, likelihood and rate of each latent, ``[seeds, ...]``; what the figures show."""
+    """Losses of all three parts, likelihood and rates, ``[variants, seeds, ...]``; what the figures show."""
     # The models share a measure's key on purpose: it is the same noise that they are compared by.
     train_key, nll_key, figures_key, validation_key, test_key, codes_key = jax.random.split(setup.key, 6)
     halves = holdout(len(setup.dataset.train_images))
@@ -106,69 +129,81 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         "validation": (validation_key, validation),
         "test": (test_key, setup.test),
     }
-    unseen, arrays, rows = setup.test_images[:UNSEEN], {}, []
-    for name in PROTOCOLS[setup.options.study].models:
-        run, slug = runs[name], name.replace(" = ", "")
-        scores = {part: evaluation.score(run, *given) for part, given in parts.items()}
-        nll = posterior.importance_nll(run, nll_key, unseen, setup.options.samples).mean(-1)
-        rates = posterior.latent_rates(posterior.encode(run, codes_key, unseen))
-        rows += _rows(setup.options, name, scores, nll, rates)
-        arrays |= {f"{slug}_{part}_{metric}": v for part, score in scores.items() for metric, v in score.items()}
-        arrays |= {f"{slug}_latent_rates": rates, f"{slug}_nll": nll}
-        arrays |= {f"{slug}_{curve}": losses for curve, losses in run.curves._asdict().items()}
-    first = next(iter(runs.values()))
-    return Measured(arrays | latent_figures.of_prior(setup, first[0], runs[PLAIN][0], figures_key), rows)
+    protocol, plain, images = PROTOCOLS[setup.options.study], runs[PLAIN], setup.test_images
+    variants = {name: runs[model][j] for name, (model, j) in protocol.variants.items()}
+    codes = {name: posterior.encode(run, codes_key, images) for name, run in variants.items()}
+    found = [_measures(setup, run, codes[name], parts, nll_key) for name, run in variants.items()]
+    arrays = {name: np.stack([of_variant[name] for of_variant in found]) for name in found[0]}
+    means = [*(of_variant.mean for of_variant in codes.values()), latent.encode(plain, images)]
+    arrays |= {
+        "variants": np.array(list(variants)),
+        "plain_mse": evaluation.reconstruction_error(plain, images, images),
+    }
+    arrays |= prior_figures.shown(setup, variants, plain, means, protocol.variance, figures_key)
+    if "manifolds" in arrays:
+        arrays |= _of_planes(setup, arrays.pop("manifolds"), means, arrays["sample"])
+    return Measured(arrays, _rows(setup.options, arrays))
 
 
-def _rows(
-    options: Options, name: str, scores: dict[str, dict[str, np.ndarray]], nll: np.ndarray, rates: np.ndarray
-) -> list[Row]:
-    """The report's loss is energy plus rate; for a Bernoulli likelihood that is the negative ELBO."""
-    title, test = f"{options.study} {name}", scores["test"]
-    losses = [score["energy"] + score["rate"] for score in scores.values()]
+def _measures(
+    setup: Setup, run: Run, codes: posterior.Codes, parts: dict[str, tuple[jax.Array, Data]], nll_key: jax.Array
+) -> dict[str, np.ndarray]:
+    """Of one variant, ``[seeds, ...]``. The report's loss is energy plus rate: for Bernoulli, the negative ELBO."""
+    widest = max(model.encoder.latent // 2 for model in PROTOCOLS[setup.options.study].models.values())
+    rates = posterior.latent_rates(jax.tree.map(lambda leaf: leaf[:, :UNSEEN], codes))
+    measures = {
+        "nll": posterior.importance_nll(run, nll_key, setup.test_images[:UNSEEN], setup.options.samples).mean(-1),
+        "mse": evaluation.reconstruction_error(run, setup.test_images, setup.test_images),
+        "latent_rates": np.pad(rates, ((0, 0), (0, widest - rates.shape[1])), constant_values=np.nan),
+        "active": np.where(np.isnan(rates).any(-1), np.nan, (rates > 0.01).sum(-1)),
+        "status": run.status,
+        "train_curve": run.curves.train_loss,
+        "validation_curve": run.curves.validation_loss,
+    }
+    for part, (key, examples) in parts.items():
+        score = evaluation.score(run, key, examples)
+        measures |= {f"{part}_{metric}": values for metric, values in score.items()}
+        measures[f"{part}_loss"] = score["energy"] + score["rate"]
+    return measures
+
+
+def _of_planes(
+    setup: Setup, manifolds: np.ndarray, means: list[np.ndarray], sample: np.ndarray
+) -> dict[str, np.ndarray]:
+    """What report C says of its planes: ``[variants, seeds]``, of the codes ``[variants and plain, seeds]``."""
+    labels = setup.dataset.test_labels
+    digits = planes.spread_of_digits(setup.test_images, labels)
+    return {
+        "slant_correlation": planes.slant_correlations(manifolds, prior_figures.manifold()),
+        "largest_step": planes.largest_step(manifolds) / digits,
+        "gaps": np.array([[planes.gaps(codes) for codes in of_model] for of_model in means]),
+        "separation": np.array(
+            [[planes.separation(codes[sample], labels[sample]) for codes in of_model] for of_model in means]
+        ),
+    }
+
+
+def _rows(options: Options, arrays: dict[str, np.ndarray]) -> list[Row]:
+    """The report's figures beside each variant; the error of the mean's reconstruction beside the autoencoder's."""
     further = {
-        "test rate, nats": test["rate"],
-        "test distortion, nats, normalised": test["distortion"],
-        f"test -log p(x), {options.samples} samples, 1,000 images": nll,
-        "latents in use (rate above 0.01 nats)": np.where(np.isnan(rates).any(-1), np.nan, (rates > 0.01).sum(-1)),
-        "log-variances at their limit": test["clipped"],
+        "test rate, nats": "test_rate",
+        "test distortion, nats, normalised": "test_distortion",
+        f"test -log p(x), {options.samples} samples, 1,000 images": "nll",
+        "test MSE of the mean's reconstruction": "mse",
+        "latents in use (rate above 0.01 nats)": "active",
+        "log-variances at their limit": "test_clipped",
     }
-    return [
-        *comparison.rows(f"{title} {{}} loss", scores, losses, PROTOCOLS[options.study].figures),
-        *comparison.rows(f"{title} {{}}", further, further.values()),
-    ]
-
-
-def draw(saved: Saved) -> Paths:
-    """Sheets of images, and the codes beside the plain autoencoder's."""
-    arrays, labels, sample = saved.arrays, saved.arrays["labels"], saved.arrays["sample"]
-    latents = [f"z{i + 1}" for i in range(len(arrays["traversal_images"]))]
-    shown = [arrays["images"], arrays["reconstructions"]]
-    title = "One latent from the 5th to the 95th percentile of the prior, the others at 0"
-    sheets = {
-        "reconstructions": (shown, ["input", "output"], "Test images and the decoded means of their codes"),
-        "prior": (arrays["prior_images"], None, "Draws of the prior, decoded"),
-        "traversals": (arrays["traversal_images"], latents, title),
-    }
-    if "manifold_images" in arrays:
-        title = "The manifold of digits: a grid of the prior's quantiles, decoded"
-        sheets["manifold"] = arrays["manifold_images"], None, title
-        codes, title = {"": (arrays["codes"], labels)}, "Means of the codes of the test set"
-        yield from saved.draw(plotting.digit_scatter, "codes", codes, title=title)
-    for name, (rows, names, title) in sheets.items():
-        yield from saved.draw(plotting.image_sheet, name, rows, names, title=title)
-    yield from latent_figures.draw_walks(saved)
-    panels = {
-        f"{kind}, {name}": (arrays[f"{kind.lower().replace('-', '')}_{key}"], chosen)
-        for kind, chosen in (("PCA", labels), ("t-SNE", labels[sample]))
-        for name, key in (("variational", "vae"), ("plain", "plain"))
-    }
-    title = "Codes of the test set beside those of a plain autoencoder"
-    yield from saved.draw(plotting.digit_scatter, "projections", panels, title=title)
+    parts, rows = ("training", "validation", "test"), []
+    for index, variant in enumerate(arrays["variants"]):
+        losses = [arrays[f"{part}_loss"][index] for part in parts]
+        title = f"{options.study} {variant}"
+        rows += comparison.rows(f"{title} {{}} loss", parts, losses, PROTOCOLS[options.study].reported)
+        rows += comparison.rows(f"{title} {{}}", further, [arrays[name][index] for name in further.values()])
+    return [*rows, Row(f"{options.study} {PLAIN} test MSE", None, arrays["plain_mse"])]
 
 
 STUDY = Study(
-    "variational", Options, lambda options: BUDGETS[options.study], plan, measure, draw,
+    "variational", Options, lambda options: BUDGETS[options.study], plan, measure, prior_figures.draw,
     deviations=lambda options: () if options.binarize == "none" else ("binarize",),
 )  # fmt: skip
 

@@ -43,6 +43,7 @@ STUDIES = {
     "variational_C5": ("variational", "--study C5 --epochs 2 --samples 8"),
     "variational_D3": ("variational", "--study D3 --epochs 1 --samples 8"),
     "variational_D4": ("variational", "--study D4 --epochs 1 --samples 8"),
+    "generators": ("generators", "--epochs 1 --seeds 2"),
     "latent_sweep": ("latent_sweep", "--epochs 1 --latent 3 2"),
     "reconstruction_losses": ("reconstruction_losses", "--epochs 3"),
     "gradients": ("gradients", ""),

@@ -15,7 +15,7 @@ from tests.commands import ROOT, STUDIES, every_study, in_group
 from tests.redraw import shown
 
 PLANE = {"codes", "projections_2", "fig5_samples", "box_images", "normal_images", "plane", "walks"}
-VARIATIONAL = {"reconstructions", "prior", "traversals", "walks", "projections"}
+VARIATIONAL = {"reconstructions", "prior", "draws", "traversals", "walks", "projections"}
 SEARCH = {"scatter", "parallel.html", "curves", "reconstructions", "best"}
 FIGURES = {  # by study: what follows its name, as PNG and PDF or as a page
     "compression": {"fig2_latent", "fig3_noisy", "fig4_occluded", "reconstructions"},
@@ -35,9 +35,10 @@ FIGURES = {  # by study: what follows its name, as PNG and PDF or as a page
     "denoising_C4": {"curves", "sheet"},
     "linear_pca": {"fig2_stages", "fig3_activations", "training", "axes"},
     "variational_B7": VARIATIONAL,
-    "variational_C5": VARIATIONAL | {"manifold", "codes"},
+    "variational_C5": VARIATIONAL | {"manifold_sigmoid", "manifold_relu"},
     "variational_D3": VARIATIONAL,
     "variational_D4": VARIATIONAL,
+    "generators": {"samples", "measures"},
     "latent_sweep": {""},
     "reconstruction_losses": {"fig2_originals", "fig3_to_6", "errors"},
     "gradients": {"sigmoid"},
@@ -269,9 +270,15 @@ SHEETS = {  # study and figure: the rows of images, and some of their labels
     ("anomaly", "images"): lambda a: (a["most_anomalous"], [f"without {k}" for k in range(10)]),
     ("rate_distortion", "prior"): lambda a: (a["prior_images"], a["names"]),
     ("rate_distortion", "mixture"): lambda a: (a["mixture_images"], a["names"]),
-    ("variational_C5", "manifold"): lambda a: (a["manifold_images"], []),
-    ("variational_D3", "reconstructions"): lambda a: ([a["images"], a["reconstructions"]], ["input", "output"]),
-    ("variational_D3", "prior"): lambda a: (a["prior_images"], []),
+    ("generators", "samples"): lambda a: (
+        np.concatenate(a["images"]), ["autoencoder, fitted", "autoencoder, N(0, I)"]
+    ),
+    ("variational_C5", "manifold_relu"): lambda a: (a["manifold_images"][1], []),
+    ("variational_C5", "prior"): lambda a: (np.concatenate(a["prior_images"]), ["sigmoid", "", "", "", "", "ReLU"]),
+    ("variational_D3", "reconstructions"): lambda a: (
+        [a["images"], *a["reconstructions"]], ["input", "d = 5", "plain autoencoder"]
+    ),
+    ("variational_D3", "draws"): lambda a: (a["prior_draws"][0], ["d = 5"]),
     ("variational_D3", "traversals"): lambda a: (a["traversal_images"], ["z1", "z2", "z3", "z4", "z5"]),
 }  # fmt: skip
 
@@ -288,6 +295,9 @@ def test_sheets_show_the_images_of_the_npz(ran, name, figure):
 BARS = {  # study and figure: the bars of each panel, and their names
     ("baseline_factors", ""): lambda a: (
         [a["validation_mse"], a["validation_mse"] / a["validation_mse"][0]], list(a["factor"])
+    ),
+    ("generators", "measures"): lambda a: (
+        [np.concatenate(a[m]) for m in ("share", "balance", "frechet")], ["autoencoder, fitted"]
     ),
     ("reconstruction_losses", "errors"): lambda a: ([a["train_mse"], a["test_mse"]], ["E1 sigmoid, MSE"]),
     ("regularised", "measures"): lambda a: (

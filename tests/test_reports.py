@@ -161,6 +161,30 @@ CASES = {
     ),
     "transfer_B6": (_transfer(True), _transfer(False)),
     "transfer_C3": (_transfer(True), _transfer(False)),
+    "generators": (
+        {"models": ["autoencoder", "VAE"], "ways": ["fitted", "N(0, I)", "box"],
+         "kept": np.array([[0.7], [0.95]]),
+         "frechet": np.array([[[90.0], [70], [99]], [[80], [60], [80]]]),
+         "share": np.array([[[0.4], [0.5], [0.3]], [[0.2], [0.7], [0.92]]])},
+        {"models": ["autoencoder", "VAE"], "ways": ["fitted", "N(0, I)", "box"],
+         "kept": np.array([[0.95], [0.85]]),
+         "frechet": np.array([[[70.0], [75], [99]], [[60], [80], [60]]]),
+         "share": np.array([[[0.6], [0.4], [0.95]], [[0.7], [0.4], [0.8]]])},
+    ),
+    "variational_B7": (
+        {"variants": ["no L2"], "training_loss": np.array([[19.4, 19.5]]), "validation_loss": np.array([[19.5, 19.4]])},
+        {"variants": ["no L2"], "training_loss": np.array([[19.4, 19.5]]), "validation_loss": np.array([[19.7, 19.8]])},
+    ),
+    "variational_C5": (
+        {
+            "variants": ["sigmoid"], "largest_step": np.array([[0.6]]), "slant_correlation": np.array([[[-0.2, 0.8]]]),
+            "gaps": np.array([[0.1], [0.2]]), "separation": np.array([[0.1], [0.0]]),
+        },
+        {
+            "variants": ["sigmoid"], "largest_step": np.array([[1.1]]), "slant_correlation": np.array([[[0.4, 0.5]]]),
+            "gaps": np.array([[0.2], [0.2]]), "separation": np.array([[0.1], [0.1]]),
+        },
+    ),
 }  # fmt: skip
 
 
