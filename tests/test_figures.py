@@ -14,14 +14,17 @@ from tests import figures
 from tests.commands import ROOT, STUDIES, every_study, in_group
 from tests.redraw import shown
 
-PLANE = {"codes", "projections_2", "fig5_samples", "box_images", "normal_images", "plane", "walks"}
+PLANE = {
+    "codes", "projections_2", "curves", "reconstructions", "fig5_samples", "box_images", "normal_images",
+    "standard_images", "plane", "chosen", "walks",
+}  # fmt: skip
 VARIATIONAL = {"reconstructions", "prior", "traversals", "walks", "projections"}
 FIGURES = {  # by study: what follows its name, as PNG and PDF or as a page
     "compression": {"fig2_latent", "fig3_noisy", "fig4_occluded", "reconstructions"},
     "random_search_A1": {"scatter", "fig1_l2", "parallel.html"},
     "cross_table": {"noisy", "occluded", "sheet"},
     "latent_space_A5": PLANE | {"pca_2.html", "tsne_2.html"},
-    "smoothness": {"maps", "surface.html"},
+    "smoothness": {"fig6_front", "maps", "steps", "profile", "surface.html"},
     "baseline": {"curves"},
     "random_search_B3": {"scatter", "parallel.html"},
     "latent_space_B4": PLANE | {"projections_48", "pca_2.html", "tsne_2.html", "pca_48.html", "tsne_48.html"},
