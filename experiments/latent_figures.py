@@ -5,10 +5,10 @@ from __future__ import annotations
 import jax
 import numpy as np
 
-from ae_jax import latent
+from ae_jax import evaluation, latent
 from ae_jax.runs import Run
-from experiments import interactive, plotting
-from experiments.study import Paths, Saved
+from experiments import interactive, maps, plotting
+from experiments.study import Paths, Saved, Setup
 
 SAMPLES = 400  # of the box and of the normal distribution; the first DECODED are decoded
 DECODED = 60
@@ -37,6 +37,33 @@ def of_plane(run: Run, codes: np.ndarray, labels: np.ndarray, key: jax.Array) ->
     }
 
 
+def of_places(setup: Setup, run: Run, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Test images and their reconstructions; draws of N(0, I) and places chosen on the maps of ``arrays``, decoded."""
+    sample, images = arrays["sample"], setup.test_images[:COLUMNS]
+    codes, labels, pca = arrays["codes_2"][sample], arrays["labels"][sample], arrays["pca_2"][sample]
+    places = maps.chosen_codes(codes, labels, pca, arrays["tsne_2"])[:, :, 0]  # one of each digit
+    standard = np.asarray(jax.random.normal(setup.child(3), (SAMPLES, 2)))
+    return {
+        "images": np.asarray(images),
+        "reconstructions": evaluation.reconstruct(run, images),
+        "standard_samples": standard,
+        "standard_images": latent.decode(run, standard[:DECODED]),
+        "chosen_images": latent.decode(run, places.reshape(-1, 2)).reshape(*places.shape[:2], *run.model.image),
+    }
+
+
+def draw_training(saved: Saved) -> Paths:
+    """Losses by epoch, those of training with dropout, and reconstructions."""
+    arrays = saved.arrays
+    curves = plotting.series(("training", "validation"), (arrays["train_loss"][0], arrays["validation_loss"][0]))
+    yield from saved.draw(
+        plotting.line_plot, "curves", curves, xlabel="epoch", ylabel="MSE per pixel",
+        title="Training (with dropout) and validation loss, d = 2",
+    )  # fmt: skip
+    rows, title = [arrays["images"], arrays["reconstructions"]], "Test images and their reconstructions, d = 2"
+    yield from saved.draw(plotting.image_sheet, "reconstructions", rows, ["input", "output"], title=title)
+
+
 def draw_walks(saved: Saved, whose: str = "") -> Paths:
     """The sheet of ``walk_images``; ``whose`` ends its title."""
     labels, title = [f"{a} to {b}" for a, b in WALKS], f"On straight lines between the codes of two digits{whose}"
@@ -44,10 +71,11 @@ def draw_walks(saved: Saved, whose: str = "") -> Paths:
 
 
 def draw_projections(saved: Saved, d: int) -> Paths:
-    """Codes of ``d`` numbers by PCA and by t-SNE: side by side, and each as a page that shows the images."""
+    """Codes of ``d`` numbers by PCA and by t-SNE, a plane's as they are too: side by side, and as pages with images."""
     arrays, labels, sample = saved.arrays, saved.arrays["labels"], saved.arrays["sample"]
     pca, tsne = arrays[f"pca_{d}"], arrays[f"tsne_{d}"]
-    panels = {"PCA": (pca, labels), f"t-SNE of {len(sample):,}": (tsne, labels[sample])}
+    panels = {"latent plane": (arrays["codes_2"], labels)} if d == 2 else {}
+    panels |= {"PCA": (pca, labels), f"t-SNE of {len(sample):,}": (tsne, labels[sample])}
     title = f"Codes of the test set, d = {d}"
     yield from saved.draw(plotting.digit_scatter, f"projections_{d}", panels, title=title)
     pages = {"pca": (pca[sample], ("first component", "second component")), "tsne": (tsne, ("", ""))}

@@ -2,37 +2,38 @@
 
     python -m experiments.latent_space --study A5 --dataset mnist --budget full
 
-Trains an autoencoder with a latent plane by the best hyper-parameters of the report, and for B4 the larger one of
-its search too. Draws the codes of the test set by digit, by PCA and by t-SNE, static and as pages on which hovering
-shows the image; the centroids with uniform samples of their bounding box (report A's Fig. 5) and what these decode
-to; draws of a normal distribution decoded (report C); the decoded plane (report B); and walks between the images of
-two digits. The model of the plane goes to a ``.safetensors`` beside the npz, for ``experiments.smoothness``,
-``experiments.transfer`` and ``ae_jax.files.load``. Runtime on two CPU cores: digits quick a minute, MNIST full 5
-minutes.
+Trains autoencoders with a latent plane by the best hyper-parameters of the report, and for B4 the larger one of its
+search too. Draws, of the first seed, the learning curves and reconstructions (report C's Fig. 2); the codes of the
+test set by digit, by PCA and by t-SNE, static and as pages on which hovering shows the image; the centroids with
+uniform samples of their bounding box (report A's Fig. 5) and what these decode to; draws of the normal distribution
+fitted to the codes and of N(0, I), decoded (report C's Fig. 6); places chosen on the maps, decoded (report B); the
+decoded plane; and walks between the images of two digits. What the maps tell is measured for every seed. The first
+model of the plane goes to a ``.safetensors`` beside the npz, for ``experiments.smoothness``, ``experiments.transfer``
+and ``ae_jax.files.load``. Runtime on two CPU cores: digits quick a minute, MNIST full 5 to 12 minutes.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from ae_jax import evaluation, files, latent
-from ae_jax.lanes import Group, make_lanes
 from ae_jax.models import Autoencoder, ConvEncoder, conv_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.runs import Run, one_lane
-from ae_jax.types import Plan, UsageError, hparams
-from experiments import common, latent_figures, plotting, reports, study
+from ae_jax.types import UsageError
+from experiments import common, comparison, latent_figures, maps, plotting, reports, study
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 
 class Protocol(NamedTuple):
-    """A model with a latent plane and, for B4, a larger code beside it."""
+    """A model with a latent plane and, for B4, a larger code beside it; the test MSE that is reported, by code size."""
 
     best: dict[str, float]
+    test_mse: comparison.Numbers | None = None
     optimizer: str = "adam"
     batch_size: int = 128
     epochs: int = 40
@@ -41,22 +42,22 @@ class Protocol(NamedTuple):
 
 
 PROTOCOLS = {
-    "A5": Protocol(reports.a.BEST, reports.a.OPTIMIZER, batch_size=512),
-    "B4": Protocol(reports.b.BEST, larger=48),
-    "C2": Protocol(reports.c.BEST, epochs=50, channels=reports.c.CHANNELS),
+    "A5": Protocol(reports.a.BEST, optimizer=reports.a.OPTIMIZER, batch_size=512),
+    "B4": Protocol(reports.b.BEST, reports.b.TEST_MSE, larger=48),
+    "C2": Protocol(reports.c.BEST, reports.c.TEST_MSE, epochs=50, channels=reports.c.CHANNELS),
 }
 BUDGETS = {
     name: common.budgets(
         digits=Budget(epochs=120, batch_size=64),
         mnist=Budget(epochs=5, batch_size=128, limit=10_000),
-        full=Budget(protocol.epochs, protocol.batch_size),
+        full=Budget(protocol.epochs, protocol.batch_size, seeds=4),
     )
     for name, protocol in PROTOCOLS.items()
 }
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(common.Options):
+class Options(common.SeededOptions):
     """Latent space of the autoencoder of one of the reports."""
 
     study: Literal["A5", "B4", "C2"] = "A5"
@@ -71,34 +72,79 @@ def numbers(options: Options) -> dict[str, float]:
 
 
 def plan(setup: Setup) -> Training:
-    """A lane alone for each code size."""
-    options, budget, protocol = setup.options, setup.budget, PROTOCOLS[setup.options.study]
-    lanes = make_lanes(hparams(**numbers(options), epochs=budget.epochs), seed=options.seed)
-    models = {d: conv_autoencoder(d, protocol.channels) for d in (2, protocol.larger) if d}
-    how = Plan(budget.batch_size, protocol.optimizer)
-    return Training([Group(f"d={d}", autoencoder(model), how, lanes) for d, model in models.items()])
+    """A group for each code size, a lane for each seed."""
+    options, protocol = setup.options, PROTOCOLS[setup.options.study]
+    sizes = [d for d in (2, protocol.larger) if d]
+    objectives = {f"d={d}": autoencoder(conv_autoencoder(d, protocol.channels)) for d in sizes}
+    return Training(setup.groups(objectives, protocol.optimizer, **numbers(options)))
 
 
 def measure(setup: Setup, runs: Runs) -> Measured:
-    """Codes of all runs, and what is in the plane."""
-    options, labels = setup.options, setup.dataset.test_labels
-    clean, plane = setup.test_images, runs["d=2"]
+    """Codes of the first seed, and what is in its plane; by seed, ``[seeds, ...]``, errors and what the maps tell."""
+    options, labels, clean = setup.options, setup.dataset.test_labels, setup.test_images
     sample = latent.subsample(len(clean), options.tsne_sample, options.seed)
     arrays = {"labels": labels, "sample": sample, "sample_images": setup.dataset.test_images[sample]}
-    rows = []
+    errors = {}
     for run in runs.values():
-        d, codes = run.model.encoder.latent, latent.encode(run, clean)
+        d, codes = run.model.encoder.latent, latent.encode(run[0], clean)
         print(f"arranging {len(sample):,} codes of d = {d} by t-SNE ...", flush=True)
         arrays[f"codes_{d}"] = codes
         arrays[f"pca_{d}"] = latent.pca(codes)
         arrays[f"tsne_{d}"] = latent.tsne(codes[sample], options.seed)
-        error = evaluation.reconstruction_error(run, clean, clean)
-        rows.append(Row(f"{options.study} test MSE, d = {d}", None, [error]))
-    arrays |= latent_figures.of_plane(plane, arrays["codes_2"], labels, setup.key)
-    right = latent.nearest(arrays["codes_2"], arrays["centroids"]) == labels
-    accuracy = np.nan if plane.diverged else right.mean()
-    rows.append(Row(f"{options.study} accuracy of the nearest centroid, d = 2", None, [accuracy], True))
-    return Measured(arrays, rows, config=numbers(options))
+        errors[d] = [evaluation.reconstruction_error(run[i], clean, clean) for i in range(len(setup.seeds))]
+    plane = runs["d=2"]
+    arrays |= latent_figures.of_plane(plane[0], arrays["codes_2"], labels, setup.key)
+    arrays |= latent_figures.of_places(setup, plane[0], arrays) | study.histories({"d=2": plane})
+    told = [_told(setup, plane[i], arrays if i == 0 else {}) for i in range(len(setup.seeds))]
+    arrays |= {f"seed_{name}": np.stack([of_seed[name] for of_seed in told]) for name in told[0]}
+    rows = [
+        *comparison.rows(
+            f"{options.study} test MSE, d = {{}}", errors, errors.values(), PROTOCOLS[options.study].test_mse
+        ),
+        *_rows(options.study, arrays),
+    ]
+    return Measured(arrays, rows, _caption(setup), numbers(options))
+
+
+def _caption(setup: Setup) -> str | None:
+    """Of figures that show the first of several seeds."""
+    options, budget = setup.options, setup.budget
+    how = f"{budget.epochs} epochs, batch {budget.batch_size}, the first of {budget.seeds} seeds"
+    return f"{options.study}. {common.describe(setup, how)}" if budget.seeds > 1 else None
+
+
+def _told(setup: Setup, lane: Run, known: dict[str, np.ndarray]) -> dict[str, Any]:
+    """What the plane of one seed and its maps tell; ``known`` has the codes and their t-SNE if they are at hand."""
+    images, labels, seed = setup.test_images, setup.dataset.test_labels, setup.options.seed
+    sample = latent.subsample(len(images), setup.options.tsne_sample, seed)
+    codes = known["codes_2"] if known else latent.encode(lane, images)
+    tsne = known["tsne_2"] if known else latent.tsne(codes[sample], seed)
+    centroids = latent.centroids(codes, labels)
+    places = maps.chosen_codes(codes[sample], labels[sample], latent.pca(codes)[sample], tsne)
+    decoded = latent.decode(lane, places.reshape(-1, 2)).reshape(*places.shape[:-1], *lane.model.image)
+    train, known_labels = setup.train_images[: study.PROBED], setup.dataset.train_labels[: study.PROBED]
+    originals, copies = np.asarray(images[sample]), evaluation.reconstruct(lane, images[sample])
+    right = latent.nearest(codes, centroids) == labels
+    return {
+        "centroids": centroids,
+        "accuracy": np.nan if lane.diverged else right.mean(),
+        "wrong": maps.share_wrong(decoded, np.asarray(train), known_labels),
+        "sharpness": maps.sharpness(copies) / maps.sharpness(originals),
+    } | maps.measures([codes[sample], latent.pca(codes)[sample], tsne], labels[sample])
+
+
+def _rows(name: str, arrays: dict[str, np.ndarray]) -> list[Row]:
+    """The measures that have no reported number, ``[seeds]`` each."""
+    right = arrays["seed_confusion"].trace(axis1=-2, axis2=-1) / arrays["seed_confusion"].sum((-2, -1))
+    spaces = ("plane", "PCA", "t-SNE")
+    return [
+        Row(f"{name} accuracy of the nearest centroid, d = 2", None, arrays["seed_accuracy"], True),
+        *comparison.rows(f"{name} accuracy of ten neighbours, {{}}", spaces, right.T, higher_is_better=True),
+        *comparison.rows(f"{name} silhouette of the digits, {{}}", spaces, arrays["seed_silhouette"].T, None, True),
+        *comparison.rows(f"{name} share of the map that is empty, {{}}", spaces, arrays["seed_gaps"].T),
+        *comparison.rows(f"{name} share decoded wrongly: {{}}", maps.WAYS, arrays["seed_wrong"].T),
+        Row(f"{name} sharpness of reconstructions over the images'", None, arrays["seed_sharpness"], True),
+    ]
 
 
 def draw(saved: Saved) -> Paths:
@@ -110,11 +156,13 @@ def draw(saved: Saved) -> Paths:
     )  # fmt: skip
     for d in sorted(int(name.removeprefix("tsne_")) for name in arrays if name.startswith("tsne_")):
         yield from latent_figures.draw_projections(saved, d)
+    yield from latent_figures.draw_training(saved)
     title = "Fig. 5  Uniform samples of the centroids' bounding box"
     yield from saved.draw(plotting.sample_scatter, "fig5_samples", arrays["box_samples"], stars, title=title)
     for name, title in (
         ("box", "Decoded: uniform samples of the box"),
-        ("normal", "Decoded: draws of a normal distribution"),
+        ("normal", "Decoded: draws of the normal distribution fitted to the codes"),
+        ("standard", "Decoded: draws of N(0, I)"),
     ):
         images = arrays[f"{name}_images"]
         rows = images.reshape(-1, 12, *images.shape[1:])
@@ -122,6 +170,8 @@ def draw(saved: Saved) -> Paths:
     heights = [f"{z2:.1f}" for z2 in arrays["plane"][:, 0, 1]]
     title = "The latent plane decoded, from the 5th to the 95th percentile of the codes; left: z2"
     yield from saved.draw(plotting.image_sheet, "plane", arrays["plane_images"], heights, title=title)
+    title = "Places that were chosen for the digits 0 to 9 on a map of the codes, decoded"
+    yield from saved.draw(plotting.image_sheet, "chosen", arrays["chosen_images"], maps.WAYS, title=title)
     yield from latent_figures.draw_walks(saved)
 
 
@@ -133,7 +183,7 @@ def model_path(npz: Path) -> Path:
 def export(setup: Setup, runs: Runs, saved: Saved) -> list[Path]:
     """The model in the plane, with where it comes from."""
     origin = {name: saved.meta[name] for name in ("study", "dataset", "config", "caption")}
-    return [files.save(runs["d=2"], model_path(saved.npz), origin)]
+    return [files.save(runs["d=2"][0], model_path(saved.npz), origin)]
 
 
 def read_model(path: Path) -> Run:

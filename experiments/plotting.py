@@ -206,6 +206,26 @@ def plane_maps(
         return _save(figure, path, caption, title)
 
 
+def surface(
+    path: Path, points: np.ndarray, heights: np.ndarray, stars: np.ndarray, *, height: str, title: str,
+    caption: str = "",
+) -> list[Path]:  # fmt: skip
+    """A surface over a plane from the front: the grid ``[rows, columns, 2]``, its heights ``[rows, columns]``.
+
+    ``stars [10, 2]``, the centroids of the digits, are points on the floor, in front of the surface and named.
+    """
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(6.4, 4.6), subplot_kw={"projection": "3d", "computed_zorder": False})
+        axes.plot_surface(*np.moveaxis(points, -1, 0), heights, cmap="viridis", rcount=100, ccount=100, linewidth=0)
+        axes.plot(*stars.T, 0.0, linestyle="", marker="o", markersize=5, color="darkorange", zorder=3)
+        for digit, (x, y) in enumerate(stars):
+            if np.isfinite([x, y]).all():
+                axes.text(x, y, 0.04 * np.nanmax(heights), str(digit), weight="bold", zorder=4)
+        axes.view_init(elev=25, azim=-90)
+        axes.set(xlabel="z1", ylabel="z2", zlabel=height)
+        return _save(figure, path, caption, title)
+
+
 def confusion_matrices(path: Path, panels: Mapping[str, np.ndarray], *, title: str, caption: str = "") -> list[Path]:
     """Counts ``[true, predicted]``, shaded by their share of the true class; zeros are left out."""
     with plt.rc_context(STYLE | {"axes.grid": False}):

@@ -4,8 +4,9 @@
 
 D(z) is the squared distance between the image of a point and that of its nearest centroid, here on a 100 x 100 grid
 over the centroids' bounding box. Draws the report's Figs. 6 and 7 as one interactive surface with buttons for the
-front and the top view, the same map flat, and the basins of attraction: which centroid is nearest in the plane, and
-which in the images. Where these differ, or D jumps, the space is not homogeneous. The autoencoder is that of
+front and the top view, and for print: the front view, the map flat, the steps of D along both axes, and the basins of
+attraction: which centroid is nearest in the plane, and which in the images. Where these differ, or D jumps, the space
+is not homogeneous. Follows D on the line from the centroid of 1 to that of 7 too. The autoencoder is that of
 ``experiments.latent_space``, read from ``--model``, by default the file that study A5 wrote to the same folder;
 without one it is trained first. Runtime: seconds, or a minute more.
 """
@@ -18,11 +19,13 @@ from pathlib import Path
 import numpy as np
 
 from ae_jax import files, latent
+from ae_jax.runs import Run
 from ae_jax.types import UsageError
 from experiments import common, interactive, latent_space, plotting, study
 from experiments.study import Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 STEPS = 100
+ENDS = 1, 7  # digits whose centroids a line joins
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,25 +72,51 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     maps = [*latent.distance_map(model, flat, centroids), latent.basins(model, flat, centroids)]
     distance, nearest, basin = (values.reshape(STEPS, STEPS) for values in maps)
     arrays = {"points": points, "distance": distance, "nearest": nearest, "basin": basin, "centroids": centroids}
-    within, across = _steps(distance, nearest)
+    arrays |= _steps(**arrays) | _profile(model, centroids)
     rows = [
         Row("A6 share of the plane whose image is nearest to another centroid's", None, [(basin != nearest).mean()]),
-        Row("A6 largest step of D between neighbours of one basin", None, [within]),
-        Row("A6 largest step of D across a border", None, [across]),
+        Row("A6 largest step of D between neighbours of one basin", None, [arrays["step_within"]]),
+        Row("A6 largest step of D across a border", None, [arrays["step_across"]]),
+        Row("A6 largest step of D around the centroids", None, [arrays["step_central"]]),
+        Row("A6 median step of D across a border over the larger D", None, [arrays["ridge"]]),
     ]
     return Measured(arrays, rows, origin["caption"], {"model": path.name})
 
 
-def _steps(distance: np.ndarray, nearest: np.ndarray) -> tuple[float, float]:
-    """The largest difference of D between neighbours in a row, for one nearest centroid and for two."""
-    step = np.abs(np.diff(distance, axis=1))
-    same = np.diff(nearest, axis=1) == 0
-    return float(np.max(step, where=same, initial=0.0)), float(np.max(step, where=~same, initial=0.0))
+def _steps(
+    points: np.ndarray, distance: np.ndarray, nearest: np.ndarray, centroids: np.ndarray, **_: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Differences of D between neighbours along both axes: the largest for one nearest centroid, for two, and around
+    the centroids, which are at most half as far as the second nearest; and the median for two over the larger D."""
+    apart = np.sort(np.linalg.norm(points[..., None, :] - centroids, axis=-1), axis=-1)
+    central = apart[..., 0] <= 0.5 * apart[..., 1]
+
+    def pairs(values: np.ndarray) -> np.ndarray:
+        along = (values[:, :-1], values[:, 1:]), (values[:-1], values[1:])
+        return np.concatenate([np.stack([first.ravel(), second.ravel()]) for first, second in along], axis=1)
+
+    heights = pairs(distance)
+    step, border = np.abs(heights[0] - heights[1]), np.not_equal(*pairs(nearest))
+    where = {"within": ~border, "across": border, "central": pairs(central).all(0) & ~border}
+    largest = {f"step_{name}": step[chosen].max(initial=0.0) for name, chosen in where.items()}
+    ridge = np.median(step[border] / heights.max(0)[border]) if border.any() else np.nan
+    return {name: np.asarray(value) for name, value in (largest | {"ridge": ridge}).items()}
+
+
+def _profile(model: Run, centroids: np.ndarray) -> dict[str, np.ndarray]:
+    """D on the line between the centroids of ``ENDS``, and the squared distance to the image of either end."""
+    ends = centroids[list(ENDS)]
+    line = latent.interpolate(*ends, 2 * STEPS + 1)
+    distance, nearest = latent.distance_map(model, line, centroids)
+    to_ends = [latent.distance_map(model, line, end[None])[0] for end in ends]
+    return {"profile": distance, "profile_nearest": nearest, "profile_ends": np.array(to_ends)}
 
 
 def draw(saved: Saved) -> Paths:
-    """The surface and the flat maps."""
+    """The surface, for the screen and for print, the flat maps and the profile."""
     arrays, points, stars = saved.arrays, saved.arrays["points"], saved.arrays["centroids"]
+    title = "Fig. 6  D(z), squared distance to the image of the nearest centroid, from the front"
+    yield from saved.draw(plotting.surface, "fig6_front", points, arrays["distance"], stars, height="D", title=title)
     yield interactive.surface(
         saved.place("surface").with_suffix(".html"), points, arrays["distance"], stars, height="D",
         title=f"Figs. 6 and 7  D(z), squared distance to the image of the nearest centroid. {saved.caption}",
@@ -100,6 +129,22 @@ def draw(saved: Saved) -> Paths:
     extent = [*points[0, [0, -1], 0], *points[[0, -1], 0, 1]]
     title = "The latent plane: distance map and basins of attraction"
     yield from saved.draw(plotting.plane_maps, "maps", panels, extent, stars, title=title)
+    steps = {f"along z{axis}": np.abs(np.diff(arrays["distance"], axis=2 - axis)) for axis in (1, 2)}
+    title = "Steps of D between neighbours of the grid"
+    yield from saved.draw(plotting.plane_maps, "steps", steps, extent, stars, title=title)
+    yield from _draw_profile(saved)
+
+
+def _draw_profile(saved: Saved) -> Paths:
+    """D on the line, and the distances to the images of both ends."""
+    start, stop = ENDS
+    names = ("D", f"to the image of {start}", f"to the image of {stop}")
+    lines = [saved.arrays["profile"], *saved.arrays["profile_ends"]]
+    yield from saved.draw(
+        plotting.line_plot, "profile", plotting.series(names, lines, np.linspace(0, 1, len(lines[0]))),
+        xlabel=f"place on the line: 0 is the centroid of {start}, 1 that of {stop}", ylabel="squared distance",
+        title=f"D(z) from centroid {start} to centroid {stop}", from_zero=True,
+    )  # fmt: skip
 
 
 STUDY = Study("smoothness", Options, latent_space.BUDGETS["A5"], plan, measure, draw)

@@ -26,7 +26,7 @@ STUDIES = {
     "compression": ("compression", "--epochs 30 --seeds 2"),
     "random_search_A1": ("random_search", "--study A1 --trials 4 --epochs 10 --segment 1"),
     "cross_table": ("cross_table", "--epochs 20 --seeds 2"),
-    "latent_space_A5": ("latent_space", "--study A5 --epochs 2 --tsne-sample 60"),
+    "latent_space_A5": ("latent_space", "--study A5 --epochs 2 --tsne-sample 60 --seeds 2"),
     "smoothness": ("smoothness", ""),
     "baseline": ("baseline", "--epochs 4 --seeds 2 --segment 1"),
     "baseline_factors": ("baseline_factors", "--epochs 2 --factors init l2"),

@@ -14,7 +14,10 @@ from tests import figures
 from tests.commands import ROOT, STUDIES, every_study, in_group
 from tests.redraw import shown
 
-PLANE = {"codes", "projections_2", "fig5_samples", "box_images", "normal_images", "plane", "walks"}
+PLANE = {
+    "codes", "projections_2", "curves", "reconstructions", "fig5_samples", "box_images", "normal_images",
+    "standard_images", "plane", "chosen", "walks",
+}  # fmt: skip
 VARIATIONAL = {"reconstructions", "prior", "draws", "traversals", "walks", "projections"}
 SEARCH = {"scatter", "parallel.html", "curves", "reconstructions", "best"}
 FIGURES = {  # by study: what follows its name, as PNG and PDF or as a page
@@ -22,7 +25,7 @@ FIGURES = {  # by study: what follows its name, as PNG and PDF or as a page
     "random_search_A1": SEARCH | {"fig1_l2"},
     "cross_table": {"latent", "noisy", "occluded", "occluded_alike", "sheet"},
     "latent_space_A5": PLANE | {"pca_2.html", "tsne_2.html"},
-    "smoothness": {"maps", "surface.html"},
+    "smoothness": {"fig6_front", "maps", "steps", "profile", "surface.html"},
     "baseline": {"curves", "reconstructions"},
     "random_search_B3": SEARCH,
     "baseline_factors": {""},

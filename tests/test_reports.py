@@ -93,6 +93,27 @@ def _transfer(confirmed):
     }
 
 
+def centroids(*adjacent):
+    """Ten places of digits, two seeds alike: those of a group close together, all others far apart."""
+    places = np.c_[10.0 * np.arange(10), np.zeros(10)]
+    for first, *others in adjacent:
+        places[others] = places[first] + np.eye(2)[: len(others)]
+    return np.stack([places, places])
+
+
+def told(recall=1.0, mixed=(), gaps=(0.0, 0.0, 0.0), silhouette=(0.0, 0.0, 0.0), wrong=(0.0, 0.0), sharpness=1.0):
+    """What two seeds' maps tell: ``recall`` of the digits, the rest taken for the next; ``mixed`` pairs by halves."""
+    right = np.broadcast_to(recall, 10)[:, None]
+    counts = 100 * (right * np.eye(10) + (1 - right) * np.roll(np.eye(10), 1, axis=1))
+    for i, j in mixed:
+        counts[i] = counts[j] = 50.0 * (np.arange(10) == i) + 50.0 * (np.arange(10) == j)
+    of_seed = {
+        "confusion": np.stack([counts] * 3), "gaps": np.array(gaps), "silhouette": np.array(silhouette),
+        "wrong": np.array([*wrong, 1.0, 1.0]), "sharpness": np.array(sharpness),
+    }  # fmt: skip
+    return {f"seed_{name}": np.stack([value, value]) for name, value in of_seed.items()}
+
+
 # By study: arrays that confirm everything a report says of it, and arrays that confirm nothing.
 CASES = {
     "baseline": (
@@ -183,6 +204,28 @@ CASES = {
         {
             "variants": ["sigmoid"], "largest_step": np.array([[1.1]]), "slant_correlation": np.array([[[0.4, 0.5]]]),
             "gaps": np.array([[0.2], [0.2]]), "separation": np.array([[0.1], [0.1]]),
+        },
+    ),
+    "latent_space_A5": (
+        {"seed_centroids": centroids((4, 9), (3, 5, 8))},
+        {"seed_centroids": centroids((4, 5), (3, 2), (8, 7, 9))},
+    ),
+    "latent_space_B4": (
+        told(recall=0.95, mixed=[(4, 9)], wrong=(0.6, 0.7)),
+        told(recall=0.7, mixed=[(3, 5), (0, 6)], wrong=(0.2, 0.1)),
+    ),
+    "latent_space_C2": (
+        told(recall=0.95, mixed=[(4, 9), (3, 5)], gaps=(0.1, 0.1, 0.3), silhouette=(0.2, 0.2, 0.4), sharpness=0.8),
+        told(recall=[1.0] * 2 + [0.89] * 8, gaps=(0.02, 0.02, 0.01), silhouette=(0.2, 0.2, 0.1), sharpness=1.1),
+    ),
+    "smoothness": (
+        {
+            "distance": np.array([0.0, 10.0]), "step_central": 0.5, "step_within": 1.0, "step_across": 5.0,
+            "ridge": 0.5, "profile": np.array([0.0, 2, 4, 3, 0]), "profile_nearest": np.array([1, 1, 1, 7, 7]),
+        },
+        {
+            "distance": np.array([0.0, 10.0]), "step_central": 2.0, "step_within": 2.0, "step_across": 2.0,
+            "ridge": 0.05, "profile": np.array([5.0, 2, 4, 3, 0]), "profile_nearest": np.array([1, 1, 1, 7, 7]),
         },
     ),
 }  # fmt: skip

@@ -21,6 +21,9 @@ CLASSIFIER = {  # section 3.3; validation losses are "on average"
     "test accuracy": Numbers({"fine-tuned, d = 2": 0.9646, "fine-tuned, d = 10": 0.9804, "from scratch": 0.9904}),
 }
 VAE_LOSS = Numbers({"training": 19.383, "validation": 19.473, "test": 19.521})  # section 3.4
+TEST_MSE = Numbers({48: 0.0187})  # section 3.1, by code size
+TSNE = 2  # the maps of latent_space are the plane, PCA and t-SNE
+FOUR_NINE = 4, 9
 
 FIGURES: tuple[Figure, ...] = (
     Figure("B, section 3.1, images", "input images and their reconstructions", "baseline", "reconstructions.pdf"),
@@ -28,6 +31,9 @@ FIGURES: tuple[Figure, ...] = (
     Figure(
         "B, section 3.4", "test images through the variational autoencoder", "variational_B7", "reconstructions.pdf"
     ),
+    Figure("B, section 3.1, t-SNE", "codes of the plane by t-SNE", "latent_space_B4", "projections_2.pdf"),
+    Figure("B, section 3.1, new digits", "places chosen on the maps, decoded", "latent_space_B4", "chosen.pdf"),
+    Figure("B, appendix, Fig. 1", "codes of the optimized autoencoder by PCA", "latent_space_B4", "projections_48.pdf"),
 )
 
 
@@ -131,6 +137,32 @@ def variational(arrays: Mapping[str, np.ndarray]) -> Iterable[Finding]:
         yield Finding("B7", "this network is not overfitting", measure, gap, high=0.01)
 
 
+def latent_space(arrays: Mapping[str, np.ndarray]) -> Iterable[Finding]:
+    """Section 3.1: confusion by neighbours ``[seeds, maps, true, voted]``, decoded wrongly ``[seeds, ways]``."""
+    counts = arrays["seed_confusion"][:, TSNE]
+    yield Finding(
+        "B4", "on the t-SNE map the digits can mostly be distinguished",
+        "share of the codes whose ten neighbours are mostly of their digit",
+        counts.trace(axis1=1, axis2=2) / counts.sum((1, 2)), low=0.8,
+    )  # fmt: skip
+    size = counts.sum(-1)
+    pairs = np.array([(i, j) for j in range(10) for i in range(j)])
+    i, j = pairs.T
+    mixed = (counts[:, i, j] + counts[:, j, i]) / np.maximum(size[:, i] + size[:, j], 1)
+    chosen = np.flatnonzero((pairs == FOUR_NINE).all(1))
+    lost = np.isnan(mixed).any(1)
+    more = np.where(lost, np.nan, (mixed > mixed[:, chosen]).sum(1))
+    yield Finding(
+        "B4", "4 and 9 overlap", "pairs of digits that their neighbours on the t-SNE map confuse more", more, high=0
+    )
+    others = np.where(lost, np.nan, (mixed >= 0.5 * mixed[:, chosen]).sum(1) - 1)
+    yield Finding("B4", "only 4 and 9 overlap strongly", "other pairs confused at least half as much", others, high=0)
+    tsne, pca, *_ = arrays["seed_wrong"].T
+    measure = "share of the images decoded at the map's surest places that show another digit"
+    yield Finding("B4", "digits chosen on the t-SNE map decode to others", f"{measure}, t-SNE", tsne, low=0.25)
+    yield Finding("B4", "PCA instead of t-SNE does not improve this", f"{measure}, PCA less t-SNE", pca - tsne, low=0)
+
+
 FINDINGS: dict[str, Callable[[Mapping[str, np.ndarray]], Iterable[Finding]]] = {
     "random_search_B3": search,
     "baseline": baseline,
@@ -138,4 +170,5 @@ FINDINGS: dict[str, Callable[[Mapping[str, np.ndarray]], Iterable[Finding]]] = {
     "denoising_B5": denoising,
     "transfer_B6": transfer,
     "variational_B7": variational,
+    "latent_space_B4": latent_space,
 }

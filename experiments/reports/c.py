@@ -16,6 +16,7 @@ BEST = {"learning_rate": 1e-3, "l2": 1e-5, "dropout": 0.1}
 CHANNELS = (8, 16, 64)
 CLASSIFIER = {"test accuracy": Numbers({"frozen, d = 2": 0.95})}  # section 3.2
 DENOISING_LOSS = {"training": 0.2, "validation": 0.199, "test": 0.199}  # section 3.3, on a scale that it does not name
+TEST_MSE = Numbers({2: 0.04})  # section 3.1, by code size
 
 FIGURES: tuple[Figure, ...] = (
     Figure("C, Fig. 1", "architecture of the VAE", "architectures", "c5.pdf"),
@@ -30,6 +31,10 @@ FIGURES: tuple[Figure, ...] = (
     Figure("C, Fig. 7a", "reconstructions by the VAE", "variational_C5", "reconstructions.pdf"),
     Figure("C, Fig. 7b", "the manifold of digits", "variational_C5", "manifold_sigmoid.pdf"),
     Figure("C, Fig. 9", "the VAE's codes, their PCA and t-SNE, by digit", "variational_C5", "projections.pdf"),
+    Figure("C, Fig. 2a", "training and validation loss by epoch", "latent_space_C2", "curves.pdf"),
+    Figure("C, Fig. 6", "draws of a normal distribution, decoded", "latent_space_C2", "normal_images.pdf"),
+    Figure("C, Fig. 6, of N(0, I)", "draws of N(0, I), decoded", "latent_space_C2", "standard_images.pdf"),
+    Figure("C, Fig. 8", "codes in the plane, by PCA and by t-SNE", "latent_space_C2", "projections_2.pdf"),
 )
 
 
@@ -120,9 +125,39 @@ def generators(arrays: Mapping[str, np.ndarray]) -> Iterable[Finding]:
         )  # fmt: skip
 
 
+def latent_space(arrays: Mapping[str, np.ndarray]) -> Iterable[Finding]:
+    """Section 3.1; measures are ``[seeds, maps]``, the maps the plane, PCA and t-SNE."""
+    plane, _, tsne = arrays["seed_gaps"].T
+    measure = "share of the map farther from every code than 3 spacings of evenly spread ones"
+    yield Finding("C2", "the latent space contains gaps", f"{measure} (of normal codes 0.02)", plane, low=0.05)
+    yield Finding("C2", "gaps specially for t-SNE", f"{measure}, t-SNE less plane", tsne - plane, low=0.01)
+    plane, pca, tsne = arrays["seed_silhouette"].T
+    measure = "silhouette of the digits, t-SNE less the better of plane and PCA"
+    yield Finding("C2", "t-SNE is the best to cluster the digits", measure, tsne - np.maximum(plane, pca), low=0.01)
+    counts = arrays["seed_confusion"][:, 0]
+    size = counts.sum(-1)
+    kept = np.divide(counts.diagonal(axis1=1, axis2=2), size, out=np.full(size.shape, np.nan), where=size > 0)
+    separate = np.where(np.isnan(kept).all(1), np.nan, (kept >= 0.9).sum(1))
+    yield Finding(
+        "C2", "several digits are well separated",
+        "digits of which nine in ten codes of the plane have mostly neighbours of their own", separate, low=3,
+    )  # fmt: skip
+    mixed = 1 - counts.trace(axis1=1, axis2=2) / counts.sum((1, 2))
+    yield Finding(
+        "C2", "there are regions where the digits are interspersed",
+        "share of the codes of the plane whose ten neighbours are mostly of another digit", mixed, low=0.1,
+    )  # fmt: skip
+    yield Finding(
+        "C2", "reconstructions are blurrier than the originals",
+        "squared differences of neighbouring pixels per variance, reconstructions over images",
+        arrays["seed_sharpness"], high=0.9,
+    )  # fmt: skip
+
+
 FINDINGS: dict[str, Callable[[Mapping[str, np.ndarray]], Iterable[Finding]]] = {
     "denoising_C4": denoising,
     "transfer_C3": transfer,
     "generators": generators,
     "variational_C5": variational,
+    "latent_space_C2": latent_space,
 }
