@@ -20,7 +20,6 @@ TEST_MSE = Numbers({2: 0.04})  # section 3.1, by code size
 
 FIGURES: tuple[Figure, ...] = (
     Figure("C, Fig. 1", "architecture of the VAE", "architectures", "c5.pdf"),
-    Figure("C, Fig. 2a", "training and validation losses by epoch", "latent_space_C2", "curves.pdf"),
     Figure("C, Fig. 2b", "reconstructions", "latent_space_C2", "reconstructions.pdf"),
     Figure("C, Fig. 5a", "architecture of the encoder", "architectures", "c.pdf"),
     Figure("C, Fig. 5b", "architecture of the decoder", "architectures", "c.pdf"),
