@@ -68,7 +68,7 @@ def _save(figure: Figure, path: Path, caption: str, title: str = "") -> list[Pat
     if title:
         figure.suptitle(title, fontsize=10)
     if caption:
-        width = int(20 * figure.get_figwidth())  # characters of this size that fit the figure
+        width = int(22 * figure.get_figwidth())  # characters of this size that fit the figure
         figure.supxlabel(textwrap.fill(caption, width), fontsize=6.5, color="0.4")
     path.parent.mkdir(parents=True, exist_ok=True)
     for target in (written := [path.with_suffix(suffix) for suffix in (".png", ".pdf")]):
@@ -282,6 +282,7 @@ def table(
     with plt.rc_context(STYLE):
         width = max(4.0, 0.6 + 0.085 * sum(max(map(len, column)) + 3 for column in zip(header, *rows, strict=True)))
         figure, axes = plt.subplots(figsize=(width, 1.0 + 0.2 * len(rows)))
+        axes.set(xticks=[], yticks=[])
         axes.axis("off")
         cells = axes.table(
             list(map(list, rows)), colLabels=list(header), loc="center", cellLoc="left", edges="horizontal"
