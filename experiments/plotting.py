@@ -303,6 +303,7 @@ def table(
     with plt.rc_context(STYLE):
         width = max(4.0, 0.6 + 0.085 * sum(max(map(len, column)) + 3 for column in zip(header, *rows, strict=True)))
         figure, axes = plt.subplots(figsize=(width, 1.0 + 0.2 * len(rows)))
+        axes.set(xticks=[], yticks=[])
         axes.axis("off")
         cells = axes.table(
             list(map(list, rows)), colLabels=list(header), loc="center", cellLoc="left", edges="horizontal"
