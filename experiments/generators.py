@@ -85,7 +85,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
 def _measure(run: Run, judge: Run, setup: Setup, real: np.ndarray) -> dict[str, np.ndarray]:
     """Those of one model: ``[ways, seeds]`` and ``[seeds]``. All models draw from the same keys."""
     codes = latent.encode(run, setup.test_images)
-    samples = _samples(setup.key, run, codes)
+    samples = new_codes(setup.key, codes)
     ends = np.cumsum([DRAWN] * len(samples))
     *images, reconstructions = np.split(latent.decode(run, np.concatenate([*samples, codes], 1)), ends, axis=1)
     judged = [generation.judgement(judge, of_way, real) for of_way in images]
@@ -98,13 +98,13 @@ def _measure(run: Run, judge: Run, setup: Setup, real: np.ndarray) -> dict[str, 
     }
 
 
-def _samples(key: jax.Array, run: Run, codes: np.ndarray) -> list[np.ndarray]:
-    """New codes by each of ``WAYS``, from those of the test set ``[seeds, n, 2]``: ``[seeds, DRAWN, 2]``."""
+def new_codes(key: jax.Array, codes: np.ndarray) -> list[np.ndarray]:
+    """By each of ``WAYS``, from those of the test set ``[seeds, n, 2]``: ``[seeds, DRAWN, 2]``. Consumes ``key``."""
     fitted_key, prior_key, box_key = jax.random.split(key, 3)
     boxes = np.percentile(codes, (5, 95), axis=1).swapaxes(0, 1)
     return [
         np.array([latent.sample_normal(fitted_key, of_lane, DRAWN) for of_lane in codes]),
-        generation.prior_codes(prior_key, run.shape, DRAWN, codes.shape[-1]),
+        generation.prior_codes(prior_key, codes.shape[:1], DRAWN, codes.shape[-1]),
         np.array([latent.sample_box(box_key, *box, DRAWN) for box in boxes]),
     ]
 

@@ -13,6 +13,7 @@ from ae_jax.lanes import DIVERGED
 from ae_jax.models import conv_autoencoder, dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.runs import of_params
+from experiments import generators
 from tests import made
 from tests.commands import in_group
 
@@ -234,6 +235,11 @@ def test_variational(ran, study, likelihood):
     direct = importance_nll(run.model, likelihood, run[0].params, images, samples, 20, np.random.default_rng(0))
     assert abs(arrays["nll"][-1, 0] - direct.mean()) < 5 * direct.std() * np.sqrt(1 + 1 / 20)
     assert direct.std() < 0.5
+    means, draws = arrays["prior_images"], arrays["prior_draws"]
+    if likelihood == "gaussian":  # of variance 1
+        assert (draws - means).std() == pytest.approx(1, abs=0.02)
+    else:
+        assert set(np.unique(draws)) == {0, 1} and draws.mean() == pytest.approx(means.mean(), abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -253,6 +259,35 @@ def test_no_key_serves_two_measures(ran, name):
 def test_variational_refuses_binary_pixels_of_a_gaussian(run_study, tmp_path):
     done = run_study("variational", tmp_path, "--study", "B7", "--binarize", "dynamic")
     assert done.returncode == 2 and "has a Gaussian likelihood" in done.stderr
+
+
+@in_group("variational_B7")
+def test_a_penalty_is_a_lane_of_its_own(ran):
+    run = ran("variational_B7")
+    assert run.arrays["variants"].tolist() == ["d = 3, L2 0", "d = 3, L2 5e-05"]
+    runs = [arguments[0] for function, arguments in run.measures if function == "importance_nll"]
+    np.testing.assert_allclose([of_variant.lanes.hparams.l2 for of_variant in runs], [[0], [5e-5]])
+
+
+@in_group("generators")
+def test_generators(ran):
+    arrays = ran("generators").arrays
+    assert arrays["share"].shape == arrays["balance"].shape == arrays["frechet"].shape == (4, 3, 2)
+    assert (arrays["frechet"] > 0).all() and ((arrays["kept"] >= 0) & (arrays["kept"] <= 1)).all()
+    assert arrays["images"].shape == (4, 3, 12, 28, 28, 1)
+
+
+def test_codes_are_drawn_like_those_of_each_lane_or_from_the_prior():
+    """Two lanes with codes of different scale: the fitted normal and the box follow them, N(0, I) does not."""
+    rng = np.random.default_rng(0)
+    codes = np.array([[3.0], [0.1]])[..., None] * rng.normal([4.0, -2.0], [1.0, 0.5], (2, 4000, 2))
+    fitted, prior, box = generators.new_codes(jax.random.key(0), codes)
+    np.testing.assert_allclose(fitted.mean(1) / codes.mean(1), 1, atol=0.05)
+    np.testing.assert_allclose(fitted.std(1) / codes.std(1), 1, atol=0.1)
+    np.testing.assert_array_equal(prior[0], prior[1])
+    np.testing.assert_allclose([prior[0].mean(0), prior[0].std(0)], [[0, 0], [1, 1]], atol=0.1)
+    for end, percentile in ((box.min(1), 5), (box.max(1), 95)):
+        np.testing.assert_allclose(end, np.percentile(codes, percentile, axis=1), rtol=0.02)
 
 
 @in_group("importance_weighted")
