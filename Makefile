@@ -10,22 +10,26 @@ WORKERS := --numprocesses logical --maxprocesses 8 --no-loadscope-reorder --dist
 # PyTorch's threads would wait for each other on busy cores.
 PEERS := AE_JAX_TEST_OPTIMIZED=1 XLA_FLAGS=--xla_cpu_use_fusion_emitters=false OMP_NUM_THREADS=1
 
-.PHONY: demo reproduce test test-peers test-optimized lint bench clean
+.PHONY: demo reproduce test test-peers test-optimized test-browser lint bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m experiments.compression --dataset digits --budget quick --out $(OUT) --resume
+	$(BIN)/python -m experiments.page $(OUT)
 
 reproduce: $(VENV)/.installed
 	$(BIN)/python -m experiments.run_all --dataset mnist --budget full
 
 test: $(VENV)/.installed-test lint
-	$(BIN)/python -m pytest -m "not peers" $(WORKERS) loadgroup
+	$(BIN)/python -m pytest -m "not peers and not browser" $(WORKERS) loadgroup
 
 test-optimized: $(VENV)/.installed-test
 	AE_JAX_TEST_OPTIMIZED=1 $(BIN)/python -m pytest $(WORKERS) loadgroup tests/test_layers.py tests/test_oracles.py tests/test_trials.py
 
 test-peers: $(VENV)/.installed-peers
 	$(PEERS) $(BIN)/python -m pytest -m peers $(WORKERS) worksteal
+
+test-browser: $(VENV)/.installed-browser
+	$(BIN)/python -m pytest -m browser
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
@@ -49,6 +53,11 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
 	$(PIP) --editable ".[test]"
 	touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-browser: pyproject.toml | $(BIN)/python
+	@command -v chromium >/dev/null || test -n "$(CHROMIUM)" || { echo "no Chromium: install it (apt-get install chromium), or name one with CHROMIUM=..."; exit 1; }
+	$(PIP) --editable ".[browser]"
+	touch $@ $(VENV)/.installed $(VENV)/.installed-test
 
 $(VENV)/.installed-peers: pyproject.toml | $(BIN)/python
 	$(PIP) --editable ".[test,peers]"

@@ -27,7 +27,7 @@ from ae_jax.types import Plan, UsageError
 from benchmarks import machine, networks, report, timing
 from benchmarks.networks import NETWORKS
 from benchmarks.programs import Case, fresh, resident, segment
-from experiments import run_all, spaces
+from experiments import registry, spaces
 from experiments.comparison import print_table
 
 NAME = "compile"
@@ -162,9 +162,9 @@ def run(options: Options) -> None:
     """Time, count, print, and write what there is so far."""
     networks.check(options.networks)
     report.check(options, may_be_empty=("studies",))
-    studies = tuple(run_all.STUDIES) if options.studies == ("all",) else options.studies
-    if unknown := [name for name in studies if name not in run_all.STUDIES]:
-        raise UsageError(f"no study {unknown[0]!r}: choose all, or among {', '.join(run_all.STUDIES)}")
+    studies = tuple(registry.STUDIES) if options.studies == ("all",) else options.studies
+    if unknown := [name for name in studies if name not in registry.STUDIES]:
+        raise UsageError(f"no study {unknown[0]!r}: choose all, or among {', '.join(registry.STUDIES)}")
     images = report.random_images(options.images)
     meta = machine.describe(NAME, report.config(options), pixels=images)
     meta["programs_of_searches"] = programs_of_searches()

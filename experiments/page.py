@@ -27,7 +27,8 @@ import tyro
 from ae_jax import files, results
 from ae_jax.lanes import STATUS_NAMES
 from ae_jax.types import UsageError
-from experiments import command_line, comparison, decoders, reports, run_all, tables
+from experiments import command_line, comparison, decoders, reports, tables
+from experiments.registry import NAMES, STUDIES
 
 WEB = Path(__file__).parent / "web"
 STATIC = ("style.css", "network.js", "explorer.js", "trials.js")
@@ -76,7 +77,7 @@ def run(options: Options) -> None:
 
 def write(folder: Path, out: Path) -> Path:
     """The page of the studies in ``folder``; returns its index.html. Raises UsageError if there is none."""
-    names = [name for name in run_all.NAMES if (folder / f"{name}.npz").exists()]
+    names = [name for name in NAMES if (folder / f"{name}.npz").exists()]
     if not names:
         raise UsageError(f"{folder}: no study's npz in it; give the folder of a run, such as results/mnist-full")
     out.mkdir(parents=True, exist_ok=True)
@@ -132,7 +133,7 @@ def _label(path: Path, name: str, of_report: Mapping[str, str]) -> str:
 
 def description(name: str) -> tuple[str, str]:
     """A study's title and what it does, from the docstring of its module: the paragraphs that are no command line."""
-    of, _ = run_all.STUDIES[name]
+    of, _ = STUDIES[name]
     title, *paragraphs = importlib.import_module(f"experiments.{of.name}").__doc__.strip().split("\n\n")
     about = " ".join(" ".join(paragraph.split()) for paragraph in paragraphs if not paragraph.startswith("    "))
     return title.rstrip("."), re.sub(r"``(.+?)``", r"\1", about)

@@ -1,4 +1,4 @@
-"""What is said of a latent plane, in numbers: gaps and groups of its codes, slant and steps of what it decodes to.
+"""What a latent plane decodes to, in numbers: the slant of the digits along it, the steps between them.
 
 Numbers of a diverged lane, whose codes and images are NaN, are NaN.
 """
@@ -8,33 +8,6 @@ from __future__ import annotations
 import numpy as np
 
 from ae_jax import latent
-
-PER_CELL = 25  # codes in a cell, were they spread evenly
-
-
-def gaps(codes: np.ndarray) -> float:
-    """Share of the cells of the codes' box in which no code lies: ``[n, 2] -> scalar``.
-
-    The box lies along the principal axes and holds the 1st to the 99th percentile of each, so that neither rotation
-    nor scale matters; its square grid has a cell for every ``PER_CELL`` codes.
-    """
-    if not np.isfinite(codes).all():
-        return np.nan
-    points = latent.pca(codes)
-    steps = max(2, int(np.sqrt(len(points) / PER_CELL)))
-    box = np.percentile(points, (1, 99), axis=0).T
-    counts, *_ = np.histogram2d(*points.T, bins=steps, range=box)
-    return float((counts == 0).mean())
-
-
-def separation(codes: np.ndarray, labels: np.ndarray) -> float:
-    """Mean silhouette (Rousseeuw 1987) of the digits' groups of codes, -1 to 1: ``[n, latent], [n] -> scalar``.
-
-    Takes n^2 distances: give it a sample.
-    """
-    from sklearn.metrics import silhouette_score
-
-    return float(silhouette_score(codes, labels)) if np.isfinite(codes).all() else np.nan
 
 
 def slant(images: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ import tyro
 from ae_jax import results
 from ae_jax.types import UsageError
 from experiments import command_line, comparison, reports, tables
+from experiments.registry import NAMES
 
 CSV_HEADER = ("study", "kind", "what", "report", "other source", "ours", "+-", "runs", "verdict", "seconds")
 FIGURES_HEADER = ("figure", "shows", "study", "file")
@@ -42,8 +43,6 @@ class Told(NamedTuple):
 
 def run(options: Options) -> None:
     """Summarize the npz that lie in the folder."""
-    from experiments.run_all import NAMES
-
     if not (names := [name for name in NAMES if (options.folder / f"{name}.npz").exists()]):
         raise UsageError(
             f"{options.folder}: no study's npz in it; give the folder of a run, such as results/mnist-full"

@@ -33,7 +33,7 @@ from ae_jax.objectives import autoencoder
 from ae_jax.runs import Run
 from ae_jax.types import UsageError
 from ae_jax.vae import VAE, conv_vae, dense_vae
-from experiments import common, comparison, planes, prior_figures, reports, study
+from experiments import common, comparison, maps, planes, prior_figures, reports, study
 from experiments.comparison import Numbers
 from experiments.prior_figures import PLAIN
 from experiments.study import Budget, Measured, Row, Runs, Setup, Study, Training
@@ -176,9 +176,9 @@ def _of_planes(
     return {
         "slant_correlation": planes.slant_correlations(manifolds, prior_figures.manifold()),
         "largest_step": planes.largest_step(manifolds) / digits,
-        "gaps": np.array([[planes.gaps(codes) for codes in of_model] for of_model in means]),
+        "gaps": np.array([[maps.gaps(codes) for codes in of_model] for of_model in means]),
         "separation": np.array(
-            [[planes.separation(codes[sample], labels[sample]) for codes in of_model] for of_model in means]
+            [[maps.silhouette(codes[sample], labels[sample]) for codes in of_model] for of_model in means]
         ),
     }
 

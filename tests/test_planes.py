@@ -44,26 +44,3 @@ def test_images_of_a_digit_differ_by_the_mean_over_their_pairs(rng):
     pairs = [np.mean([np.square(image - images[labels == digit]).mean((1, 2, 3))])
              for image, digit in zip(images, labels, strict=True)]  # fmt: skip
     assert planes.spread_of_digits(images, labels) == pytest.approx(np.sqrt(np.mean(pairs)))
-
-
-def test_gaps_are_counted_whatever_the_axes(rng):
-    """Of an even square nothing is empty; without its middle ninth about a ninth is, and so it stays when turned."""
-    square = rng.random((10_000, 2)) * [2.0, 1.0]
-    holed = square[~((np.abs(square - [1.0, 0.5]) < [1 / 3, 1 / 6]).all(1))]
-    assert planes.gaps(square) == 0
-    assert planes.gaps(holed) == pytest.approx(1 / 9, abs=0.03)
-    turn = np.array([[0.6, -0.8], [0.8, 0.6]])
-    assert planes.gaps(7.0 * holed @ turn + 3.0) == planes.gaps(holed)
-    assert np.isnan(planes.gaps(np.full((9, 2), np.nan)))
-
-
-def test_separation_is_the_mean_silhouette(rng):
-    codes, labels = rng.normal(size=(30, 2)), np.arange(30) % 3
-    distance = np.linalg.norm(codes[:, None] - codes, axis=-1)
-    silhouettes = []
-    for i, of in enumerate(labels):
-        inside = distance[i, labels == of].sum() / ((labels == of).sum() - 1)
-        outside = min(distance[i, labels == other].mean() for other in range(3) if other != of)
-        silhouettes.append((outside - inside) / max(outside, inside))
-    assert planes.separation(codes, labels) == pytest.approx(np.mean(silhouettes))
-    assert np.isnan(planes.separation(np.full((9, 2), np.nan), labels[:9]))

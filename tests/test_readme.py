@@ -11,7 +11,7 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from ae_jax import data, evaluation, lanes, models, objectives, random_search, trials, types
 from ae_jax.batching import Data
-from experiments import run_all
+from experiments import registry
 from tests.commands import MODULES, ROOT, STUDIES, every_study
 
 README = (ROOT / "README.md").read_text()
@@ -43,7 +43,7 @@ def test_command_lines_are_found():
 
 
 def test_the_table_of_studies_lists_every_one_of_run_all():
-    assert set(STUDIES) == set(run_all.STUDIES)
+    assert set(STUDIES) == set(registry.STUDIES)
     table = README[README.index("| study | report |") : README.index("A study shows its progress")]
     listed = set()
     for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE):

@@ -8,15 +8,15 @@ import pytest
 
 from ae_jax import results
 from ae_jax.lanes import DIVERGED, DONE
-from experiments import comparison, reports, run_all, summary
+from experiments import comparison, registry, reports, summary
 from experiments.comparison import decide
 from experiments.reports import a, d
 from tests.commands import every_study
 
 
 def test_every_figure_and_claim_is_of_a_study_that_runs():
-    assert {figure.study for figure in reports.FIGURES} <= set(run_all.NAMES)
-    assert {study for report in reports.REPORTS for study in report.FINDINGS} <= set(run_all.NAMES)
+    assert {figure.study for figure in reports.FIGURES} <= set(registry.NAMES)
+    assert {study for report in reports.REPORTS for study in report.FINDINGS} <= set(registry.NAMES)
     assert max(Counter(figure.where for figure in reports.FIGURES).values()) == 1
 
 

@@ -85,7 +85,8 @@ def variational(arrays: Mapping[str, np.ndarray]) -> Iterable[Finding]:
         )  # fmt: skip
         yield Finding(
             "C5", "fewer gaps than in the autoencoder's codes",
-            f"share of empty cells in the codes' box, less the autoencoder's, {variant}", fewer[index], high=-0.01,
+            f"share of the plane farther from every code than 3 spacings, less the autoencoder's, {variant}",
+            fewer[index], high=-0.01,
         )  # fmt: skip
         yield Finding(
             "C5", "the groups are more separate than the autoencoder's",
