@@ -95,7 +95,7 @@ def test_smoothness_maps_the_model_it_is_given(ran):
             central = not across and all(gaps[at][0] <= gaps[at][1] / 2 for at in (here, there))
             for name in ["across" if across else "within", *["central"] * central]:
                 found[name] = max(found[name], step)
-            relative += [step / max(ends)] * across
+            relative += [step / max(ends)] * int(across)
     np.testing.assert_allclose([run[f"step_{name}"] for name in found], list(found.values()), rtol=1e-5)
     np.testing.assert_allclose(run["ridge"], np.median(relative), rtol=1e-5)
     line = centroids[1] + np.linspace(0, 1, len(run["profile"]))[:, None] * (centroids[7] - centroids[1])
