@@ -55,7 +55,7 @@ def of_places(setup: Setup, run: Run, arrays: dict[str, np.ndarray]) -> dict[str
 def draw_training(saved: Saved) -> Paths:
     """Losses by epoch, those of training with dropout, and reconstructions."""
     arrays = saved.arrays
-    curves = plotting.series(("training", "validation"), (arrays["train_loss"][0], arrays["validation_loss"][0]))
+    curves = plotting.series(("training", "validation"), (arrays["train_loss"], arrays["validation_loss"]))
     yield from saved.draw(
         plotting.line_plot, "curves", curves, xlabel="epoch", ylabel="MSE per pixel",
         title="Training (with dropout) and validation loss, d = 2",

@@ -16,17 +16,18 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from ae_jax import evaluation, files, latent
+from ae_jax.lanes import Group, lane_grid, make_lanes
 from ae_jax.models import Autoencoder, ConvEncoder, conv_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.runs import Run, one_lane
-from ae_jax.types import UsageError
-from experiments import common, comparison, latent_figures, maps, plotting, reports, study
-from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
+from ae_jax.types import Plan, UsageError, hparams
+from experiments import common, comparison, latent_figures, maps, plotting, reports, running, study
+from experiments.study import Budget, Measured, Paths, Runs, Saved, Setup, Study, Training
 
 
 class Protocol(NamedTuple):
@@ -72,38 +73,43 @@ def numbers(options: Options) -> dict[str, float]:
 
 
 def plan(setup: Setup) -> Training:
-    """A group for each code size, a lane for each seed."""
-    options, protocol = setup.options, PROTOCOLS[setup.options.study]
-    sizes = [d for d in (2, protocol.larger) if d]
-    objectives = {f"d={d}": autoencoder(conv_autoencoder(d, protocol.channels)) for d in sizes}
-    return Training(setup.groups(objectives, protocol.optimizer, **numbers(options)))
+    """A lane alone for each code size; the planes of further seeds are trained before, and change no bit of these."""
+    options, budget, protocol = setup.options, setup.budget, PROTOCOLS[setup.options.study]
+    lanes = make_lanes(hparams(**numbers(options), epochs=budget.epochs), seed=options.seed)
+    models = {d: conv_autoencoder(d, protocol.channels) for d in (2, protocol.larger) if d}
+    how = Plan(budget.batch_size, protocol.optimizer)
+    if budget.seeds > 1:
+        further = lane_grid(lanes.hparams, seed=setup.seeds[1:])
+        running.train(setup, Training([Group("seeds", autoencoder(models[2]), how, further)]), stage="further")
+    return Training([Group(f"d={d}", autoencoder(model), how, lanes) for d, model in models.items()])
 
 
 def measure(setup: Setup, runs: Runs) -> Measured:
-    """Codes of the first seed, and what is in its plane; by seed, ``[seeds, ...]``, errors and what the maps tell."""
+    """Codes of the first seed, and what is in its plane; by seed, ``[seeds, ...]``, what the planes and maps tell."""
     options, labels, clean = setup.options, setup.dataset.test_labels, setup.test_images
     sample = latent.subsample(len(clean), options.tsne_sample, options.seed)
+    first = {run.model.encoder.latent: run for run in runs.values()}
+    arranged = {d: _arrange(setup, run, sample) for d, run in first.items()}
     arrays = {"labels": labels, "sample": sample, "sample_images": setup.dataset.test_images[sample]}
-    errors = {}
-    for run in runs.values():
-        d, codes = run.model.encoder.latent, latent.encode(run[0], clean)
-        print(f"arranging {len(sample):,} codes of d = {d} by t-SNE ...", flush=True)
-        arrays[f"codes_{d}"] = codes
-        arrays[f"pca_{d}"] = latent.pca(codes)
-        arrays[f"tsne_{d}"] = latent.tsne(codes[sample], options.seed)
-        errors[d] = [evaluation.reconstruction_error(run[i], clean, clean) for i in range(len(setup.seeds))]
-    plane = runs["d=2"]
-    arrays |= latent_figures.of_plane(plane[0], arrays["codes_2"], labels, setup.key)
-    arrays |= latent_figures.of_places(setup, plane[0], arrays) | study.histories({"d=2": plane})
-    told = [_told(setup, plane[i], arrays if i == 0 else {}) for i in range(len(setup.seeds))]
+    arrays |= {f"{name}_{d}": values for d, of_run in arranged.items() for name, values in of_run.items()}
+    arrays |= latent_figures.of_plane(first[2], arrays["codes_2"], labels, setup.key)
+    arrays |= latent_figures.of_places(setup, first[2], arrays) | study.histories({"d=2": first[2]})
+    further = [run[i] for run in setup.earlier.values() for i in range(len(run.status))]
+    planes = [(first[2], arranged[2]), *((lane, _arrange(setup, lane, sample)) for lane in further)]
+    told = [maps.of_lane(setup, lane, sample, **codes) for lane, codes in planes]
     arrays |= {f"seed_{name}": np.stack([of_seed[name] for of_seed in told]) for name in told[0]}
-    rows = [
-        *comparison.rows(
-            f"{options.study} test MSE, d = {{}}", errors, errors.values(), PROTOCOLS[options.study].test_mse
-        ),
-        *_rows(options.study, arrays),
-    ]
+    errors = {2: [evaluation.reconstruction_error(lane, clean, clean) for lane, _ in planes]}
+    errors |= {d: evaluation.reconstruction_error(run, clean, clean) for d, run in first.items() if d != 2}
+    what, reported = f"{options.study} test MSE, d = {{}}", PROTOCOLS[options.study].test_mse
+    rows = comparison.rows(what, errors, errors.values(), reported) + maps.rows(options.study, arrays)
     return Measured(arrays, rows, _caption(setup), numbers(options))
+
+
+def _arrange(setup: Setup, run: Run, sample: np.ndarray) -> dict[str, np.ndarray]:
+    """The codes of the test images by a lane, their PCA, and the t-SNE of a sample."""
+    codes = latent.encode(run, setup.test_images)
+    print(f"arranging {len(sample):,} codes of d = {codes.shape[1]} by t-SNE ...", flush=True)
+    return {"codes": codes, "pca": latent.pca(codes), "tsne": latent.tsne(codes[sample], setup.options.seed)}
 
 
 def _caption(setup: Setup) -> str | None:
@@ -111,40 +117,6 @@ def _caption(setup: Setup) -> str | None:
     options, budget = setup.options, setup.budget
     how = f"{budget.epochs} epochs, batch {budget.batch_size}, the first of {budget.seeds} seeds"
     return f"{options.study}. {common.describe(setup, how)}" if budget.seeds > 1 else None
-
-
-def _told(setup: Setup, lane: Run, known: dict[str, np.ndarray]) -> dict[str, Any]:
-    """What the plane of one seed and its maps tell; ``known`` has the codes and their t-SNE if they are at hand."""
-    images, labels, seed = setup.test_images, setup.dataset.test_labels, setup.options.seed
-    sample = latent.subsample(len(images), setup.options.tsne_sample, seed)
-    codes = known["codes_2"] if known else latent.encode(lane, images)
-    tsne = known["tsne_2"] if known else latent.tsne(codes[sample], seed)
-    centroids = latent.centroids(codes, labels)
-    places = maps.chosen_codes(codes[sample], labels[sample], latent.pca(codes)[sample], tsne)
-    decoded = latent.decode(lane, places.reshape(-1, 2)).reshape(*places.shape[:-1], *lane.model.image)
-    train, known_labels = setup.train_images[: study.PROBED], setup.dataset.train_labels[: study.PROBED]
-    originals, copies = np.asarray(images[sample]), evaluation.reconstruct(lane, images[sample])
-    right = latent.nearest(codes, centroids) == labels
-    return {
-        "centroids": centroids,
-        "accuracy": np.nan if lane.diverged else right.mean(),
-        "wrong": maps.share_wrong(decoded, np.asarray(train), known_labels),
-        "sharpness": maps.sharpness(copies) / maps.sharpness(originals),
-    } | maps.measures([codes[sample], latent.pca(codes)[sample], tsne], labels[sample])
-
-
-def _rows(name: str, arrays: dict[str, np.ndarray]) -> list[Row]:
-    """The measures that have no reported number, ``[seeds]`` each."""
-    right = arrays["seed_confusion"].trace(axis1=-2, axis2=-1) / arrays["seed_confusion"].sum((-2, -1))
-    spaces = ("plane", "PCA", "t-SNE")
-    return [
-        Row(f"{name} accuracy of the nearest centroid, d = 2", None, arrays["seed_accuracy"], True),
-        *comparison.rows(f"{name} accuracy of ten neighbours, {{}}", spaces, right.T, higher_is_better=True),
-        *comparison.rows(f"{name} silhouette of the digits, {{}}", spaces, arrays["seed_silhouette"].T, None, True),
-        *comparison.rows(f"{name} share of the map that is empty, {{}}", spaces, arrays["seed_gaps"].T),
-        *comparison.rows(f"{name} share decoded wrongly: {{}}", maps.WAYS, arrays["seed_wrong"].T),
-        Row(f"{name} sharpness of reconstructions over the images'", None, arrays["seed_sharpness"], True),
-    ]
 
 
 def draw(saved: Saved) -> Paths:
@@ -183,7 +155,7 @@ def model_path(npz: Path) -> Path:
 def export(setup: Setup, runs: Runs, saved: Saved) -> list[Path]:
     """The model in the plane, with where it comes from."""
     origin = {name: saved.meta[name] for name in ("study", "dataset", "config", "caption")}
-    return [files.save(runs["d=2"][0], model_path(saved.npz), origin)]
+    return [files.save(runs["d=2"], model_path(saved.npz), origin)]
 
 
 def read_model(path: Path) -> Run:

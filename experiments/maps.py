@@ -9,9 +9,46 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import ConvexHull, Delaunay, KDTree
 
+from ae_jax import evaluation, latent
+from ae_jax.runs import Run
+from experiments import comparison, study
+from experiments.study import Row, Setup
+
+MAPS = ("plane", "PCA", "t-SNE")
 NEIGHBOURS = 10
 CHOSEN = 10  # points of each digit that are decoded
 WAYS = ("t-SNE, neighbours' codes", "PCA, inverted", "t-SNE, place as code", "PCA, place as code")
+
+
+def of_lane(
+    setup: Setup, lane: Run, sample: np.ndarray, codes: np.ndarray, pca: np.ndarray, tsne: np.ndarray
+) -> dict[str, np.ndarray]:
+    """What a latent plane and its maps tell; ``tsne`` is of the ``sample`` of the test images, the others of all."""
+    images, labels = np.asarray(setup.test_images[sample]), setup.dataset.test_labels
+    centroids, places = latent.centroids(codes, labels), chosen_codes(codes[sample], labels[sample], pca[sample], tsne)
+    decoded = latent.decode(lane, places.reshape(-1, 2)).reshape(*places.shape[:-1], *lane.model.image)
+    train, shown = np.asarray(setup.train_images[: study.PROBED]), setup.dataset.train_labels[: study.PROBED]
+    right = latent.nearest(codes, centroids) == labels
+    return {
+        "centroids": centroids,
+        "accuracy": np.nan if lane.diverged else right.mean(),
+        "wrong": share_wrong(decoded, train, shown),
+        "sharpness": sharpness(evaluation.reconstruct(lane, images)) / sharpness(images),
+    } | measures([codes[sample], pca[sample], tsne], labels[sample])
+
+
+def rows(name: str, arrays: dict[str, np.ndarray]) -> list[Row]:
+    """Of a study's table: what :func:`of_lane` tells by seed, ``seed_...``, as far as no report gives a number."""
+    counts = arrays["seed_confusion"]
+    right = counts.trace(axis1=-2, axis2=-1) / counts.sum((-2, -1))
+    return [
+        Row(f"{name} accuracy of the nearest centroid, d = 2", None, arrays["seed_accuracy"], True),
+        *comparison.rows(f"{name} accuracy of ten neighbours, {{}}", MAPS, right.T, higher_is_better=True),
+        *comparison.rows(f"{name} silhouette of the digits, {{}}", MAPS, arrays["seed_silhouette"].T, None, True),
+        *comparison.rows(f"{name} share of the map that is empty, {{}}", MAPS, arrays["seed_gaps"].T),
+        *comparison.rows(f"{name} share decoded wrongly: {{}}", WAYS, arrays["seed_wrong"].T),
+        Row(f"{name} sharpness of reconstructions over the images'", None, arrays["seed_sharpness"], True),
+    ]
 
 
 def measures(maps: list[np.ndarray], labels: np.ndarray) -> dict[str, np.ndarray]:

@@ -217,12 +217,16 @@ def surface(
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(6.4, 4.6), subplot_kw={"projection": "3d", "computed_zorder": False})
         axes.plot_surface(*np.moveaxis(points, -1, 0), heights, cmap="viridis", rcount=100, ccount=100, linewidth=0)
-        axes.plot(*stars.T, 0.0, linestyle="", marker="o", markersize=5, color="darkorange", zorder=3)
+        axes.plot(
+            *stars.T, 0.0, linestyle="", marker="o", markersize=5, color="darkorange", label="centroids", zorder=3
+        )
         for digit, (x, y) in enumerate(stars):
             if np.isfinite([x, y]).all():
                 axes.text(x, y, 0.04 * np.nanmax(heights), str(digit), weight="bold", zorder=4)
-        axes.view_init(elev=25, azim=-90)
+        axes.view_init(elev=25, azim=-75)
+        axes.set_box_aspect((4, 4, 2.2), zoom=1.1)
         axes.set(xlabel="z1", ylabel="z2", zlabel=height)
+        figure.legend(loc="outside right upper")
         return _save(figure, path, caption, title)
 
 

@@ -138,10 +138,12 @@ def draw(saved: Saved) -> Paths:
 def _draw_profile(saved: Saved) -> Paths:
     """D on the line, and the distances to the images of both ends."""
     start, stop = ENDS
-    names = ("D", f"to the image of {start}", f"to the image of {stop}")
-    lines = [saved.arrays["profile"], *saved.arrays["profile_ends"]]
+    distance, *to_ends = saved.arrays["profile"], *saved.arrays["profile_ends"]
+    x = np.linspace(0, 1, len(distance))
+    curves = plotting.series((f"to the image of {start}", f"to the image of {stop}"), to_ends, x)
+    curves.append(plotting.Series("D, to the nearer centroid's", x, distance, marker=".", dashed=True))
     yield from saved.draw(
-        plotting.line_plot, "profile", plotting.series(names, lines, np.linspace(0, 1, len(lines[0]))),
+        plotting.line_plot, "profile", curves,
         xlabel=f"place on the line: 0 is the centroid of {start}, 1 that of {stop}", ylabel="squared distance",
         title=f"D(z) from centroid {start} to centroid {stop}", from_zero=True,
     )  # fmt: skip

@@ -55,14 +55,24 @@ def _panel(axes):
         axes.get_title(), axes.get_xlabel(), axes.get_ylabel(), (axes.get_xscale(), axes.get_yscale()),
         np.array([axes.get_xlim(), axes.get_ylim()]),
         [label.get_text() for label in axes.get_yticklabels()],
-        {line.get_label(): Line(*map(np.asarray, line.get_data()), line.get_linestyle()) for line in axes.lines},
+        {line.get_label(): Line(*map(np.asarray, _data(line)), line.get_linestyle()) for line in axes.lines},
         [np.asarray(c.get_offsets()) for c in axes.collections if isinstance(c, PathCollection)],
         [np.asarray(image.get_array()) for image in axes.images],
         np.array([bar.get_width() for bar in axes.patches if hasattr(bar, "get_width")]),
         sum(not isinstance(c, PathCollection) for c in axes.collections),
-        [(*map(float, text.xy if hasattr(text, "xy") else text.get_position()), text.get_text())
-         for text in axes.texts],
+        [(*map(float, _place(text)), text.get_text()) for text in axes.texts],
     )  # fmt: skip
+
+
+def _data(line):
+    """What was given; drawing a line in space sets its data to where they lie on the paper."""
+    return line.get_data_3d()[:2] if hasattr(line, "get_data_3d") else line.get_data()
+
+
+def _place(text):
+    if hasattr(text, "get_position_3d"):
+        return text.get_position_3d()[:2]
+    return text.xy if hasattr(text, "xy") else text.get_position()
 
 
 @contextlib.contextmanager

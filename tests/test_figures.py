@@ -250,6 +250,9 @@ SHEETS = {  # study and figure: the rows of images, and some of their labels
     ),
     ("latent_space_A5", "box_images"): lambda a: (a["box_images"].reshape(-1, 12, 28, 28, 1), []),
     ("latent_space_A5", "normal_images"): lambda a: (a["normal_images"].reshape(-1, 12, 28, 28, 1), []),
+    ("latent_space_A5", "standard_images"): lambda a: (a["standard_images"].reshape(-1, 12, 28, 28, 1), []),
+    ("latent_space_A5", "chosen"): lambda a: (a["chosen_images"], ["t-SNE, neighbours' codes", "PCA, inverted"]),
+    ("latent_space_A5", "reconstructions"): lambda a: ([a["images"], a["reconstructions"]], ["input", "output"]),
     ("latent_space_A5", "plane"): lambda a: (a["plane_images"], [f"{z:.1f}" for z in a["plane"][:, 0, 1]]),
     ("latent_space_A5", "walks"): lambda a: (a["walk_images"], ["0 to 1", "3 to 8", "4 to 9", "7 to 2"]),
     ("baseline", "reconstructions"): lambda a: ([a["images"], a["reconstructions"]], ["input", "output"]),
@@ -396,6 +399,17 @@ def test_the_map_of_the_plane_is_drawn_as_a_surface_and_flat(ran):
     for panel, name in zip(panels, ("distance", "nearest", "basin"), strict=True):
         np.testing.assert_allclose(panel.images[0], run.arrays[name], rtol=1e-6)
         np.testing.assert_allclose(panel.limits, [points[0, [0, -1], 0], points[[0, -1], 0, 1]], rtol=0.1)
+    steps = [panel for panel in run.drawing("_steps").panels if panel.xlabel == "z1"]
+    distance = run.arrays["distance"]
+    for panel, (after, before) in zip(
+        steps, ((distance.T[1:], distance.T[:-1]), (distance[1:], distance[:-1])), strict=True
+    ):
+        found = panel.images[0] if panel.title == "along z2" else panel.images[0].T
+        np.testing.assert_allclose(found, np.abs(after - before), atol=1e-5)
+    front = run.drawing("_fig6_front").panels[0]
+    np.testing.assert_allclose(np.c_[front.lines["centroids"].x, front.lines["centroids"].y], run.arrays["centroids"])
+    (profile,) = run.drawing("_profile").panels
+    np.testing.assert_allclose(profile.lines["D, to the nearer centroid's"].y, run.arrays["profile"], rtol=1e-6)
 
 
 def test_the_notebook_s_curves_stand_beside_ours():

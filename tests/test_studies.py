@@ -61,6 +61,13 @@ def test_latent_space(ran):
     np.testing.assert_allclose(arrays["normal_samples"].std(0), codes.std(0), rtol=0.18)
     assert arrays["walk_images"].shape == (4, 10, 28, 28, 1)
     assert not [name for name in arrays if name.startswith("param")]
+    # By seed: the first is that of the figures, the second another training.
+    np.testing.assert_allclose(arrays["seed_centroids"][0], arrays["centroids"])
+    assert np.abs(arrays["seed_centroids"][1] - arrays["centroids"]).max() > 0.01
+    assert arrays["seed_confusion"].shape == (2, 3, 10, 10) and arrays["seed_wrong"].shape == (2, 4)
+    np.testing.assert_array_equal(arrays["seed_confusion"].sum((2, 3)), 60)
+    standard = arrays["standard_samples"]
+    assert (np.abs(standard.mean(0)) < 0.25).all() and (np.abs(standard.std(0) - 1) < 0.18).all()
     described = files.info(ran("latent_space_A5").model)
     assert described["recipe"]["model"]["encoder"]["latent"] == 2
     assert described["provenance"]["dataset"] == meta["dataset"] and described["provenance"]["config"] == meta["config"]
@@ -82,6 +89,28 @@ def test_smoothness_maps_the_model_it_is_given(ran):
     np.testing.assert_allclose(
         run["distance"].reshape(-1)[::37], apart[np.arange(len(points)), nearest], rtol=1e-3, atol=tiny
     )
+    # Steps of D in plain loops: the largest of one basin, across a border, and around a centroid.
+    found, relative = {"within": 0.0, "across": 0.0, "central": 0.0}, []
+    gaps = np.sort(np.linalg.norm(run["points"][:, :, None] - centroids, axis=-1), axis=-1)
+    for here in np.ndindex(100, 100):
+        for there in ((here[0] + 1, here[1]), (here[0], here[1] + 1)):
+            if max(there) == 100:
+                continue
+            ends = run["distance"][here], run["distance"][there]
+            step, across = abs(ends[0] - ends[1]), run["nearest"][here] != run["nearest"][there]
+            central = not across and all(gaps[at][0] <= gaps[at][1] / 2 for at in (here, there))
+            for name in ["across" if across else "within", *["central"] * central]:
+                found[name] = max(found[name], step)
+            relative += [step / max(ends)] * int(across)
+    np.testing.assert_allclose([run[f"step_{name}"] for name in found], list(found.values()), rtol=1e-5)
+    np.testing.assert_allclose(run["ridge"], np.median(relative), rtol=1e-5)
+    line = centroids[1] + np.linspace(0, 1, len(run["profile"]))[:, None] * (centroids[7] - centroids[1])
+    pictures = np.asarray(model.apply(params, np.float32(line), method="decode"), float)
+    to_ends = [
+        np.square(pictures - np.asarray(model.apply(params, end[None], method="decode"))).sum((1, 2, 3))
+        for end in np.float32(centroids[[1, 7]])
+    ]
+    np.testing.assert_allclose(run["profile_ends"], to_ends, rtol=1e-3, atol=tiny)
     chosen = run["basin"].reshape(-1)[::37]
     np.testing.assert_allclose(apart[np.arange(len(points)), chosen], apart.min(1), rtol=1e-3, atol=tiny)
 
