@@ -69,7 +69,8 @@ def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
     """
     before, now = found.get(DETAILS), wanted.get(DETAILS)
     told: list[str] = []
-    for name in sorted((found.keys() | wanted.keys()) - {DETAILS}):
+    explained = now if isinstance(now, dict) else {}
+    for name in sorted((found.keys() | wanted.keys()) - {DETAILS}, key=lambda name: (name in explained, name)):
         if (old := found.get(name)) != (new := wanted.get(name)):
             both = isinstance(before, dict) and isinstance(now, dict) and name in before and name in now
             changed = _changes("", before[name], now[name]) if both else []

@@ -310,7 +310,7 @@ def test_compile(tiny, tmp_path, monkeypatch):
     assert list(rows) == [
         f"{phase}, {cache}" for cache in ("cold", "cached") for phase in ("trace", "lower", "compile")
     ]
-    assert [found[:2] for found in meta["programs_of_searches"]] == [["A1", 174], ["B3", 5], ["C1", 50]]
+    assert [found[:2] for found in meta["programs_of_searches"]] == [["A1", 174], ["B3", 5], ["B7", 10], ["C1", 50]]
     assert meta["programs_of_searches"][0][2] == 1
 
 

@@ -508,7 +508,7 @@ def _options(done):
 def test_help_explains_every_option_and_shared_ones_are_the_same(run_study, tmp_path, module):
     """Name, type, explanation and default."""
     shared, own = (_options(run_study(study, tmp_path, "--help")) for study in ("latent_space", module))
-    shared = {option: text for option, text in shared.items() if option not in ("--study", "--tsne-sample")}
+    shared = {option: text for option, text in shared.items() if option not in ("--study", "--seeds", "--tsne-sample")}
     expected = {field.name for field in dataclasses.fields(common.Options)}
     assert {option[2:].replace("-", "_") for option in shared} == expected
     assert {option: own.get(option) for option in shared} == shared
