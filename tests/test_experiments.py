@@ -317,7 +317,7 @@ def test_the_memory_estimate_is_near_the_measured_peak(environment, tmp_path):
     The estimating process itself never takes as much, and no one number is near to both.
     """
     header = "learning_rate,l2,dropout,epochs,hidden,conv2,conv3,conv1"
-    for size, channels in (("small", 8), ("large", 768)):
+    for size, channels in (("small", 8), ("large", 1024)):
         (tmp_path / f"{size}.csv").write_text(f"{header}\n0.001,0,0,1,16,8,8,{channels}\n")
 
     earnest = environment | ONE_DEVICE | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}
