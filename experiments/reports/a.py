@@ -64,9 +64,9 @@ FIGURES: tuple[Figure, ...] = (
     Figure("A, section IV, noise", "Fig. 3 of denoising autoencoders", "cross_table", "noisy.pdf"),
     Figure("A, section IV, occlusion", "Fig. 4 of denoising autoencoders", "cross_table", "occluded_alike.pdf"),
     Figure("A, Fig. 5", "samples of the latent plane and the centroids", "latent_space_A5", "fig5_samples.pdf"),
-    Figure("A, Fig. 7", "D(z) seen from above", "smoothness", "maps.pdf"),
-    Figure("A, Fig. 6", "D(z) from the front", "smoothness", "fig6_front.pdf"),
     Figure("A, section V.A", "samples of the centroids' box, decoded", "latent_space_A5", "box_images.pdf"),
+    Figure("A, Fig. 6", "D(z) from the front", "smoothness", "fig6_front.pdf"),
+    Figure("A, Fig. 7", "D(z) seen from above", "smoothness", "maps.pdf"),
     Figure("A, section V.B", "D(z) on the way from the centroid of 1 to that of 7", "smoothness", "profile.pdf"),
 )
 

@@ -27,12 +27,12 @@ FOUR_NINE = 4, 9
 
 FIGURES: tuple[Figure, ...] = (
     Figure("B, section 3.1, images", "input images and their reconstructions", "baseline", "reconstructions.pdf"),
+    Figure("B, section 3.1, new digits", "places chosen on the maps, decoded", "latent_space_B4", "chosen.pdf"),
+    Figure("B, section 3.1, t-SNE", "codes of the plane by t-SNE", "latent_space_B4", "projections_2.pdf"),
     Figure("B, section 3.2, images", "noisy, original and denoised images", "denoising_B5", "sheet.pdf"),
     Figure(
         "B, section 3.4", "test images through the variational autoencoder", "variational_B7", "reconstructions.pdf"
     ),
-    Figure("B, section 3.1, t-SNE", "codes of the plane by t-SNE", "latent_space_B4", "projections_2.pdf"),
-    Figure("B, section 3.1, new digits", "places chosen on the maps, decoded", "latent_space_B4", "chosen.pdf"),
     Figure("B, appendix, Fig. 1", "codes of the optimized autoencoder by PCA", "latent_space_B4", "projections_48.pdf"),
 )
 

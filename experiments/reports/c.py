@@ -20,20 +20,20 @@ TEST_MSE = Numbers({2: 0.04})  # section 3.1, by code size
 
 FIGURES: tuple[Figure, ...] = (
     Figure("C, Fig. 1", "architecture of the VAE", "architectures", "c5.pdf"),
+    Figure("C, Fig. 2a", "training and validation loss by epoch", "latent_space_C2", "curves.pdf"),
     Figure("C, Fig. 2b", "reconstructions", "latent_space_C2", "reconstructions.pdf"),
-    Figure("C, Fig. 5a", "architecture of the encoder", "architectures", "c.pdf"),
-    Figure("C, Fig. 5b", "architecture of the decoder", "architectures", "c.pdf"),
     Figure("C, Fig. 3a", "training and validation losses of the classifier", "transfer_C3", "curves.pdf"),
     Figure("C, Fig. 3b", "confusion matrix of the classifier", "transfer_C3", "confusion.pdf"),
     Figure("C, Fig. 4a", "training and validation losses of the denoiser", "denoising_C4", "curves.pdf"),
     Figure("C, Fig. 4b", "noisy images and their reconstructions", "denoising_C4", "sheet.pdf"),
-    Figure("C, Fig. 7a", "reconstructions by the VAE", "variational_C5", "reconstructions.pdf"),
-    Figure("C, Fig. 7b", "the manifold of digits", "variational_C5", "manifold_sigmoid.pdf"),
-    Figure("C, Fig. 9", "the VAE's codes, their PCA and t-SNE, by digit", "variational_C5", "projections.pdf"),
-    Figure("C, Fig. 2a", "training and validation loss by epoch", "latent_space_C2", "curves.pdf"),
+    Figure("C, Fig. 5a", "architecture of the encoder", "architectures", "c.pdf"),
+    Figure("C, Fig. 5b", "architecture of the decoder", "architectures", "c.pdf"),
     Figure("C, Fig. 6", "draws of a normal distribution, decoded", "latent_space_C2", "normal_images.pdf"),
     Figure("C, Fig. 6, of N(0, I)", "draws of N(0, I), decoded", "latent_space_C2", "standard_images.pdf"),
+    Figure("C, Fig. 7a", "reconstructions by the VAE", "variational_C5", "reconstructions.pdf"),
+    Figure("C, Fig. 7b", "the manifold of digits", "variational_C5", "manifold_sigmoid.pdf"),
     Figure("C, Fig. 8", "codes in the plane, by PCA and by t-SNE", "latent_space_C2", "projections_2.pdf"),
+    Figure("C, Fig. 9", "the VAE's codes, their PCA and t-SNE, by digit", "variational_C5", "projections.pdf"),
 )
 
 
