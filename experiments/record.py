@@ -1,0 +1,183 @@
+"""Full runs kept in the repository, docs/results: small enough for it, and the tables that are made from them.
+
+    python -m experiments.record results/mnist-full
+
+Takes over what the studies left in a folder, writes docs/results/README.md, and the table of the README's section
+"Measured". Without a folder it writes both again from docs/results, which a test compares with what is there. Only
+full runs on MNIST from committed code are taken. Images stay behind, and with them every example of the data set:
+``python -m experiments.run_all`` is what draws figures.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+
+from ae_jax import results
+from ae_jax.types import UsageError
+from experiments import command_line, common, comparison, running
+from experiments.registry import NAMES, STUDIES
+
+ROOT = Path(__file__).parent.parent
+LARGEST = 100_000  # bytes of an array that is kept
+FIGURES = ("compression_fig2_latent.png", "latent_space_A5_plane.png")
+BEGIN, END = "<!-- made by experiments.record: begin -->", "<!-- end -->"
+AT_LENGTH = ("cross_table",)  # studies of so many numbers that the README leaves them to docs/results
+RUNS_HEADER = ("study", "command", "commit", "minutes", "numbers met", "findings confirmed")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Take over full runs into docs/results, and write the tables made from them."""
+
+    folder: Annotated[Path | None, tyro.conf.Positional] = None
+    """Folder with the npz of full runs on MNIST; without it only the tables are written."""
+    root: Annotated[Path, tyro.conf.Suppress] = ROOT
+
+
+def run(options: Options) -> None:
+    """Take over, write, and say what."""
+    kept = options.root / "docs" / "results"
+    if options.folder is not None:
+        for path in take(options.folder, kept):
+            print(f"Took {path}")
+    for path, text in tables(options.root).items():
+        results.write(path, text.encode())
+        print(f"Wrote {path}")
+
+
+def take(folder: Path, kept: Path) -> Iterable[Path]:
+    """Copy every study's npz without its images, and the README's figures. Raises UsageError for other runs."""
+    names = [name for name in NAMES if (folder / f"{name}.npz").exists()]
+    if not names:
+        raise UsageError(f"{folder}: no study's npz in it; give the folder of a run, such as results/mnist-full")
+    loaded = {name: results.load(folder / f"{name}.npz") for name in names}
+    for name, (_, meta) in loaded.items():
+        _require_recordable(folder / f"{name}.npz", meta)
+    for name, (arrays, meta) in loaded.items():
+        yield results.save(kept / f"{name}.npz", small(arrays), meta)
+    for figure in FIGURES:
+        if (folder / figure).exists():
+            yield Path(shutil.copyfile(folder / figure, kept / figure))
+
+
+def _require_recordable(path: Path, meta: Mapping[str, Any]) -> None:
+    commit = meta.get("git_commit", "unknown")
+    if not meta.get("comparable"):
+        raise UsageError(f"{path}: {meta.get('caption')}; only runs by a report's protocol on MNIST are recorded")
+    if commit == "unknown" or commit.endswith("+"):
+        raise UsageError(f"{path}: it was made by code that no commit holds ({commit}); commit, and run it again")
+
+
+def small(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Those that are neither images, ``[..., 28, 28, 1]``, nor large."""
+    return {
+        name: values
+        for name, values in arrays.items()
+        if values.nbytes <= LARGEST and values.shape[-3:] != (28, 28, 1) and values.dtype != np.uint8
+    }
+
+
+def tables(root: Path) -> dict[Path, str]:
+    """What docs/results/README.md and the README must be, from the recorded npz alone."""
+    kept = root / "docs" / "results"
+    metas = {name: results.load(kept / f"{name}.npz")[1] for name in NAMES if (kept / f"{name}.npz").exists()}
+    readme = root / "README.md"
+    before, _, rest = readme.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise UsageError(f"{readme}: no place for the table; it wants the lines {BEGIN} and {END}")
+    return {kept / "README.md": _everything(metas), readme: f"{before}{BEGIN}\n{_brief(metas)}{END}{after}"}
+
+
+def _brief(metas: Mapping[str, Mapping[str, Any]]) -> str:
+    """The README's: every number that a report says beside ours, and how many findings hold."""
+    rows = [
+        (row.what, _said(row), _ours(row), comparison.verdict(row, True))
+        for name, meta in metas.items()
+        if name not in AT_LENGTH
+        for row in comparison.read_rows(meta)
+        if row.reported is not None
+    ]
+    decided = [
+        comparison.decide(finding, True) for meta in metas.values() for finding in comparison.read_findings(meta)
+    ]
+    missing = [f"`{name}`" for name in NAMES if name not in metas]
+    return (
+        markdown(("what", "report", "ours", "verdict"), rows)
+        + f"\nOf the reports' {len(decided)} findings that were tested, {decided.count('confirmed')} are confirmed by "
+        f"every run, {decided.count('not confirmed')} by none, {decided.count('undecided')} by some.\n"
+        + (f"\nNot recorded yet: {', '.join(missing)}.\n" if missing else "")
+    )
+
+
+def _everything(metas: Mapping[str, Mapping[str, Any]]) -> str:
+    """docs/results/README.md: how each study was run, all of its numbers and findings."""
+    runs, sections = [], []
+    for name, meta in metas.items():
+        rows, found = comparison.read_rows(meta), comparison.read_findings(meta)
+        verdicts = [comparison.verdict(row, True) for row in rows if row.reported is not None]
+        holds = [comparison.decide(finding, True) for finding in found]
+        runs.append((
+            f"[{name}](#{name.lower()})", f"`{command(name, meta)}`", meta["git_commit"][:8],
+            f"{meta['wall_seconds'] / 60:.1f}" + " (resumed)" * bool(meta["resumed"]),
+            f"{sum(verdict in ('equal', 'better') for verdict in verdicts)} of {len(verdicts)}" if verdicts else "",
+            f"{holds.count('confirmed')} of {len(holds)}" if holds else "",
+        ))  # fmt: skip
+        numbers = [(row.what, _said(row), _ours(row), comparison.verdict(row, True)) for row in rows]
+        findings = [comparison.finding_cells(finding, True) for finding in found]
+        sections.append(f"\n## {name}\n\n{meta['caption']}. {meta['device']}, {_versions(meta)}.\n\n")
+        sections.append(markdown(("number", "report", "ours", "verdict"), numbers))
+        if findings:
+            sections.append("\n" + markdown(comparison.FINDINGS_HEADER, findings))
+    return (
+        "# Recorded runs\n\nFull runs on MNIST, each from the commit that it names. Minutes are those of the run, in "
+        "which the machine may have done other work. A number is met if it is equal within 1 % of the error, or "
+        "better; a finding is confirmed if every run says so. The npz hold all arrays but images and large ones. This "
+        "page is made from them by `python -m experiments.record`.\n\n"
+        + markdown(RUNS_HEADER, runs)
+        + "".join(sections)
+    )
+
+
+def command(name: str, meta: Mapping[str, Any]) -> str:
+    """The command line that makes a study's npz: the options that are not at their default."""
+    of, own = STUDIES[name]
+    default, saved = common.plain(of.options(**own)), meta["config"]["options"]
+    given = {key: saved[key] for key in default if key not in running.NOT_IDENTITY and saved[key] != default[key]}
+    words = [
+        f"--{key.replace('_', '-')} {' '.join(map(str, np.atleast_1d(value)))}"
+        for key, value in ({"dataset": saved["dataset"]} | own | given).items()
+    ]
+    return " ".join(["python -m", f"experiments.{of.name}", *words])
+
+
+def _said(row: comparison.Row) -> str:
+    """What is reported, a star where it is not the report itself that says so."""
+    return "" if row.reported is None else f"{row.reported:.4f}" + "*" * (row.source != comparison.REPORT)
+
+
+def _ours(row: comparison.Row) -> str:
+    said = comparison.finite(row.ours)
+    spread = f" +- {said.std():.4f} ({said.size})" if said.size > 1 else ""
+    return f"{comparison.mean(row.ours):.4f}{spread}"
+
+
+def _versions(meta: Mapping[str, Any]) -> str:
+    return ", ".join(f"{package} {meta['versions'][package]}" for package in ("python", "jax", "flax", "optax"))
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(str(cell).replace('|', '/') for cell in line)} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    command_line.look(Options, run)
