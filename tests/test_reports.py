@@ -206,6 +206,10 @@ CASES = {
             "gaps": np.array([[0.2], [0.2]]), "separation": np.array([[0.1], [0.1]]),
         },
     ),
+    "variational_D3": (
+        {"mse": np.array([[0.024, 0.025]]), "plain_mse": np.array([0.023, 0.024])},
+        {"mse": np.array([[0.028, 0.029]]), "plain_mse": np.array([0.023, 0.024])},
+    ),
     "latent_space_A5": (
         {"seed_centroids": centroids((4, 9), (3, 5, 8))},
         {"seed_centroids": centroids((4, 5), (3, 2), (8, 7, 9))},
