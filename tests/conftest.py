@@ -47,6 +47,9 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker inherits all this
         "JAX_COMPILATION_CACHE_DIR": os.environ.get("AE_JAX_TEST_PROGRAMS") or _programs.name,
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "MATPLOTLIBRC": str(Path(__file__).parent / "matplotlibrc"),
+        # NumPy's and scikit-learn's threads would wait for each other: there is a worker for each core.
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
     }
     jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -410,7 +410,7 @@ def test_short_calls_settle_before_they_are_timed(monkeypatch):
 
 
 def test_programs_of_a_study_are_counted(tmp_path):
-    cold, cached = compiling.count_programs("anomaly", "--limit", "100", "--batch-size", "16")
+    cold, cached = compiling.count_programs("anomaly", "--limit", "100", "--batch-size", "16", "--epochs", "1")
     assert (cold["training"], cold["programs"]) == (cached["training"], cached["programs"]) and cold["training"] == 1
     assert cached["samples"][0] < cold["samples"][0]
     with pytest.raises(UsageError, match="no study 'A7': choose all, or among compression"):
