@@ -7,8 +7,6 @@ PIP := $(BIN)/python -m pip install --quiet --no-compile
 OUT ?= results/demo
 # A worker for each core, which takes whole groups, those of tests/conftest.py; what compares with PyTorch shares nothing.
 WORKERS := --numprocesses logical --maxprocesses 8 --no-loadscope-reorder --dist
-# What compares with PyTorch is optimized, but by LLVM alone: XLA's fusion emitters take a quarter longer to compile.
-PEERS := AE_JAX_TEST_OPTIMIZED=1 XLA_FLAGS=--xla_cpu_use_fusion_emitters=false
 
 .PHONY: demo reproduce test test-peers test-optimized test-browser lint bench clean
 
@@ -26,7 +24,7 @@ test-optimized: $(VENV)/.installed-test
 	AE_JAX_TEST_OPTIMIZED=1 $(BIN)/python -m pytest $(WORKERS) loadgroup tests/test_layers.py tests/test_oracles.py tests/test_trials.py
 
 test-peers: $(VENV)/.installed-peers
-	$(PEERS) $(BIN)/python -m pytest -m peers $(WORKERS) worksteal
+	AE_JAX_TEST_OPTIMIZED=llvm $(BIN)/python -m pytest -m peers $(WORKERS) worksteal
 
 test-browser: $(VENV)/.installed-browser
 	$(BIN)/python -m pytest -m browser
