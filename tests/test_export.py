@@ -52,8 +52,8 @@ def test_programs_take_any_number_of_images(name):
         units = book[np.square(units.reshape(5, 3, 1, 2) - book).sum(-1).argmin(-1)]
     for n in (2, 5):
         codes = programs["encoder"].call(given[:n])
-        np.testing.assert_allclose(codes, units[:n], atol=1e-6)
-        np.testing.assert_allclose(programs["decoder"].call(codes), expected[:n], atol=1e-6)
+        np.testing.assert_allclose(codes, units[:n], atol=3e-6)
+        np.testing.assert_allclose(programs["decoder"].call(codes), expected[:n], atol=3e-6)
     assert all(program.platforms == export.PLATFORMS for program in programs.values())
 
 
