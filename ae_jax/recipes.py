@@ -37,10 +37,14 @@ class Recipe(NamedTuple):
 
 
 def part(thing: T, name: str | None = None) -> T:
-    """Give a class or function its stable name, by default ``module.name``; returns it, so that it decorates."""
+    """Give a class or function its stable name, by default ``module.name``; returns it, so that it decorates.
+
+    What a notebook or a script defines once more takes the place of what it was. Raises ValueError elsewhere.
+    """
     name = name or _name(thing)
-    if PARTS.setdefault(name, thing) is not thing:
+    if PARTS.get(name, thing) is not thing and not name.startswith("__main__."):
         raise ValueError(f"two parts of recipes are called {name!r}")
+    PARTS[name] = thing
     return thing
 
 
@@ -58,7 +62,7 @@ def recipe(builder: Callable[..., T]) -> Callable[..., T]:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         for name, value in bound.arguments.items():
-            _require_kind(builder.__name__, name, value, kinds()[name])
+            _require_kind(builder.__name__, name, value, kinds().get(name, Any))
         return build(tuple(bound.arguments.items()))
 
     return part(cached)

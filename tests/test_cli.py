@@ -371,7 +371,7 @@ def test_the_lines_of_the_readme_run_as_written(call, monkeypatch):
     whole = data.load
     monkeypatch.setattr(data, "load", lambda name, data_dir: data.limit(whole(name), 30))
     monkeypatch.setattr(commands, "CHANNELS", (2,))
-    lines = re.findall(r"^ae-jax (.*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    lines = re.findall(r"^ae-jax (.*)$", (ROOT / "docs" / "command-line.md").read_text(), re.MULTILINE)
     (made,) = (action.choices for action in cli._parser()._actions if action.choices)
     assert [line.split()[0] for line in lines] == list(made)
     for line in lines:

@@ -140,3 +140,14 @@ def test_a_model_of_another_kind_is_refused_and_one_of_the_users_own_is_not():
 def test_a_name_belongs_to_one_part():
     with pytest.raises(ValueError, match="two parts of recipes are called 'relu'"):
         recipes.part(lambda x: x, "relu")
+
+
+def test_a_cell_that_is_run_again_replaces_its_part():
+    """In a notebook or a script; an argument without a type is not checked."""
+    cell = "@recipe\ndef mine(model):\n    return autoencoder(model)"
+    names = {"__name__": "__main__", "recipe": recipes.recipe, "autoencoder": objectives.autoencoder}
+    for _ in range(2):
+        exec(cell, names)
+        objective = names["mine"](dense_autoencoder(2))
+        assert recipes.build(recipes.describe(objective)).recipe == objective.recipe
+    assert objective.recipe.builder == "__main__.mine" and recipes.PARTS.pop("__main__.mine") is names["mine"]
