@@ -104,6 +104,7 @@ class Setup:
 
     label: the study's name with its variant's, for files.
     started: when it began, by ``time.perf_counter``.
+    cpu: seconds of all cores that the process had taken by then, ``time.process_time``.
     earlier: runs of stages before the study's own training, by name.
     """
 
@@ -112,6 +113,7 @@ class Setup:
     dataset: Dataset
     label: str
     started: float
+    cpu: float = dataclasses.field(default_factory=time.process_time)
     earlier: dict[str, Run] = dataclasses.field(default_factory=dict)
 
     @property

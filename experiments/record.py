@@ -29,7 +29,16 @@ LARGEST = 100_000  # bytes of an array that is kept
 FIGURES = ("compression_fig2_latent.png", "latent_space_A5_plane.png")
 BEGIN, END = "<!-- made by experiments.record: begin -->", "<!-- end -->"
 AT_LENGTH = ("cross_table",)  # studies of so many numbers that the README leaves them to docs/results
-RUNS_HEADER = ("study", "command", "commit", "minutes", "numbers met", "findings confirmed")
+INTRODUCTION = """# Recorded runs
+
+Full runs on MNIST, each from the commit that it names. Minutes are those of the run, or of its last part if it was
+resumed, in which the machine may have done other work; those of CPU are of all cores. A number is met if it is equal
+within 1 % of the error, or better; a finding is confirmed if every run says so. A star: not the report itself says so,
+but its authors' notebook, or others. The npz hold all arrays but images and large ones. `python -m experiments.record`
+makes this page from them.
+
+"""
+RUNS_HEADER = ("study", "command", "commit", "minutes", "of CPU", "numbers met", "findings confirmed")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,30 +128,31 @@ def _brief(metas: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _everything(metas: Mapping[str, Mapping[str, Any]]) -> str:
     """docs/results/README.md: how each study was run, all of its numbers and findings."""
-    runs, sections = [], []
-    for name, meta in metas.items():
-        rows, found = comparison.read_rows(meta), comparison.read_findings(meta)
-        verdicts = [comparison.verdict(row, True) for row in rows if row.reported is not None]
-        holds = [comparison.decide(finding, True) for finding in found]
-        runs.append((
-            f"[{name}](#{name.lower()})", f"`{command(name, meta)}`", meta["git_commit"][:8],
-            f"{meta['wall_seconds'] / 60:.1f}" + " (resumed)" * bool(meta["resumed"]),
-            f"{sum(verdict in ('equal', 'better') for verdict in verdicts)} of {len(verdicts)}" if verdicts else "",
-            f"{holds.count('confirmed')} of {len(holds)}" if holds else "",
-        ))  # fmt: skip
-        numbers = [(row.what, _said(row), _ours(row), comparison.verdict(row, True)) for row in rows]
-        findings = [comparison.finding_cells(finding, True) for finding in found]
-        sections.append(f"\n## {name}\n\n{meta['caption']}. {meta['device']}, {_versions(meta)}.\n\n")
-        sections.append(markdown(("number", "report", "ours", "verdict"), numbers))
-        if findings:
-            sections.append("\n" + markdown(comparison.FINDINGS_HEADER, findings))
+    runs = [_how(name, meta) for name, meta in metas.items()]
+    return INTRODUCTION + markdown(RUNS_HEADER, runs) + "".join(_found(name, meta) for name, meta in metas.items())
+
+
+def _how(name: str, meta: Mapping[str, Any]) -> tuple[str, ...]:
+    """How a study was run and what came of it, see ``RUNS_HEADER``."""
+    met = [comparison.verdict(row, True) for row in comparison.read_rows(meta) if row.reported is not None]
+    holds = [comparison.decide(finding, True) for finding in comparison.read_findings(meta)]
     return (
-        "# Recorded runs\n\nFull runs on MNIST, each from the commit that it names. Minutes are those of the run, in "
-        "which the machine may have done other work. A number is met if it is equal within 1 % of the error, or "
-        "better; a finding is confirmed if every run says so. The npz hold all arrays but images and large ones. This "
-        "page is made from them by `python -m experiments.record`.\n\n"
-        + markdown(RUNS_HEADER, runs)
-        + "".join(sections)
+        f"[{name}](#{name.lower()})", f"`{command(name, meta)}`", meta["git_commit"][:8],
+        _minutes(meta["wall_seconds"]), _minutes(meta.get("cpu_seconds")),
+        f"{met.count('equal') + met.count('better')} of {len(met)}" if met else "",
+        f"{holds.count('confirmed')} of {len(holds)}" if holds else "",
+    )  # fmt: skip
+
+
+def _found(name: str, meta: Mapping[str, Any]) -> str:
+    """A study's section: its numbers and its findings."""
+    versions = ", ".join(f"{package} {meta['versions'][package]}" for package in ("python", "jax", "flax", "optax"))
+    numbers = [(row.what, _said(row), _ours(row), comparison.verdict(row, True)) for row in comparison.read_rows(meta)]
+    found = [comparison.finding_cells(finding, True) for finding in comparison.read_findings(meta)]
+    return (
+        f"\n## {name}\n\n{meta['caption']}. {meta['device']}, {versions}.\n\n"
+        + markdown(("number", "report", "ours", "verdict"), numbers)
+        + ("\n" + markdown(comparison.FINDINGS_HEADER, found) if found else "")
     )
 
 
@@ -158,6 +168,10 @@ def command(name: str, meta: Mapping[str, Any]) -> str:
     return " ".join(["python -m", f"experiments.{of.name}", *words])
 
 
+def _minutes(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds / 60:.1f}"
+
+
 def _said(row: comparison.Row) -> str:
     """What is reported, a star where it is not the report itself that says so."""
     return "" if row.reported is None else f"{row.reported:.4f}" + "*" * (row.source != comparison.REPORT)
@@ -167,10 +181,6 @@ def _ours(row: comparison.Row) -> str:
     said = comparison.finite(row.ours)
     spread = f" +- {said.std():.4f} ({said.size})" if said.size > 1 else ""
     return f"{comparison.mean(row.ours):.4f}{spread}"
-
-
-def _versions(meta: Mapping[str, Any]) -> str:
-    return ", ".join(f"{package} {meta['versions'][package]}" for package in ("python", "jax", "flax", "optax"))
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

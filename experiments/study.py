@@ -166,6 +166,7 @@ def save(study: Study, setup: Setup, runs: Runs, measured: Measured) -> Path:
         "compile_seconds": float(sum(cost.compile_seconds for cost in costs)),
         "train_seconds": float(sum(cost.train_seconds for cost in costs)),
         "wall_seconds": time.perf_counter() - setup.started,
+        "cpu_seconds": time.process_time() - setup.cpu,
         "resumed": options.resume,  # then the seconds are those since
         "peak_host_bytes": running.peak_host_bytes(),
     }

@@ -114,7 +114,8 @@ def test_your_own_images_run_as_written(monkeypatch, tmp_path):
 META = {
     "schema": int, "study": str, "dataset": dict, "config": dict, "versions": dict, "device": str, "git_commit": str,
     "created": str, "caption": str, "comparable": bool, "rows": list, "findings": list, "status_names": list,
-    "compile_seconds": float, "train_seconds": float, "wall_seconds": float, "resumed": bool, "peak_host_bytes": int,
+    "compile_seconds": float, "train_seconds": float, "wall_seconds": float, "cpu_seconds": float, "resumed": bool,
+    "peak_host_bytes": int,
 }  # fmt: skip
 ROW = {"what": str, "reported": float | None, "ours": list, "higher_is_better": bool, "source": str}
 

@@ -25,7 +25,7 @@ def meta(**changes):
     return {
         "study": "transfer", "config": {"options": OPTIONS}, "caption": "MNIST", "comparable": True, "resumed": False,
         "rows": comparison.plain(rows), "findings": comparison.plain(found), "git_commit": "0123456789abcdef",
-        "wall_seconds": 90.0, "device": "a computer",
+        "wall_seconds": 90.0, "cpu_seconds": 150.0, "device": "a computer",
         "versions": dict.fromkeys(("python", "jax", "flax", "optax"), "1.0"),
     } | changes  # fmt: skip
 
@@ -63,7 +63,7 @@ def test_the_readme_has_every_reported_number_and_keeps_the_rest(folder):
 def test_everything_is_told_with_its_command(folder):
     text = (taken(folder) / "docs" / "results" / "README.md").read_text()
     line = "python -m experiments.transfer --dataset mnist --study C3 --budget full --seeds 2 --labels 600"
-    assert f"| `{line}` | 01234567 | 1.5 | 1 of 1 | 1 of 2 |" in text
+    assert f"| `{line}` | 01234567 | 1.5 | 2.5 | 1 of 1 | 1 of 2 |" in text
     assert "| C3 test loss |  | 0.2500 |  |" in text
     assert "| C3: it is / fast | seconds | at most 2 | 2.0000 | 1.0000 | 2 | undecided |" in text
 
