@@ -8,7 +8,7 @@ OUT ?= results/demo
 # A worker for each core, which takes whole groups, those of tests/conftest.py; what compares with PyTorch shares nothing.
 WORKERS := --numprocesses logical --maxprocesses 8 --no-loadscope-reorder --dist
 
-.PHONY: demo reproduce test test-peers test-optimized test-browser lint bench clean
+.PHONY: demo reproduce test test-oldest test-peers test-optimized test-browser lint bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m experiments.compression --dataset digits --budget quick --out $(OUT) --resume
@@ -19,6 +19,13 @@ reproduce: $(VENV)/.installed
 
 test: $(VENV)/.installed-test lint
 	$(BIN)/python -m pytest -m "not peers and not browser" $(WORKERS) loadgroup
+
+# With every direct dependency at the lowest version that pyproject.toml allows; the newest: make test PYTHON=python3.13.
+test-oldest:
+	$(PYTHON) -m venv $(VENV)-oldest
+	$(VENV)-oldest/bin/python -m pip install --quiet uv
+	VIRTUAL_ENV=$(VENV)-oldest $(VENV)-oldest/bin/uv pip install --quiet --resolution lowest-direct --editable ".[test]"
+	$(VENV)-oldest/bin/python -m pytest -m "not peers and not browser" $(WORKERS) loadgroup
 
 test-optimized: $(VENV)/.installed-test
 	AE_JAX_TEST_OPTIMIZED=1 $(BIN)/python -m pytest $(WORKERS) loadgroup tests/test_layers.py tests/test_oracles.py tests/test_trials.py
@@ -37,7 +44,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-oldest build *.egg-info .pytest_cache .ruff_cache
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ae-jax needs Python 3.11 or newer; name one with make PYTHON=...")'
