@@ -4,41 +4,41 @@
 
 Reads the npz, the figures and the models that the studies left there, and writes FOLDER/page: what was reproduced in
 numbers, the reports' numbers, findings and figures beside ours, every study with its figures, where each number comes
-from, a live view of the latent spaces, whose decoders run in the browser, and the trials of the random searches.
-Seconds; nothing is trained.
+from, a live view of the latent spaces, whose decoders run in the browser, and the trials of the random searches. What
+is seen is in it, some megabytes; PDFs and interactive pages stay in FOLDER, to which it links. Half a minute; nothing
+is trained.
 """
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import importlib
 import json
+import os
 import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
+from urllib.parse import quote
 
 import numpy as np
 import tyro
 
-from ae_jax import files, results
+from ae_jax import results
 from ae_jax.lanes import STATUS_NAMES
 from ae_jax.types import UsageError
-from experiments import command_line, comparison, decoders, reports, tables
+from experiments import command_line, comparison, explorer, reports, tables
 from experiments.registry import NAMES, STUDIES
 
 WEB = Path(__file__).parent / "web"
 STATIC = ("style.css", "network.js", "explorer.js", "trials.js")
-DECIMALS = 4  # of the codes and curves on the page
-THUMBNAILS = 600  # test images of a latent space, at most
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """One page, offline and self-contained, of everything in a folder of results."""
+    """One page, offline, of everything in a folder of results."""
 
     folder: Annotated[Path, tyro.conf.Positional]
     """Folder with the npz, figures and models of the studies."""
@@ -47,7 +47,7 @@ class Options:
 
 
 class Shown(NamedTuple):
-    """A figure on the page: its image, what it is called, and the same for printing."""
+    """A figure: its image, what it is called, and the same for printing."""
 
     image: str
     label: str
@@ -80,6 +80,10 @@ def write(folder: Path, out: Path) -> Path:
     names = [name for name in NAMES if (folder / f"{name}.npz").exists()]
     if not names:
         raise UsageError(f"{folder}: no study's npz in it; give the folder of a run, such as results/mnist-full")
+    if out.resolve() == folder.resolve():
+        raise UsageError(
+            f"--out {out}: the studies' own figures are there; give another folder, such as {out / 'page'}"
+        )
     out.mkdir(parents=True, exist_ok=True)
     sections, scripts = [], []
     for name in names:
@@ -87,17 +91,21 @@ def write(folder: Path, out: Path) -> Path:
         sections.append(section(folder, name, meta))
         for kind, entry in data(folder, name, arrays, meta):
             scripts.append(_script(out, kind, name, entry))
-    for of in sections:
-        for file in [*(shown.image for shown in of.figures), *(shown.pdf for shown in of.figures), *of.pages]:
-            if file:
-                shutil.copyfile(folder / file, out / file)
-    if any(of.pages for of in sections):
-        shutil.copyfile(folder / "plotly.min.js", out / "plotly.min.js")
+        for shown in sections[-1].figures:
+            _copy(folder / shown.image, out / shown.image)
     for file in STATIC:
         shutil.copyfile(WEB / file, out / file)
     index = out / "index.html"
-    results.write_atomically(index, _html(sections, scripts).encode())
+    results.write_atomically(index, _html(sections, scripts, quote(os.path.relpath(folder, out))).encode())
     return index
+
+
+def _copy(source: Path, target: Path) -> None:
+    """An image in 256 colours, which takes half the bytes."""
+    from PIL import Image
+
+    with Image.open(source) as image:
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(target, optimize=True)
 
 
 def section(folder: Path, name: str, meta: Mapping[str, Any]) -> Section:
@@ -139,6 +147,12 @@ def description(name: str) -> tuple[str, str]:
     return title.rstrip("."), re.sub(r"``(.+?)``", r"\1", about)
 
 
+def brief(name: str) -> str:
+    """A study in a few words: the first ones of its title, and which report's it is."""
+    of, own = STUDIES[name]
+    return ", ".join([re.split(r" \(|:", description(name)[0])[0], *own.values()])
+
+
 def provenance(meta: Mapping[str, Any]) -> dict[str, str]:
     """Where a study's numbers come from, as a table of words."""
     dataset, options, versions = meta["dataset"], meta["config"].get("options", {}), meta["versions"]
@@ -160,36 +174,10 @@ def data(
     folder: Path, name: str, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """What the page's scripts draw of a study: ``latent`` spaces and ``trials``."""
-    if (path := folder / f"{name}{files.SUFFIX}").exists():
-        yield "latent", latent_space(path, name, arrays)
+    if "explorer_models" in arrays and (space := explorer.space(folder / f"{name}.npz", arrays, brief(name))):
+        yield "latent", space
     if "trial_learning_rate" in arrays:
         yield "trials", trials(arrays, meta)
-
-
-def latent_space(path: Path, name: str, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The decoders in a model's file, one for each lane, and codes of test images where there are two dimensions."""
-    run = files.load(path)
-    lanes = [run[index] for index in np.ndindex(run.shape)]
-    lanes = [(index, lane) for index, lane in enumerate(lanes) if not lane.diverged]
-    names = arrays["names"].tolist() if "names" in arrays else [""] * len(lanes)
-    models = [
-        {"name": names[index], "decoder": base64.b64encode(decoders.save(lane)).decode()} for index, lane in lanes
-    ]
-    codes = next((arrays[key] for key in ("codes_2", "codes") if key in arrays), None)
-    if codes is None:
-        return {"title": name, "models": models}
-    chosen = arrays["sample"][:THUMBNAILS]
-    space = {
-        "title": name,
-        "models": models,
-        "range": np.percentile(codes, (0.5, 99.5), axis=0).T.round(DECIMALS).tolist(),
-        "codes": codes[chosen].round(DECIMALS).tolist(),
-        "labels": arrays["labels"][chosen].tolist(),
-    }
-    if "sample_images" in arrays:
-        images = arrays["sample_images"][:THUMBNAILS]
-        space |= {"images": base64.b64encode(images.tobytes()).decode(), "shape": images.shape[1:]}
-    return space
 
 
 def trials(arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> dict[str, Any]:
@@ -217,7 +205,7 @@ def _script(out: Path, kind: str, name: str, entry: dict[str, Any]) -> str:
     return file
 
 
-def _html(sections: list[Section], scripts: list[str]) -> str:
+def _html(sections: list[Section], scripts: list[str], beside: str) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -227,6 +215,7 @@ def _html(sections: list[Section], scripts: list[str]) -> str:
     return environment.get_template("index.html.jinja").render(
         sections=sections,
         scripts=scripts,
+        beside=beside,
         score=_score(sections, present),
         figures=[(figure, figure.path in present) for figure in reports.FIGURES],
         numbers_header=comparison.NUMBERS_HEADER,
