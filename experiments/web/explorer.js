@@ -18,6 +18,7 @@
     return made;
   };
   const bytes = (base64) => Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+  const written = (x) => (Math.round(100 * x) / 100 + 0).toFixed(2); // never -0.00
   const clamp = (x, low, high) => Math.min(high, Math.max(low, x));
   const caption = (text) => element("figcaption", {}, text);
 
@@ -80,7 +81,7 @@
 
   function move(code, image = -1) {
     state.point = { code, image };
-    told.textContent = `Code ${code.map((x) => x.toFixed(2)).join(", ")}`;
+    told.textContent = `Code ${code.map(written).join(", ")}`;
     draw();
   }
 
@@ -217,16 +218,16 @@
     redraw = () => {
       rows.forEach(([, slider, value], i) => {
         slider.value = state.point.code[i];
-        value.textContent = state.point.code[i].toFixed(2);
+        value.textContent = written(state.point.code[i]);
       });
       starts.forEach((button, i) => button.setAttribute("aria-pressed", i === state.point.image));
     };
     seen = canvasFor(space.shape, "The test image that the code started from");
     stage.replaceChildren(
       element("div", { className: "starts" }, ...starts),
-      element("div", { className: "sliders" }, ...rows.map((row) => element("div", {}, ...row))),
       element("figure", {}, picture, caption("decoded")),
-      element("figure", {}, seen, caption("test image it started from"))
+      element("figure", {}, seen, caption("test image it started from")),
+      element("div", { className: "sliders" }, ...rows.map((row) => element("div", {}, ...row)))
     );
   }
 
