@@ -27,10 +27,10 @@ DECIMALS = 3  # of codes on the page
 
 
 def arrays(dataset: Dataset, codes: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """For the npz, of each model by its name and codes of the test images ``[n, latent]``, NaN if it diverged.
+    """For the npz: images of the test set, their labels, their codes by each model, and the range of each latent.
 
-    Images of the test set, a sample where all codes are planes and the first of each digit elsewhere, with their
-    labels and codes; the range of each latent. Smaller codes end in NaN.
+    A sample of the images where all codes are planes, elsewhere the first of each digit. ``codes`` by the model's name
+    are ``[n, latent]`` of all test images, means of a VAE's, NaN of a model that diverged; smaller ones end in NaN.
     """
     planes, labels = all(of.shape[1] == 2 for of in codes.values()), dataset.test_labels
     chosen = latent.subsample(len(labels), POINTS, seed=0) if planes else np.unique(labels, return_index=True)[1]
