@@ -133,6 +133,19 @@ def test_figures_keep_their_size_and_up_to_256_colours(folder, index):
     np.testing.assert_array_equal(ours, page_s)
 
 
+def test_a_study_has_its_own_figures_alone(tmp_path):
+    """``baseline_factors`` begins as ``baseline`` does, and has a figure of its name."""
+    for file in ("baseline_factors.png", "baseline_curves.png", "baseline_factors_l2.png", "baselines.png"):
+        (tmp_path / file).touch()
+    found = [[path.name for path in page._files(tmp_path, of, ".png")] for of in ("baseline", "baseline_factors")]
+    assert found == [["baseline_curves.png"], ["baseline_factors.png", "baseline_factors_l2.png"]]
+
+
+def test_figures_of_the_reports_lead_to_their_place_on_the_page(index):
+    text = index.read_text()
+    assert '<a href="#random_search_A1_fig1_l2">' in text and '<figure id="random_search_A1_fig1_l2">' in text
+
+
 def test_the_page_is_not_written_over_the_figures(folder):
     with pytest.raises(UsageError, match="give another folder"):
         page.write(folder, folder)
