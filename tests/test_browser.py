@@ -73,19 +73,24 @@ def test_dragging_decodes_and_hovering_shows_the_test_image(tab):
 
 
 def test_the_keyboard_moves_the_point_and_marks_a_walk(tab):
-    told = tab.locator("#explorer p[aria-live]")
-    start = told.inner_text()
+    start = told(tab)
     tab.locator("canvas.plane").focus()
     tab.keyboard.press("a")
     for _ in range(5):
         tab.keyboard.press("ArrowRight")
-    assert told.inner_text() != start
+    assert told(tab)[0] > start[0] and told(tab)[1] == start[1]
     tab.keyboard.press("b")
     strip = tab.locator("canvas.strip")
     assert strip.evaluate("canvas => [canvas.width, canvas.height]") == [12 * 28, 28]
 
 
 DECODED = "canvas[aria-label='The decoded image']"
+
+
+def told(tab):
+    """The code that the page says, to two decimals."""
+    words = tab.locator("#explorer p[aria-live]").inner_text()
+    return [float(x) for x in words.removeprefix("Code ").split(", ")]
 
 
 def changes(tab, before):
@@ -101,9 +106,11 @@ def test_more_than_two_latents_have_sliders(tab):
     sliders = tab.locator(".sliders input")
     sliders.first.wait_for()
     assert sliders.count() == 3
-    before = pixels(tab, DECODED)
-    sliders.nth(1).fill("1.5")
+    before, (first, _, third) = pixels(tab, DECODED), told(tab)
+    low, high = (float(sliders.nth(1).get_attribute(end)) for end in ("min", "max"))
+    sliders.nth(1).fill(str(low + 0.75 * (high - low)))
     after = changes(tab, before)
+    np.testing.assert_allclose(told(tab), [first, low + 0.75 * (high - low), third], atol=0.006)
     tab.get_by_role("button", name="Start from a test image of 0").click()  # where it was
     assert changes(tab, after) == before
 
@@ -115,10 +122,10 @@ def test_the_switch_of_beta_changes_the_picture_of_the_same_code(tab):
     for i, value in enumerate(("0.5", "-0.5", "0.25")):
         sliders.nth(i).fill(value)
     tab.get_by_role("button", name="Set A here").click()
-    told, one = tab.locator("#explorer p[aria-live]").inner_text(), pixels(tab, DECODED)
+    code, one = told(tab), pixels(tab, DECODED)
     tab.get_by_text("beta 2").click()
     other = changes(tab, one)
-    assert tab.locator("#explorer p[aria-live]").inner_text() == told
+    assert told(tab) == code
     tab.get_by_text("beta 2").press("ArrowLeft")  # a radio button, for the keyboard too
     assert changes(tab, other) == one
 
@@ -129,8 +136,7 @@ def test_an_image_is_followed_from_model_to_model_by_its_codes(tab):
     for model, name in enumerate(("beta 1", "beta 2")):
         tab.get_by_text(name).click()
         code = tab.evaluate(f"page.latent.rate_distortion.models[{model}].codes[3]")
-        told = tab.locator("#explorer p[aria-live]").inner_text()
-        np.testing.assert_allclose([float(x) for x in told.removeprefix("Code ").split(", ")], code, atol=0.006)
+        np.testing.assert_allclose(told(tab), code, atol=0.006)
 
 
 @pytest.mark.parametrize("name", MODELS)
