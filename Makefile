@@ -59,7 +59,7 @@ $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
 	touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-browser: pyproject.toml | $(BIN)/python
-	@command -v chromium >/dev/null || test -n "$(CHROMIUM)" || { echo "no Chromium: install it (apt-get install chromium), or name one with CHROMIUM=..."; exit 1; }
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || test -n "$(CHROMIUM)" || { echo "no Chromium: install it (apt-get install chromium), or name one with CHROMIUM=..."; exit 1; }
 	$(PIP) --editable ".[browser]"
 	touch $@ $(VENV)/.installed $(VENV)/.installed-test
 

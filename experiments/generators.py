@@ -7,11 +7,14 @@ a digit classifier trained beside them judges 1,000 samples of each: share recog
 the classes, Frechet distance of its logits from those of test images (not an FID). All have a latent plane. Plain and
 denoising (noise 0.5, C4) are C1's best; the VAE has section 2.4's two convolutions with sigmoid units and, so that
 the objective alone differs, the autoencoder's network. Codes are drawn from a normal distribution fitted to those of
-the test set, from N(0, I), a VAE's prior, and uniformly from the box of their 5th to 95th percentiles. Runtime on two
-CPU cores: digits quick two minutes, MNIST full 20 minutes.
+the test set, from N(0, I), a VAE's prior, and uniformly from the box of their 5th to 95th percentiles. The models of
+the first seed go to ``.safetensors`` files beside the npz, for the page and ``ae_jax.load``. Runtime on two CPU cores:
+digits quick two minutes, MNIST full 20 minutes.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -22,7 +25,7 @@ from ae_jax.models import ConvEncoder, conv_autoencoder
 from ae_jax.runs import Run
 from ae_jax.types import Plan, hparams
 from ae_jax.vae import conv_vae
-from experiments import common, comparison, plotting, reports, study
+from experiments import common, comparison, explorer, plotting, reports, study
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 from experiments.variational import PROTOCOLS
 
@@ -72,6 +75,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     real = evaluation.class_logits(judge, setup.test_images)
     found = [_measure(runs[name], judge, setup, real) for name in MODELS]
     arrays = {name: np.array([of_model[name] for of_model in found]) for name in found[0]}
+    arrays |= explorer.arrays(setup.dataset, dict(zip(MODELS, arrays.pop("codes"), strict=True)))
     arrays |= {"models": np.array(MODELS), "ways": np.array(WAYS), "status": [runs[name].status for name in MODELS]}
     rows = []
     for model, way in np.ndindex(len(MODELS), len(WAYS)):
@@ -93,6 +97,7 @@ def _measure(run: Run, judge: Run, setup: Setup, real: np.ndarray) -> dict[str, 
         evaluation.class_logits(judge, of_lane).argmax(-1) == setup.dataset.test_labels for of_lane in reconstructions
     ]
     return {name: np.array([of_way[name] for of_way in judged]) for name in LABELS} | {
+        "codes": codes[0],
         "kept": np.where(run.diverged, np.nan, np.mean(right, -1)),
         "images": np.array([of_way[0, :SHOWN] for of_way in images]),
     }
@@ -119,7 +124,12 @@ def draw(saved: Saved) -> Paths:
     yield from saved.draw(plotting.bar_panels, "measures", names, panels, title=title)
 
 
-STUDY = Study("generators", Options, BUDGETS, plan, measure, draw)
+def export(setup: Setup, runs: Runs, saved: Saved) -> list[Path]:
+    """The first seed of each model."""
+    return explorer.export(saved, {name: runs[name][0] for name in MODELS})
+
+
+STUDY = Study("generators", Options, BUDGETS, plan, measure, draw, export=export)
 
 if __name__ == "__main__":
     study.main(STUDY)

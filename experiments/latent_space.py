@@ -26,7 +26,7 @@ from ae_jax.models import Autoencoder, ConvEncoder, conv_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.runs import Run, one_lane
 from ae_jax.types import Plan, UsageError, hparams
-from experiments import common, comparison, latent_figures, maps, plotting, reports, running, study
+from experiments import common, comparison, explorer, latent_figures, maps, plotting, reports, running, study
 from experiments.study import Budget, Measured, Paths, Runs, Saved, Setup, Study, Training
 
 
@@ -92,6 +92,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     arranged = {d: _arrange(setup, run, sample) for d, run in first.items()}
     arrays = {"labels": labels, "sample": sample, "sample_images": setup.dataset.test_images[sample]}
     arrays |= {f"{name}_{d}": values for d, of_run in arranged.items() for name, values in of_run.items()}
+    arrays |= explorer.arrays(setup.dataset, {"": arrays["codes_2"]})
     arrays |= latent_figures.of_plane(first[2], arrays["codes_2"], labels, setup.key)
     arrays |= latent_figures.of_places(setup, first[2], arrays) | study.histories({"d=2": first[2]})
     further = [run[i] for run in setup.earlier.values() for i in range(len(run.status))]
@@ -147,15 +148,9 @@ def draw(saved: Saved) -> Paths:
     yield from latent_figures.draw_walks(saved)
 
 
-def model_path(npz: Path) -> Path:
-    """Where the model of a run lies: beside its npz."""
-    return npz.with_suffix(files.SUFFIX)
-
-
 def export(setup: Setup, runs: Runs, saved: Saved) -> list[Path]:
-    """The model in the plane, with where it comes from."""
-    origin = {name: saved.meta[name] for name in ("study", "dataset", "config", "caption")}
-    return [files.save(runs["d=2"], model_path(saved.npz), origin)]
+    """The model in the plane."""
+    return explorer.export(saved, {"": runs["d=2"]})
 
 
 def read_model(path: Path) -> Run:

@@ -4,41 +4,43 @@
 
 Reads the npz, the figures and the models that the studies left there, and writes FOLDER/page: what was reproduced in
 numbers, the reports' numbers, findings and figures beside ours, every study with its figures, where each number comes
-from, a live view of the latent spaces, whose decoders run in the browser, and the trials of the random searches.
-Seconds; nothing is trained.
+from, a live view of the latent spaces, whose decoders run in the browser, and the trials of the random searches. What
+is seen is in it, some megabytes; PDFs and interactive pages stay in FOLDER, to which it links. Half a minute; nothing
+is trained.
 """
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import importlib
 import json
+import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
+from urllib.parse import quote
 
 import numpy as np
 import tyro
 
-from ae_jax import files, results
+from ae_jax import results
+from ae_jax.data import TITLES
 from ae_jax.lanes import STATUS_NAMES
 from ae_jax.types import UsageError
-from experiments import command_line, comparison, decoders, reports, tables
+from experiments import command_line, comparison, explorer, reports, tables
 from experiments.registry import NAMES, STUDIES
 
 WEB = Path(__file__).parent / "web"
+FURTHER = "Further numbers"  # that no report gives
 STATIC = ("style.css", "network.js", "explorer.js", "trials.js")
-DECIMALS = 4  # of the codes and curves on the page
-THUMBNAILS = 600  # test images of a latent space, at most
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """One page, offline and self-contained, of everything in a folder of results."""
+    """One page, offline, of everything in a folder of results."""
 
     folder: Annotated[Path, tyro.conf.Positional]
     """Folder with the npz, figures and models of the studies."""
@@ -47,11 +49,20 @@ class Options:
 
 
 class Shown(NamedTuple):
-    """A figure on the page: its image, what it is called, and the same for printing."""
+    """A figure: its image, what it is called, and the same for printing."""
 
     image: str
+    width: int
+    height: int
     label: str
     pdf: str | None
+
+
+class Table(NamedTuple):
+    """A table of words."""
+
+    header: list[str]
+    rows: list[tuple[str, ...]]
 
 
 class Section(NamedTuple):
@@ -59,13 +70,15 @@ class Section(NamedTuple):
 
     name: str
     title: str
+    subtitle: str
     about: str
     caption: str
     comparable: bool
     figures: list[Shown]
-    pages: list[str]  # interactive ones
+    pages: dict[str, str]  # interactive ones: what each is called
     numbers: list[tuple[str, ...]]
     findings: list[tuple[str, ...]]
+    data: str  # which, and whose budget
     provenance: dict[str, str]
 
 
@@ -80,63 +93,78 @@ def write(folder: Path, out: Path) -> Path:
     names = [name for name in NAMES if (folder / f"{name}.npz").exists()]
     if not names:
         raise UsageError(f"{folder}: no study's npz in it; give the folder of a run, such as results/mnist-full")
+    if out.resolve() == folder.resolve():
+        raise UsageError(
+            f"--out {out}: the studies' own figures are there; give another folder, such as {out / 'page'}"
+        )
     out.mkdir(parents=True, exist_ok=True)
     sections, scripts = [], []
     for name in names:
         arrays, meta = results.load(folder / f"{name}.npz")
-        sections.append(section(folder, name, meta))
+        sections.append(section(folder, name, meta, out))
         for kind, entry in data(folder, name, arrays, meta):
             scripts.append(_script(out, kind, name, entry))
-    for of in sections:
-        for file in [*(shown.image for shown in of.figures), *(shown.pdf for shown in of.figures), *of.pages]:
-            if file:
-                shutil.copyfile(folder / file, out / file)
-    if any(of.pages for of in sections):
-        shutil.copyfile(folder / "plotly.min.js", out / "plotly.min.js")
     for file in STATIC:
         shutil.copyfile(WEB / file, out / file)
     index = out / "index.html"
-    results.write_atomically(index, _html(sections, scripts).encode())
+    results.write_atomically(index, _html(sections, scripts, quote(os.path.relpath(folder, out))).encode())
     return index
 
 
-def section(folder: Path, name: str, meta: Mapping[str, Any]) -> Section:
-    """What the page shows of a study."""
-    title, about = description(name)
-    of_report = {figure.path: f"{figure.where}: {figure.shows}" for figure in reports.FIGURES}
-    figures = [
-        Shown(
-            path.name, _label(path, name, of_report), pdf.name if (pdf := path.with_suffix(".pdf")).exists() else None
-        )
-        for path in _files(folder, name, ".png")
-    ]
+def section(folder: Path, name: str, meta: Mapping[str, Any], out: Path) -> Section:
+    """What the page in ``out`` shows of a study; its figures are copied there."""
     comparable = meta["comparable"]
     return Section(
-        name, title, about, meta["caption"], comparable, figures,
-        [path.name for path in _files(folder, name, ".html")],
+        name, *description(name), meta["caption"], comparable,
+        [_figure(path, _label(path, name), out) for path in _files(folder, name, ".png")],
+        {path.name: _label(path, name) for path in _files(folder, name, ".html")},
         [comparison.number_cells(row, comparable) for row in comparison.read_rows(meta)],
         [comparison.finding_cells(finding, comparable) for finding in comparison.read_findings(meta)],
+        _data(meta),
         provenance(meta),
     )  # fmt: skip
 
 
 def _files(folder: Path, name: str, ending: str) -> list[Path]:
-    """Those of a study, its only one first."""
-    return sorted(path for path in folder.glob(f"{name}*{ending}") if path.stem == name or path.stem[len(name)] == "_")
+    """Those of a study, its only one first; not those of another whose name goes on, as ``baseline_factors`` does."""
+    others = [f"{other}_" for other in NAMES if other.startswith(f"{name}_")]
+    own = (path for path in folder.glob(f"{name}*{ending}") if f"{path.stem}_".startswith(f"{name}_"))
+    return sorted(path for path in own if not f"{path.stem}_".startswith(tuple(others)))
 
 
-def _label(path: Path, name: str, of_report: Mapping[str, str]) -> str:
+def _figure(path: Path, label: str, out: Path) -> Shown:
+    """A figure, once its image is in ``out``: in 256 colours, which takes half the bytes."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(out / path.name, optimize=True)
+        pdf = path.with_suffix(".pdf")
+        return Shown(path.name, *image.size, label, pdf.name if pdf.exists() else None)
+
+
+def _label(path: Path, name: str) -> str:
     """What the report calls the figure, or its file's name in words."""
     own = path.stem.removeprefix(name).strip("_").replace("_", " ")
-    return of_report.get(path.with_suffix(".pdf").name, own or "results")
+    reported = {Path(figure.path).stem: f"{figure.where}: {figure.shows}" for figure in reports.FIGURES}
+    return reported.get(path.stem, own or "results")
 
 
-def description(name: str) -> tuple[str, str]:
-    """A study's title and what it does, from the docstring of its module: the paragraphs that are no command line."""
-    of, _ = STUDIES[name]
-    title, *paragraphs = importlib.import_module(f"experiments.{of.name}").__doc__.strip().split("\n\n")
-    about = " ".join(" ".join(paragraph.split()) for paragraph in paragraphs if not paragraph.startswith("    "))
-    return title.rstrip("."), re.sub(r"``(.+?)``", r"\1", about)
+def description(name: str) -> tuple[str, str, str]:
+    """A study's title, the rest of it and what it does, from the docstring of its module but for the command line.
+
+    The title ends at a bracket or colon; the protocol of a variant stands behind it.
+    """
+    of, own = STUDIES[name]
+    text = re.sub(r"``(.+?)``", r"\1", importlib.import_module(f"experiments.{of.name}").__doc__)
+    first, *paragraphs = [" ".join(part.split()) for part in text.split("\n\n") if not part.startswith("    ")]
+    title, rest = re.fullmatch(r"(.+?)((?: \(|: ).*)?\.", first).groups(default="")
+    rest = re.sub(r"^\((.*)\)$", r"\1", rest.lstrip(" :"))
+    return ", ".join([title, *own.values()]), rest[:1].upper() + rest[1:], " ".join(paragraphs)
+
+
+def _data(meta: Mapping[str, Any]) -> str:
+    title = TITLES[meta["dataset"]["name"]]
+    return f"{title[0].upper()}{title[1:]}, budget {meta['config'].get('options', {}).get('budget')}"
 
 
 def provenance(meta: Mapping[str, Any]) -> dict[str, str]:
@@ -160,36 +188,10 @@ def data(
     folder: Path, name: str, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """What the page's scripts draw of a study: ``latent`` spaces and ``trials``."""
-    if (path := folder / f"{name}{files.SUFFIX}").exists():
-        yield "latent", latent_space(path, name, arrays)
+    if "explorer_models" in arrays and (space := explorer.space(folder / f"{name}.npz", arrays, description(name)[0])):
+        yield "latent", space
     if "trial_learning_rate" in arrays:
         yield "trials", trials(arrays, meta)
-
-
-def latent_space(path: Path, name: str, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The decoders in a model's file, one for each lane, and codes of test images where there are two dimensions."""
-    run = files.load(path)
-    lanes = [run[index] for index in np.ndindex(run.shape)]
-    lanes = [(index, lane) for index, lane in enumerate(lanes) if not lane.diverged]
-    names = arrays["names"].tolist() if "names" in arrays else [""] * len(lanes)
-    models = [
-        {"name": names[index], "decoder": base64.b64encode(decoders.save(lane)).decode()} for index, lane in lanes
-    ]
-    codes = next((arrays[key] for key in ("codes_2", "codes") if key in arrays), None)
-    if codes is None:
-        return {"title": name, "models": models}
-    chosen = arrays["sample"][:THUMBNAILS]
-    space = {
-        "title": name,
-        "models": models,
-        "range": np.percentile(codes, (0.5, 99.5), axis=0).T.round(DECIMALS).tolist(),
-        "codes": codes[chosen].round(DECIMALS).tolist(),
-        "labels": arrays["labels"][chosen].tolist(),
-    }
-    if "sample_images" in arrays:
-        images = arrays["sample_images"][:THUMBNAILS]
-        space |= {"images": base64.b64encode(images.tobytes()).decode(), "shape": images.shape[1:]}
-    return space
 
 
 def trials(arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> dict[str, Any]:
@@ -217,27 +219,47 @@ def _script(out: Path, kind: str, name: str, entry: dict[str, Any]) -> str:
     return file
 
 
-def _html(sections: list[Section], scripts: list[str]) -> str:
+def _html(sections: list[Section], scripts: list[str], beside: str) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
         loader=FileSystemLoader(WEB), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    present = {shown.pdf for of in sections for shown in of.figures} | {file for of in sections for file in of.pages}
+    places = {shown.pdf: f"#{Path(shown.image).stem}" for of in sections for shown in of.figures}
+    places |= {file: f"{beside}/{file}" for of in sections for file in of.pages}
     return environment.get_template("index.html.jinja").render(
         sections=sections,
+        data=Counter(of.data for of in sections),
         scripts=scripts,
-        score=_score(sections, present),
-        figures=[(figure, figure.path in present) for figure in reports.FIGURES],
-        numbers_header=comparison.NUMBERS_HEADER,
-        findings_header=comparison.FINDINGS_HEADER,
+        beside=beside,
+        score=_score(sections, places.keys()),
+        figures=[(figure, places.get(figure.path)) for figure in reports.FIGURES],
+        further=FURTHER,
+        tables={of.name: _tables(of) for of in sections},
         latent=any(file.startswith("latent_") for file in scripts),
         trials=any(file.startswith("trials_") for file in scripts),
     )
 
 
-def _score(sections: list[Section], present: set[str | None]) -> list[tuple[str, str]]:
-    """The first screen: what of the reports was reproduced, as numbers and what they count."""
+def _tables(of: Section) -> dict[str, Table]:
+    """A study's tables by title, those that have rows: findings, numbers that a report gives, and further ones."""
+    tables = {
+        "What the report finds": (comparison.FINDINGS_HEADER, of.findings),
+        "Report against ours": (comparison.NUMBERS_HEADER, [cells for cells in of.numbers if cells[-1]]),
+        FURTHER: (comparison.NUMBERS_HEADER, [cells for cells in of.numbers if not cells[-1]]),
+    }
+    return {title: _filled(header, rows) for title, (header, rows) in tables.items() if rows}
+
+
+def _filled(header: Sequence[str], rows: Sequence[tuple[str, ...]]) -> Table:
+    """A table without the columns that have no cell."""
+    columns = [column for column in zip(header, *rows, strict=True) if any(column[1:])]
+    names, *rows = zip(*columns, strict=True)
+    return Table(["±" if name == "+-" else name for name in names], rows)
+
+
+def _score(sections: list[Section], present: Collection[str | None]) -> list[tuple[str, str, str]]:
+    """The first screen: what of the reports was reproduced, as a number, what it counts, and what of the rest."""
     verdicts = Counter(cells[-1] for of in sections for cells in of.numbers if cells[-1])
     decided = Counter(cells[-1] for of in sections for cells in of.findings)
     reported = sum(verdicts.values())
@@ -245,13 +267,16 @@ def _score(sections: list[Section], present: set[str | None]) -> list[tuple[str,
     untested = sum(count for verdict, count in decided.items() if verdict.startswith("not testable"))
     drawn = sum(figure.path in present for figure in reports.FIGURES)
     return [
-        (f"{met} of {reported}", "reported numbers met: equal within 1 % of the error, or better"),
-        (str(verdicts["worse"]), "reported numbers where ours is worse"),
-        (str(verdicts["not comparable"]), "reported numbers not comparable: other data, or a quick run"),
-        (f"{decided['confirmed']} of {sum(decided.values())}", "findings confirmed by every run"),
-        (str(decided["not confirmed"]), "findings not confirmed"),
-        (f"{decided['undecided']}, {untested}", "findings undecided, not testable on this data"),
-        (f"{drawn} of {len(reports.FIGURES)}", "figures and tables of the reports drawn"),
+        (
+            f"{met} of {reported}", "reported numbers met: equal within 1 % of the error, or better",
+            f"{verdicts['worse']} worse, {verdicts['not comparable']} not comparable (other data, or a quick run)",
+        ),
+        (
+            f"{decided['confirmed']} of {sum(decided.values())}", "findings confirmed by every run",
+            f"{decided['not confirmed']} not confirmed, {decided['undecided']} undecided, "
+            f"{untested} not testable on these data",
+        ),
+        (f"{drawn} of {len(reports.FIGURES)}", "figures and tables of the reports drawn", ""),
     ]  # fmt: skip
 
 

@@ -7,12 +7,14 @@ as lanes of one program, and with beta = 1 after a warm-up; free bits; WAE-MMD; 
 positions. Measured on the test set: rate, distortion, ELBO, active units, distance of the aggregated posterior from
 the prior (MMD), and samples of the prior and of a Gaussian mixture fitted to the codes, judged by a digit
 classifier trained here: share recognised with confidence 0.9, balance of the classes, Frechet distance of its
-logits from those of test images (not an FID). Runtime on two CPU cores: digits quick two minutes, MNIST full 15
+logits from those of test images (not an FID). The models go to ``.safetensors`` files beside the npz, for the page,
+where beta is a switch, and ``ae_jax.load``. Runtime on two CPU cores: digits quick two minutes, MNIST full 15
 minutes.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -26,7 +28,7 @@ from ae_jax.objectives import classifier
 from ae_jax.runs import Run
 from ae_jax.types import Plan, hparams
 from ae_jax.vae import conv_vae, conv_vqvae
-from experiments import common, comparison, plotting, study
+from experiments import common, comparison, explorer, plotting, study
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 BETAS = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
@@ -90,12 +92,13 @@ def plan(setup: Setup) -> Training:
 
 
 def measure(setup: Setup, runs: Runs) -> Measured:
-    """Every measure of every lane on the test set: ``[lanes, ...]``."""
+    """Every measure of every lane on the test set, ``[lanes, ...]``, and codes for the page."""
     *keys, quantised_keys = jax.random.split(setup.key, (len(LANES) + 1, 4))
     judge, quantised = runs["judge"], runs["VQ-VAE"]
     of_runs = [_measure(runs[name], judge, setup, key) for name, key in zip(LANES, keys, strict=True)]
     arrays = {measure: np.concatenate([of_run[measure] for of_run in of_runs]) for measure in of_runs[0]}
     arrays["names"] = names = np.array(sum(LANES.values(), []))
+    arrays |= explorer.arrays(setup.dataset, dict(zip(names.tolist(), arrays.pop("codes"), strict=True)))
     score = evaluation.score(quantised, quantised_keys[0], setup.test)
     counts = posterior.code_counts(quantised, quantised_keys[1], setup.test_images)
     rows = []
@@ -120,6 +123,7 @@ def _measure(run: Run, judge: Run, setup: Setup, keys: jax.Array) -> dict[str, n
     }
     measures = {name: score[name] for name in ("rate", "distortion", "elbo", "clipped")} | {
         "status": run.status,
+        "codes": codes.mean,
         "active": posterior.active_units(codes),
         "latent_rates": posterior.latent_rates(codes),
         "mmd": posterior.aggregate_mmd(codes),
@@ -150,7 +154,12 @@ def draw(saved: Saved) -> Paths:
         yield from saved.draw(plotting.image_sheet, kind, saved.arrays[f"{kind}_images"], names, title=title)
 
 
-STUDY = Study("rate_distortion", Options, BUDGETS, plan, measure, draw)
+def export(setup: Setup, runs: Runs, saved: Saved) -> list[Path]:
+    """Every lane with Gaussian codes."""
+    return explorer.export(saved, {lane: runs[name][i] for name in LANES for i, lane in enumerate(LANES[name])})
+
+
+STUDY = Study("rate_distortion", Options, BUDGETS, plan, measure, draw, export=export)
 
 if __name__ == "__main__":
     study.main(STUDY)

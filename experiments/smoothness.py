@@ -21,7 +21,7 @@ import numpy as np
 from ae_jax import files, latent
 from ae_jax.runs import Run
 from ae_jax.types import UsageError
-from experiments import common, interactive, latent_space, plotting, study
+from experiments import common, explorer, interactive, latent_space, plotting, study
 from experiments.study import Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 STEPS = 100
@@ -44,7 +44,7 @@ def source(options: Options) -> latent_space.Options:
 
 def default_model(options: Options) -> Path:
     """Where that study keeps its model."""
-    return latent_space.model_path(latent_space.STUDY.npz(source(options)))
+    return explorer.model_path(latent_space.STUDY.npz(source(options)))
 
 
 def plan(setup: Setup) -> Training:

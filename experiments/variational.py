@@ -10,13 +10,15 @@ the sigmoid function is used" may mean the hidden layers or the pixels alone: wi
 layers of 500 ELU units, d = 5; D4: C5's ReLU network with d = 5 and d = 20. Each has a plain autoencoder beside it.
 Pixels are grey by default, on which a Bernoulli likelihood is a pseudo-likelihood; ``--binarize`` draws binary ones.
 Draws reconstructions; samples of the prior, as means and as draws of the likelihood; the manifold of digits (d = 2);
-codes by PCA and t-SNE; traversals of each latent and walks between digits, of the first model. Runtime on two CPU
-cores: digits quick a minute, MNIST full about 12 minutes each, C5 15.
+codes by PCA and t-SNE; traversals of each latent and walks between digits, of the first model. The models of the
+first seed go to ``.safetensors`` files beside the npz, for the page and ``ae_jax.load``. Runtime on two CPU cores:
+digits quick a minute, MNIST full about 12 minutes each, C5 15.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import flax.linen as nn
@@ -33,10 +35,10 @@ from ae_jax.objectives import autoencoder
 from ae_jax.runs import Run
 from ae_jax.types import UsageError
 from ae_jax.vae import VAE, conv_vae, dense_vae
-from experiments import common, comparison, maps, planes, prior_figures, reports, study
+from experiments import common, comparison, explorer, maps, planes, prior_figures, reports, study
 from experiments.comparison import Numbers
 from experiments.prior_figures import PLAIN
-from experiments.study import Budget, Measured, Row, Runs, Setup, Study, Training
+from experiments.study import Budget, Measured, Row, Runs, Saved, Setup, Study, Training
 
 UNSEEN = 1000  # test images whose likelihood is measured
 BINARIZE = {
@@ -130,7 +132,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         "test": (test_key, setup.test),
     }
     protocol, plain, images = PROTOCOLS[setup.options.study], runs[PLAIN], setup.test_images
-    variants = {name: runs[model][j] for name, (model, j) in protocol.variants.items()}
+    variants = _variants(setup.options, runs)
     codes = {name: posterior.encode(run, codes_key, images) for name, run in variants.items()}
     found = [_measures(setup, run, codes[name], parts, nll_key) for name, run in variants.items()]
     arrays = {name: np.stack([of_variant[name] for of_variant in found]) for name in found[0]}
@@ -140,9 +142,16 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         "plain_mse": evaluation.reconstruction_error(plain, images, images),
     }
     arrays |= prior_figures.shown(setup, variants, plain, means, protocol.variance, figures_key)
+    firsts = [of_model[0] for of_model in means]
+    arrays |= explorer.arrays(setup.dataset, dict(zip([*variants, PLAIN], firsts, strict=True)))
     if "manifolds" in arrays:
         arrays |= _of_planes(setup, arrays.pop("manifolds"), means, arrays["sample"])
     return Measured(arrays, _rows(setup.options, arrays))
+
+
+def _variants(options: Options, runs: Runs) -> Runs:
+    """The lanes of each VAE and each L2: ``[seeds]``."""
+    return {name: runs[model][j] for name, (model, j) in PROTOCOLS[options.study].variants.items()}
 
 
 def _measures(
@@ -202,8 +211,14 @@ def _rows(options: Options, arrays: dict[str, np.ndarray]) -> list[Row]:
     return [*rows, Row(f"{options.study} {PLAIN} test MSE", None, arrays["plain_mse"])]
 
 
+def export(setup: Setup, runs: Runs, saved: Saved) -> list[Path]:
+    """The first seed of each VAE and of the plain autoencoder."""
+    lanes = _variants(setup.options, runs) | {PLAIN: runs[PLAIN]}
+    return explorer.export(saved, {name: run[0] for name, run in lanes.items()})
+
+
 STUDY = Study(
-    "variational", Options, lambda options: BUDGETS[options.study], plan, measure, prior_figures.draw,
+    "variational", Options, lambda options: BUDGETS[options.study], plan, measure, prior_figures.draw, export=export,
     deviations=lambda options: () if options.binarize == "none" else ("binarize",),
 )  # fmt: skip
 

@@ -3,8 +3,9 @@
 The results are made by hand and their models untrained. Tests in a browser need the extra 'browser' and a Chromium.
 """
 
-import dataclasses
+import base64
 import functools
+import io
 import re
 
 import flax.linen as nn
@@ -12,18 +13,20 @@ import jax
 import numpy as np
 import pytest
 import safetensors.numpy
+from PIL import Image
 
-from ae_jax import files, results
+from ae_jax import files, pictures, results
 from ae_jax.distributions import bernoulli, grey
 from ae_jax.models import conv_autoencoder, dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.runs import of_params
-from ae_jax.types import UsageError
+from ae_jax.types import Dataset, UsageError
 from ae_jax.vae import conv_vae, dense_vae
 from ae_jax.variational import elbo
-from experiments import comparison, decoders, page
+from experiments import comparison, decoders, explorer, page, study
 from experiments.comparison import Finding, Row
-from tests.made import alone, apply, init, run_of
+from tests.commands import in_group
+from tests.made import alone, apply, init
 
 HOSTILE = "</script><script>document.title = 'taken over'</script>"
 VERDICTS = [Row("a number", 0.5, [0.4]), Row("one of its notebook", 0.5, [0.6], source=comparison.NOTEBOOK)]
@@ -55,25 +58,27 @@ def meta(study, caption="made by hand"):
     } | results.origin() | seconds  # fmt: skip
 
 
+def made_dataset(n):
+    """``n`` images of noise, labels 0 to 9."""
+    images, labels = np.random.default_rng(0).integers(0, 256, (n, 28, 28, 1), np.uint8), np.arange(n) % 10
+    return Dataset("made", images, labels, images, labels, "")
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A latent plane with its model, a space of three dimensions and two models, a search; figures and a page."""
     out, rng = tmp_path_factory.mktemp("results"), np.random.default_rng(0)
-    plane = conv_autoencoder(2)
-    params = init(plane, np.zeros((1, *plane.image), np.float32))
-    files.save(of_params("plane", autoencoder(plane), params), out / "latent_space_A5.safetensors")
-    wide = conv_vae(3, (8, 16), None)
-    params = [init(wide, np.zeros((1, *wide.image), np.float32)) for _ in range(2)]
-    lanes = jax.tree.map(lambda one, other: np.stack([one, 2 * other]), *params)
-    objective = elbo(wide, bernoulli(grey))
-    files.save(dataclasses.replace(run_of(wide, lanes), objective=objective), out / "rate_distortion.safetensors")
-    results.save(out / "rate_distortion.npz", {"names": np.array(["beta 1", "beta 2"])}, meta("rate_distortion"))
-    labels = np.arange(40) % 10
-    arrays = {
-        "codes_2": rng.normal(size=(40, 2)), "labels": labels, "sample": np.arange(40),
-        "sample_images": rng.integers(0, 256, (40, 28, 28, 1), np.uint8),
-    }  # fmt: skip
-    results.save(out / "latent_space_A5.npz", arrays, meta("latent_space", HOSTILE))
+    dataset = made_dataset(40)
+    plane, wide = conv_autoencoder(2), conv_vae(3, (8, 16), None)
+    run = of_params("plane", autoencoder(plane), init(plane, np.zeros((1, *plane.image), np.float32)))
+    explored(out / "latent_space_A5.npz", dataset, {"": rng.normal(size=(40, 2))}, {"": run}, HOSTILE)
+    objective, params = elbo(wide, bernoulli(grey)), init(wide, np.zeros((1, *wide.image), np.float32))
+    runs = {
+        f"beta {beta}": of_params("wide", objective, jax.tree.map(lambda leaf, beta=beta: beta * leaf, params))
+        for beta in (1, 2)
+    }
+    codes = {name: rng.normal(size=(40, 3)) for name in runs}
+    explored(out / "rate_distortion.npz", dataset, codes, runs)
     trials = {
         "trial_learning_rate": 10.0 ** rng.uniform(-3, -1, 12), "trial_l2": 10.0 ** rng.uniform(-4, -2, 12),
         "trial_epochs": rng.integers(1, 5, 12), "score": np.append(rng.uniform(0.03, 0.1, 11), np.inf),
@@ -82,8 +87,17 @@ def folder(tmp_path_factory):
     results.save(out / "random_search_A1.npz", trials, meta("random_search"))
     for file in ("random_search_A1_fig1_l2.pdf", "random_search_A1_parallel.html", "plotly.min.js"):
         (out / file).touch()
-    (out / "random_search_A1_fig1_l2.png").write_bytes(b"\x89PNG\r\n")
+    few = np.add.outer(np.arange(60), np.arange(80)).astype(np.uint8)[..., None] * np.array([1, 0, 1], np.uint8)
+    (out / "random_search_A1_fig1_l2.png").write_bytes(pictures.png(few))
     return out
+
+
+def explored(npz, dataset, codes, runs, caption="made by hand"):
+    """What a study leaves for the explorer: its arrays in the npz, its models beside it."""
+    described = meta(npz.stem.partition("_A5")[0], caption)
+    arrays = explorer.arrays(dataset, codes)
+    results.save(npz, arrays, described)
+    explorer.export(study.Saved(npz, arrays, described), runs)
 
 
 @pytest.fixture(scope="module")
@@ -94,11 +108,15 @@ def index(folder):
 def test_the_page_says_what_was_reproduced(index):
     text = index.read_text()
     words = re.sub(r"<[^>]+>", " ", text.replace("\n", " "))
+    # better and worse, three studies
     assert re.search(
-        r"met: equal within 1 % of the error, or better\s+3 of 6", words
-    )  # better and worse, three studies
-    assert "0.5000 (its notebook)" in words and "A2: it falls" in words and "3 of 3" in words
-    assert "1 of " in words and "not in this folder: run compression" in words
+        r"met: equal within 1 % of the error, or better\s+3 worse, 0 not comparable \(.+?\)\s+3 of 6", words
+    )
+    assert re.search(
+        r"confirmed by every run\s+0 not confirmed, 0 undecided, 0 not testable on these data\s+3 of 3", words
+    )
+    assert "0.5000 (its notebook)" in words and "A2: it falls" in words
+    assert "1 of " in words and "not in this folder, run compression" in words
     assert "sha256" in words and results.origin()["device"] in words
 
 
@@ -107,6 +125,30 @@ def test_the_page_needs_no_other_file_and_no_network(index):
         assert not re.search(r"""(src|href|url)\s*[=(]\s*["']?(https?:)?//""", name.read_text()), name
     linked = set(re.findall(r'(?:src|href)="([^"#:]+)"', index.read_text()))
     assert linked and all((index.parent / name).exists() for name in linked)
+    assert "../random_search_A1_fig1_l2.pdf" in linked and not list(index.parent.glob("*.pdf"))
+
+
+def test_figures_keep_their_size_and_up_to_256_colours(folder, index):
+    ours, page_s = (pictures.read([place / "random_search_A1_fig1_l2.png"])[0] for place in (folder, index.parent))
+    np.testing.assert_array_equal(ours, page_s)
+
+
+def test_a_study_has_its_own_figures_alone(tmp_path):
+    """``baseline_factors`` begins as ``baseline`` does, and has a figure of its name."""
+    for file in ("baseline_factors.png", "baseline_curves.png", "baseline_factors_l2.png", "baselines.png"):
+        (tmp_path / file).touch()
+    found = [[path.name for path in page._files(tmp_path, of, ".png")] for of in ("baseline", "baseline_factors")]
+    assert found == [["baseline_curves.png"], ["baseline_factors.png", "baseline_factors_l2.png"]]
+
+
+def test_figures_of_the_reports_lead_to_their_place_on_the_page(index):
+    text = index.read_text()
+    assert '<a href="#random_search_A1_fig1_l2">' in text and '<figure id="random_search_A1_fig1_l2">' in text
+
+
+def test_the_page_is_not_written_over_the_figures(folder):
+    with pytest.raises(UsageError, match="give another folder"):
+        page.write(folder, folder)
 
 
 def test_words_of_a_run_are_words_on_the_page(index):
@@ -148,11 +190,87 @@ def follow(steps, tensors, code):
 @pytest.mark.parametrize("name", MODELS)
 def test_the_layers_of_a_decoder_are_what_it_computes(name):
     run, code = lane(name), np.random.default_rng(1).normal(size=(1, latent(name))).astype(np.float32)
-    expected = apply(run.model, run.params, code, method="decode")
+    expected = apply(run.model, rounded(run.params), code, method="decode")
     tensors = safetensors.numpy.load(decoders.save(run))
     np.testing.assert_allclose(follow(decoders.layers(run.model), tensors, code[0]), np.ravel(expected), atol=1e-5)
+
+
+def rounded(params):
+    """Parameters as the page has them."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf).astype(np.float16).astype(np.float32), params)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_rounded_weights_move_no_pixel_by_half_a_grey_level(name):
+    run, codes = lane(name), np.random.default_rng(3).normal(size=(1, latent(name))).astype(np.float32)
+    exact, found = (apply(run.model, params, codes, method="decode") for params in (run.params, rounded(run.params)))
+    assert 0 < np.abs(np.subtract(exact, found)).max() < 0.5 / 255
 
 
 def latent(name):
     """How many numbers its code has."""
     return lane(name).params["params"]["decoder"]["Dense_0"]["kernel"].shape[0]
+
+
+BETAS = ["beta 0.1", "beta 0.3", "beta 1", "beta 2", "beta 4", "beta 8", "beta 1, warm-up", "free bits", "WAE-MMD"]
+EXPLORED = {  # the models of a study's npz, and the latents of each
+    "latent_space_A5": ([""], [2]),
+    "variational_B7": (["d = 3, L2 0", "d = 3, L2 5e-05", "plain autoencoder"], [3, 3, 3]),
+    "variational_C5": (["sigmoid", "ReLU", "plain autoencoder"], [2, 2, 2]),
+    "variational_D3": (["d = 5", "plain autoencoder"], [5, 5]),
+    "variational_D4": (["d = 5", "d = 20", "plain autoencoder"], [5, 20, 5]),
+    "generators": (["autoencoder", "denoising", "VAE of 2.4", "VAE, same network"], [2, 2, 2, 2]),
+    "rate_distortion": (BETAS, [10] * 9),
+}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=in_group(name)) for name in EXPLORED])
+def test_an_image_s_codes_are_those_of_the_model_that_decodes_them(ran, name):
+    """The sheet's images through the encoder of each file, whose decoder the page has; the range holds nearly all."""
+    npz, (names, sizes) = ran(name).npz, EXPLORED[name]
+    space = explorer.space(npz, ran(name).arrays, "")
+    assert [model["name"] for model in space["models"]] == names
+    sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(space["images"]))))
+    tiles = sheet.reshape(-1, 28, space["columns"], 28, 1).swapaxes(1, 2).reshape(-1, 28, 28, 1)
+    images = (255 - tiles[: len(space["labels"])]) / np.float32(255)
+    assert len(images) == (100 if sizes[0] == 2 else 10) and space["shape"] == (28, 28, 1)
+    lanes = [files.load(explorer.model_path(npz, model["name"])) for model in space["models"]]
+    encoded = [np.asarray(apply(lane.model, lane.params, images, method="code")) for lane in lanes]
+    for number, (lane, model, size) in enumerate(zip(lanes, space["models"], sizes, strict=True)):
+        codes = np.array(model["codes"])
+        assert lane.lanes.seed == 0 and codes.shape == (len(images), size)
+        far = [np.abs(codes - other).mean() if other.shape == codes.shape else np.inf for other in encoded]
+        assert np.argmin(far) == number
+        if name != "rate_distortion":  # whose codes are those of binarised images
+            np.testing.assert_allclose(codes, encoded[number], rtol=1e-3, atol=2e-3)
+        tensors = safetensors.numpy.load(base64.b64decode(model["decoder"]))
+        for layer, values in lane.params["params"]["decoder"].items():
+            np.testing.assert_allclose(tensors[f"{layer}.kernel"], values["kernel"], rtol=1e-3, atol=1e-6)
+        low, high = np.transpose(model["range"])
+        assert (high - low >= 2 - 1e-2).all() and ((codes >= low) & (codes <= high)).mean() > 0.9
+
+
+@in_group("rate_distortion")
+def test_the_switch_is_beta(ran):
+    npz = ran("rate_distortion").npz
+    lanes = [files.load(explorer.model_path(npz, name)).lanes.hparams for name in BETAS[:7]]
+    np.testing.assert_allclose([lane.penalty for lane in lanes], [0.1, 0.3, 1, 2, 4, 8, 1], rtol=1e-6)
+    assert [bool(lane.warmup) for lane in lanes] == [False] * 6 + [True]
+
+
+@in_group("variational_B7")
+def test_models_that_differ_in_l2_alone_are_told_apart(ran):
+    npz, (names, _) = ran("variational_B7").npz, EXPLORED["variational_B7"]
+    found = [float(files.load(explorer.model_path(npz, name)).lanes.hparams.l2) for name in names]
+    np.testing.assert_allclose(found, [0, 5e-5, 0], rtol=1e-6)
+
+
+def test_a_model_that_diverged_is_not_explored(tmp_path):
+    dataset, npz = made_dataset(20), tmp_path / "rate_distortion.npz"
+    codes = {"bad": np.full((20, 3), np.nan), "good": np.random.default_rng(0).normal(size=(20, 3))}
+    model = MODELS["report C's, variational"]
+    run = of_params("good", elbo(model, bernoulli(grey)), init(model, np.zeros((1, *model.image), np.float32)))
+    explored(npz, dataset, codes, {"good": run})
+    space = explorer.space(npz, explorer.arrays(dataset, codes), "")
+    assert [model["name"] for model in space["models"]] == ["good"]
+    assert explorer.space(npz, explorer.arrays(dataset, {"bad": codes["bad"]}), "") is None

@@ -9,6 +9,12 @@ const ACTIVATIONS = {
   elu: (x) => (x > 0 ? x : Math.expm1(x)),
 };
 
+/** float32 numbers of float16 bits: exponent and fraction moved to their places, then the exponent's offset made up for. */
+function fromHalf(halves) {
+  const bits = Uint32Array.from(halves, (half) => ((half & 0x8000) << 16) | ((half & 0x7fff) << 13));
+  return new Float32Array(bits.buffer).map((x) => x * 2 ** 112);
+}
+
 /** The tensors and the metadata of a safetensors file: 8 bytes of length, a JSON header, then the numbers. */
 function readSafetensors(buffer) {
   const length = Number(new DataView(buffer).getBigUint64(0, true));
@@ -16,8 +22,8 @@ function readSafetensors(buffer) {
   const { __metadata__: metadata, ...described } = header;
   const tensors = {};
   for (const [name, { dtype, shape, data_offsets: [start, end] }] of Object.entries(described)) {
-    if (dtype !== "F32") throw new Error(`${name} is ${dtype}, expected F32`);
-    tensors[name] = { shape, values: new Float32Array(buffer.slice(8 + length + start, 8 + length + end)) };
+    if (dtype !== "F16") throw new Error(`${name} is ${dtype}, expected F16`);
+    tensors[name] = { shape, values: fromHalf(new Uint16Array(buffer.slice(8 + length + start, 8 + length + end))) };
   }
   return { tensors, metadata };
 }
