@@ -17,7 +17,7 @@ from ae_jax.lanes import Group, lane_grid
 from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.types import Plan, hparams
-from experiments import common, plotting, reports, study
+from experiments import common, plotting, reports, sheets, study
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 LEARNING_RATE = {"adam": 1e-3, "adadelta": 1.0, "rmsprop": 0.01}
@@ -89,7 +89,7 @@ def draw(saved: Saved) -> Paths:
     )  # fmt: skip
     rows = [saved.arrays["images"], saved.arrays["reconstructions"]]
     title = "Validation images, and what Adam's first seed makes of them"
-    yield from saved.draw(plotting.image_sheet, "reconstructions", rows, ["input", "output"], title=title)
+    yield from saved.draw(sheets.image_sheet, "reconstructions", rows, ["input", "output"], title=title)
 
 
 STUDY = Study("baseline", Options, BUDGETS, plan, measure, draw)

@@ -24,7 +24,7 @@ from ae_jax.lanes import Group, make_lanes, stack_splits
 from ae_jax.models import Autoencoder, conv_autoencoder
 from ae_jax.objectives import denoising
 from ae_jax.types import Plan, hparams
-from experiments import common, comparison, denoised, plotting, reports, study
+from experiments import common, comparison, denoised, plotting, reports, sheets, study
 from experiments.comparison import Numbers
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
@@ -152,7 +152,7 @@ def draw(saved: Saved) -> Paths:
     for variant, inputs, outputs in zip(arrays["settings"], arrays["inputs"], arrays["outputs"], strict=True):
         rows += [inputs, outputs]
         labels += [f"input, {variant}", "output"]
-    yield from saved.draw(plotting.image_sheet, "sheet", rows, labels, title="Test images, with noise, and denoised")
+    yield from saved.draw(sheets.image_sheet, "sheet", rows, labels, title="Test images, with noise, and denoised")
 
 
 STUDY = Study("denoising", Options, BUDGETS, plan, measure, draw, deviations=("noise",))

@@ -22,7 +22,7 @@ from ae_jax.models import ConvEncoder, conv_autoencoder
 from ae_jax.runs import Run
 from ae_jax.types import Plan, hparams
 from ae_jax.vae import conv_vae
-from experiments import common, comparison, plotting, reports, study
+from experiments import common, comparison, plotting, reports, sheets, study
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 from experiments.variational import PROTOCOLS
 
@@ -113,7 +113,7 @@ def draw(saved: Saved) -> Paths:
     """A sheet of samples, and the judge's measures as bars."""
     names = [f"{model}, {way}" for model in saved.arrays["models"] for way in saved.arrays["ways"]]
     rows = np.concatenate(saved.arrays["images"])
-    yield from saved.draw(plotting.image_sheet, "samples", rows, names, title="Samples, decoded")
+    yield from saved.draw(sheets.image_sheet, "samples", rows, names, title="Samples, decoded")
     panels = {label: np.concatenate(saved.arrays[name]) for name, label in LABELS.items()}
     title = "Samples judged by a digit classifier"
     yield from saved.draw(plotting.bar_panels, "measures", names, panels, title=title)

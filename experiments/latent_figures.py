@@ -7,7 +7,7 @@ import numpy as np
 
 from ae_jax import evaluation, latent
 from ae_jax.runs import Run
-from experiments import interactive, maps, plotting
+from experiments import interactive, maps, plane_plots, plotting, sheets
 from experiments.study import Paths, Saved, Setup
 
 SAMPLES = 400  # of the box and of the normal distribution; the first DECODED are decoded
@@ -61,13 +61,13 @@ def draw_training(saved: Saved) -> Paths:
         title="Training (with dropout) and validation loss, d = 2",
     )  # fmt: skip
     rows, title = [arrays["images"], arrays["reconstructions"]], "Test images and their reconstructions, d = 2"
-    yield from saved.draw(plotting.image_sheet, "reconstructions", rows, ["input", "output"], title=title)
+    yield from saved.draw(sheets.image_sheet, "reconstructions", rows, ["input", "output"], title=title)
 
 
 def draw_walks(saved: Saved, whose: str = "") -> Paths:
     """The sheet of ``walk_images``; ``whose`` ends its title."""
     labels, title = [f"{a} to {b}" for a, b in WALKS], f"On straight lines between the codes of two digits{whose}"
-    yield from saved.draw(plotting.image_sheet, "walks", saved.arrays["walk_images"], labels, title=title)
+    yield from saved.draw(sheets.image_sheet, "walks", saved.arrays["walk_images"], labels, title=title)
 
 
 def draw_projections(saved: Saved, d: int) -> Paths:
@@ -77,7 +77,7 @@ def draw_projections(saved: Saved, d: int) -> Paths:
     panels = {"latent plane": (arrays["codes_2"], labels)} if d == 2 else {}
     panels |= {"PCA": (pca, labels), f"t-SNE of {len(sample):,}": (tsne, labels[sample])}
     title = f"Codes of the test set, d = {d}"
-    yield from saved.draw(plotting.digit_scatter, f"projections_{d}", panels, title=title)
+    yield from saved.draw(plane_plots.digit_scatter, f"projections_{d}", panels, title=title)
     pages = {"pca": (pca[sample], ("first component", "second component")), "tsne": (tsne, ("", ""))}
     for name, (points, axes) in pages.items():
         yield interactive.digit_scatter(

@@ -26,7 +26,7 @@ from ae_jax.objectives import classifier
 from ae_jax.runs import Run
 from ae_jax.types import Plan, hparams
 from ae_jax.vae import conv_vae, conv_vqvae
-from experiments import common, comparison, plotting, study
+from experiments import common, comparison, plotting, sheets, study
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 BETAS = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
@@ -147,7 +147,7 @@ def draw(saved: Saved) -> Paths:
         ("prior", "Samples of the prior"),
         ("mixture", "Samples of a Gaussian mixture fitted to the codes"),
     ):
-        yield from saved.draw(plotting.image_sheet, kind, saved.arrays[f"{kind}_images"], names, title=title)
+        yield from saved.draw(sheets.image_sheet, kind, saved.arrays[f"{kind}_images"], names, title=title)
 
 
 STUDY = Study("rate_distortion", Options, BUDGETS, plan, measure, draw)

@@ -21,7 +21,7 @@ import numpy as np
 from ae_jax import files, latent
 from ae_jax.runs import Run
 from ae_jax.types import UsageError
-from experiments import common, interactive, latent_space, plotting, study
+from experiments import common, interactive, latent_space, plane_plots, plotting, study
 from experiments.study import Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 STEPS = 100
@@ -116,7 +116,7 @@ def draw(saved: Saved) -> Paths:
     """The surface, for the screen and for print, the flat maps and the profile."""
     arrays, points, stars = saved.arrays, saved.arrays["points"], saved.arrays["centroids"]
     title = "Fig. 6  D(z), squared distance to the image of the nearest centroid, from the front"
-    yield from saved.draw(plotting.surface, "fig6_front", points, arrays["distance"], stars, height="D", title=title)
+    yield from saved.draw(plane_plots.surface, "fig6_front", points, arrays["distance"], stars, height="D", title=title)
     yield interactive.surface(
         saved.place("surface").with_suffix(".html"), points, arrays["distance"], stars, height="D",
         title=f"Figs. 6 and 7  D(z), squared distance to the image of the nearest centroid. {saved.caption}",
@@ -128,10 +128,10 @@ def draw(saved: Saved) -> Paths:
     }
     extent = [*points[0, [0, -1], 0], *points[[0, -1], 0, 1]]
     title = "The latent plane: distance map and basins of attraction"
-    yield from saved.draw(plotting.plane_maps, "maps", panels, extent, stars, title=title)
+    yield from saved.draw(plane_plots.plane_maps, "maps", panels, extent, stars, title=title)
     steps = {f"along z{axis}": np.abs(np.diff(arrays["distance"], axis=2 - axis)) for axis in (1, 2)}
     title = "Steps of D between neighbours of the grid"
-    yield from saved.draw(plotting.plane_maps, "steps", steps, extent, stars, title=title)
+    yield from saved.draw(plane_plots.plane_maps, "steps", steps, extent, stars, title=title)
     yield from _draw_profile(saved)
 
 

@@ -64,7 +64,7 @@ class Saved(NamedTuple):
         return self.npz.with_name("_".join([self.npz.stem, *([name] if name else [])]))
 
     def draw(self, plot: Callable[..., list[Path]], name: str, *content: Any, **words: Any) -> list[Path]:
-        """The figure ``name`` by a function of ``plotting``, which is given the study's caption too."""
+        """The figure ``name`` by a function that draws, which is given the study's caption too."""
         return plot(self.place(name), *content, **words, caption=self.caption)
 
 

@@ -26,7 +26,7 @@ import numpy as np
 from ae_jax import evaluation
 from ae_jax.runs import Run
 from ae_jax.types import UsageError
-from experiments import classifiers, common, comparison, latent_space, plotting, running, study
+from experiments import classifiers, common, comparison, latent_space, plotting, running, sheets, study
 from experiments.classifiers import PROTOCOLS
 from experiments.comparison import Numbers
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
@@ -148,7 +148,7 @@ def draw(saved: Saved) -> Paths:
     )  # fmt: skip
     panels = dict(zip(names, saved.arrays["confusion"], strict=True))
     title = "Confusion matrices on the test set, first seed"
-    yield from saved.draw(plotting.confusion_matrices, "confusion", panels, title=title)
+    yield from saved.draw(sheets.confusion_matrices, "confusion", panels, title=title)
 
 
 STUDY = Study("transfer", Options, BUDGETS, plan, measure, draw, deviations=("encoder", "labels"))
