@@ -60,13 +60,8 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         "reconstructions": evaluation.reconstruct(adam[0], unseen),
     }
     for name, run in runs.items():
-        arrays |= {
-            f"{name}_seed": seeds(setup, name),
-            f"{name}_score": run.loss,
-            f"{name}_status": run.status,
-            f"{name}_train_loss": run.curves.train_loss,
-            f"{name}_validation_loss": run.curves.validation_loss,
-        }
+        told = {"seed": seeds(setup, name), "score": run.loss, **study.history(run)}
+        arrays |= {f"{name}_{what}": values for what, values in told.items()}
     reported = reports.b.BASELINE_MSE
     below = (adam.loss <= reported["validation"]).mean()
     rows = [

@@ -115,9 +115,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         "noise": noise,
         "validation_mse": run.loss,
         "test_mse": evaluation.score(run, test_key, setup.test)["loss"],
-        "train_loss": run.curves.train_loss,
-        "validation_loss": run.curves.validation_loss,
-        "status": run.status,
+        **study.history(run),
         "images": clean,
         "inputs": np.array(inputs),
         "outputs": np.array([evaluation.reconstruct(run[i, 0], images) for i, images in enumerate(inputs)]),
@@ -141,9 +139,8 @@ def measure(setup: Setup, runs: Runs) -> Measured:
 
 def draw(saved: Saved) -> Paths:
     """Learning curves, training and validation, and a sheet of noisy inputs and outputs."""
-    arrays, parts = saved.arrays, ("training", "validation")
-    curves = zip(arrays["train_loss"], arrays["validation_loss"], strict=True)
-    panels = dict(zip(arrays["settings"], (plotting.series(parts, lines) for lines in curves), strict=True))
+    arrays = saved.arrays
+    panels = plotting.learning_curves(arrays["settings"], arrays["train_loss"], arrays["validation_loss"])
     yield from saved.draw(
         plotting.line_panels, "curves", panels, xlabel="epoch", ylabel="MSE per pixel, clean target",
         title="Denoising: learning curves",

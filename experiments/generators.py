@@ -24,7 +24,7 @@ from ae_jax.types import Plan, hparams
 from ae_jax.vae import conv_vae
 from experiments import common, comparison, plotting, reports, sheets, study
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
-from experiments.variational import PROTOCOLS
+from experiments.vaes import PROTOCOLS
 
 DRAWN, SHOWN = 1000, 12  # samples for the judge, samples on the sheet
 NOISE = 0.5
@@ -71,12 +71,10 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     judge, labels = runs[JUDGE], setup.dataset.test_labels
     real = evaluation.class_logits(judge, setup.test_images)
     found = [_measure(runs[name], judge, setup, real) for name in MODELS]
-    arrays = {name: np.array([of_model[name] for of_model in found]) for name in found[0]}
+    arrays = study.together(found)
     arrays |= {"models": np.array(MODELS), "ways": np.array(WAYS), "status": [runs[name].status for name in MODELS]}
-    rows = []
-    for model, way in np.ndindex(len(MODELS), len(WAYS)):
-        title = f"{MODELS[model]}, {WAYS[way]}: {{}}"
-        rows += comparison.rows(title, LABELS.values(), [arrays[name][model, way] for name in LABELS])
+    names = [f"{model}, {way}" for model in MODELS for way in WAYS]
+    rows = comparison.measures("{}: {}", names, LABELS, {name: np.concatenate(arrays[name]) for name in LABELS})
     rows += comparison.rows("{}: reconstructions of the right digit", MODELS, arrays["kept"], higher_is_better=True)
     rows.append(Row("judge: test accuracy", None, [(real.argmax(-1) == labels).mean()], higher_is_better=True))
     return Measured(arrays, rows, config={"noise": NOISE})
@@ -92,7 +90,7 @@ def _measure(run: Run, judge: Run, setup: Setup, real: np.ndarray) -> dict[str, 
     right = [
         evaluation.class_logits(judge, of_lane).argmax(-1) == setup.dataset.test_labels for of_lane in reconstructions
     ]
-    return {name: np.array([of_way[name] for of_way in judged]) for name in LABELS} | {
+    return study.together(judged) | {
         "kept": np.where(run.diverged, np.nan, np.mean(right, -1)),
         "images": np.array([of_way[0, :SHOWN] for of_way in images]),
     }

@@ -37,6 +37,12 @@ def series(
     ]
 
 
+def learning_curves(names: Iterable[str], train: np.ndarray, validation: np.ndarray) -> dict[str, list[Series]]:
+    """A panel for each of ``names``: its training and its validation loss by epoch, of ``[names, ..., epochs]``."""
+    losses = zip(names, train, validation, strict=True)
+    return {str(name): series(("training", "validation"), lines) for name, *lines in losses}
+
+
 def densities(groups: Mapping[str, np.ndarray], bins: int = 30) -> list[Series]:
     """Histograms of the values ``[n]`` of each group as lines, over the same ``bins``."""
     edges = np.histogram_bin_edges(np.concatenate(list(groups.values())), bins)

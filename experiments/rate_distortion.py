@@ -94,14 +94,12 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     *keys, quantised_keys = jax.random.split(setup.key, (len(LANES) + 1, 4))
     judge, quantised = runs["judge"], runs["VQ-VAE"]
     of_runs = [_measure(runs[name], judge, setup, key) for name, key in zip(LANES, keys, strict=True)]
-    arrays = {measure: np.concatenate([of_run[measure] for of_run in of_runs]) for measure in of_runs[0]}
+    arrays = study.together(of_runs, np.concatenate)
     arrays["names"] = names = np.array(sum(LANES.values(), []))
     score = evaluation.score(quantised, quantised_keys[0], setup.test)
     counts = posterior.code_counts(quantised, quantised_keys[1], setup.test_images)
-    rows = []
-    for index, name in enumerate(names):
-        rows += comparison.rows(f"{name}: {{}}", LABELS.values(), [arrays[measure][index] for measure in LABELS])
-    rows += [
+    rows = [
+        *comparison.measures("{}: {}", names, LABELS, arrays),
         Row("VQ-VAE: distortion, nats", None, score["distortion"]),
         Row("VQ-VAE: codes in use of 32 (perplexity)", None, posterior.perplexity(counts)),
     ]

@@ -95,7 +95,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     arrays = {
         "model": np.array(names),
         "seed": setup.seeds,
-        **{name: np.concatenate([of_run[name] for of_run in measured]).astype(float) for name in MEASURES},
+        **{name: values.astype(float) for name, values in study.together(measured, np.concatenate).items()},
         "images": np.array([clean[:SHOWN], noisy[:SHOWN]]),
         "reconstructions": np.concatenate(drawn),
     }
