@@ -37,6 +37,7 @@ from ae_jax.types import Plan, UsageError, a, as_path, flag, function, require_k
 SHOWN = 10  # trials of a search that is printed
 
 Split = tuple[np.ndarray, np.ndarray]  # indices to train and to validate on
+ImageArray = np.ndarray | jax.Array  # as images.as_images gives them
 Validation = float | ArrayLike | tuple[ArrayLike, ArrayLike] | None
 
 
@@ -227,15 +228,16 @@ def _train(
     return runs
 
 
-def _for_images(objective: Objective, images: ArrayLike) -> Objective:
+def _for_images(objective: Objective, images: ImageArray) -> Objective:
     """``objective`` for images of this shape."""
     if not isinstance(objective, Objective):
         advice = "; of a model, make one: ae_jax.autoencoder(model)" if isinstance(objective, nn.Module) else ""
         raise UsageError(f"{a(type(objective).__name__)} is not allowed as an objective{advice}")
-    return recipes.sized(objective, images.shape[1:])
+    _, height, width, channels = images.shape
+    return recipes.sized(objective, (height, width, channels))
 
 
-def _for_trials(build: Callable, plan: Plan, images: ArrayLike) -> Callable[..., tuple[Objective, Plan]]:
+def _for_trials(build: Callable, plan: Plan, images: ImageArray) -> Callable[..., tuple[Objective, Plan]]:
     """``build`` with its objective for images of this shape, and with ``plan`` where it gives none itself."""
 
     @functools.wraps(build)  # its parameters are the names that a space may use
@@ -248,7 +250,7 @@ def _for_trials(build: Callable, plan: Plan, images: ArrayLike) -> Callable[...,
 
 
 def _examples(
-    images: ArrayLike, labels: ArrayLike | None, validation: Validation, objective: Objective
+    images: ImageArray, labels: ArrayLike | None, validation: Validation, objective: Objective
 ) -> tuple[Data, Split]:
     """What lanes train and validate on; images to validate on stand behind the others."""
     labels, count = labels_for(objective, labels, len(images)), len(images)

@@ -6,7 +6,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -20,7 +20,7 @@ class Known(NamedTuple):
     """A data set elsewhere: its files, and what makes arrays of them, open and verified."""
 
     files: Published
-    read: Callable[[list[BinaryIO]], Arrays]
+    read: Callable[[list[IO[bytes]]], Arrays]
 
 
 def load(name: str, data_dir: str | Path | None) -> Arrays:
@@ -30,13 +30,13 @@ def load(name: str, data_dir: str | Path | None) -> Arrays:
         return known.read(files)
 
 
-def _idx_files(files: list[BinaryIO]) -> Arrays:
+def _idx_files(files: list[IO[bytes]]) -> Arrays:
     """Four IDX files in the order of the arrays."""
     arrays = [idx.parse(file.read(), "a verified file") for file in files]
     return tuple(array[..., None] if array.ndim == 3 else array for array in arrays)
 
 
-def _emnist_letters(files: list[BinaryIO]) -> Arrays:
+def _emnist_letters(files: list[IO[bytes]]) -> Arrays:
     """The part "letters" of EMNIST's one zip, whose images lie on their side and whose labels count from 1."""
     with zipfile.ZipFile(files[0]) as archive:
         names = [f"gzip/emnist-letters-{part}-ubyte.gz" for part in ("train-images-idx3", "train-labels-idx1")]
@@ -45,16 +45,22 @@ def _emnist_letters(files: list[BinaryIO]) -> Arrays:
     return train.swapaxes(1, 2).copy(), train_labels - 1, test.swapaxes(1, 2).copy(), test_labels - 1
 
 
-def _cifar10(files: list[BinaryIO]) -> Arrays:
+def _cifar10(files: list[IO[bytes]]) -> Arrays:
     """Records of a label and three planes of 32x32, in five batches for training and one for test."""
     batches = [f"data_batch_{i}.bin" for i in range(1, 6)], ["test_batch.bin"]
     with tarfile.open(fileobj=files[0], mode="r:gz") as archive:
-        parts = [b"".join(archive.extractfile(f"cifar-10-batches-bin/{name}").read() for name in of) for of in batches]
+        parts = [b"".join(_member(archive, f"cifar-10-batches-bin/{name}") for name in of) for of in batches]
     arrays = []
     for part in parts:
         records = np.frombuffer(part, np.uint8).reshape(-1, 1 + 3 * 32 * 32)
         arrays += [records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1).copy(), records[:, 0].copy()]
     return tuple(arrays)
+
+
+def _member(archive: tarfile.TarFile, name: str) -> bytes:
+    file = archive.extractfile(name)
+    assert file is not None, f"{name} is a file in the published archive"
+    return file.read()
 
 
 KNOWN = {

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ae_jax.objectives import Objective
-from ae_jax.types import Batch, HParams, PyTree
+from ae_jax.types import AnyArray, Batch, HParams, PyTree
 
 PADDING = -1  # an index that stands for no example
 EVALUATION_BATCH = 256  # examples scored at once, at most
@@ -34,7 +34,7 @@ def take(data: Data, indices: Array) -> Batch:
     return Batch(unit(data.images[indices]), data.labels[indices])
 
 
-def unit(images: Array) -> Array:
+def unit(images: AnyArray) -> AnyArray:
     """uint8 images as float32 in [0, 1]; those that are float are there already."""
     scale = 255.0 if jnp.issubdtype(images.dtype, jnp.integer) else 1.0
     return images.astype(jnp.float32) / scale

@@ -6,6 +6,7 @@ import dataclasses
 import time
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -99,5 +100,5 @@ class Calls:
 
 def device_bytes(program: jax.stages.Compiled) -> int:
     """What a compiled program takes of each device's memory."""
-    analysis = program.memory_analysis()
+    analysis: Any = program.memory_analysis()
     return analysis.temp_size_in_bytes + analysis.argument_size_in_bytes + analysis.output_size_in_bytes

@@ -67,13 +67,11 @@ def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
 
     An identity without ``DETAILS`` is as good as one with them; its digests are told in their place.
     """
-    before, now = found.get(DETAILS), wanted.get(DETAILS)
+    before, now = (details if isinstance(details := of.get(DETAILS), dict) else {} for of in (found, wanted))
     told: list[str] = []
-    explained = now if isinstance(now, dict) else {}
-    for name in sorted((found.keys() | wanted.keys()) - {DETAILS}, key=lambda name: (name in explained, name)):
+    for name in sorted((found.keys() | wanted.keys()) - {DETAILS}, key=lambda name: (name in now, name)):
         if (old := found.get(name)) != (new := wanted.get(name)):
-            both = isinstance(before, dict) and isinstance(now, dict) and name in before and name in now
-            changed = _changes("", before[name], now[name]) if both else []
+            changed = _changes("", before[name], now[name]) if name in before and name in now else []
             told += changed or [f"{name} was {old!r} and is now {new!r}"]
     told = list(dict.fromkeys(told))
     return told if len(told) <= _SHOWN else [*told[:_SHOWN], f"{len(told) - _SHOWN} more"]

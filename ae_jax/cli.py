@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def command(run: Callable, *shared: Callable[[_Parser], None]) -> _Parser:
         """A command called as its function, whose first line is its help."""
-        words = run.__doc__.splitlines()[0]
+        words = str(run.__doc__).splitlines()[0]
         made = added.add_parser(run.__name__, help=words, description=words)
         made.set_defaults(command=run)
         for add in shared:

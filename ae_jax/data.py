@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from ae_jax import archives, embedded
 from ae_jax.types import Dataset, UsageError
 
-EMBEDDED = {"digits": embedded.digits, "photos": embedded.photos}
+EMBEDDED: dict[str, Callable[[], archives.Arrays]] = {"digits": embedded.digits, "photos": embedded.photos}
 TITLES = {name: known.files.title for name, known in archives.KNOWN.items()} | {
     "digits": "embedded digits",
     "photos": "patches of two photographs",
@@ -82,9 +83,10 @@ def kfold(n: int, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(np.setdiff1d(everything, fold), np.sort(fold)) for fold in np.array_split(order, folds)]
 
 
-def _dataset(name: str, *arrays: np.ndarray) -> Dataset:
-    """A Dataset of these four arrays."""
-    return Dataset(name, *arrays, digest(*arrays))
+def _dataset(
+    name: str, train: np.ndarray, train_labels: np.ndarray, test: np.ndarray, test_labels: np.ndarray
+) -> Dataset:
+    return Dataset(name, train, train_labels, test, test_labels, digest(train, train_labels, test, test_labels))
 
 
 def digest(*arrays: np.ndarray) -> str:
@@ -92,5 +94,5 @@ def digest(*arrays: np.ndarray) -> str:
     total = hashlib.sha256()
     for array in arrays:
         total.update(repr(array.shape).encode())
-        total.update(np.ascontiguousarray(array))
+        total.update(np.ascontiguousarray(array).data)
     return total.hexdigest()

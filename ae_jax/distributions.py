@@ -84,7 +84,7 @@ def _expected_kernel(mean: Array, variance: Array, other_mean: Array, other_vari
         log_factor = jnp.log(width / spread) - jnp.square(mean - other_mean) / spread
         return jnp.exp(0.5 * log_factor.sum(-1))
 
-    return sum(rbf(scale * mean.shape[-1]) for scale in MMD_SCALES) / len(MMD_SCALES)
+    return jnp.asarray(sum(rbf(scale * mean.shape[-1]) for scale in MMD_SCALES)) / len(MMD_SCALES)
 
 
 class Likelihood(NamedTuple):

@@ -15,9 +15,9 @@ import sys
 import tempfile
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import IO, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ae_jax.types import UsageError
@@ -64,7 +64,7 @@ def cache_dir() -> Path:
 
 
 @contextlib.contextmanager
-def verified(of: Published, data_dir: str | Path | None = None) -> Iterator[list[BinaryIO]]:
+def verified(of: Published, data_dir: str | Path | None = None) -> Iterator[list[IO[bytes]]]:
     """The files of ``of``, open and in its order: from the folder the user names, or else from the cache.
 
     They are read once to be verified, a little at a time: an archive may be larger than what is wanted of it.
@@ -88,7 +88,7 @@ def verified(of: Published, data_dir: str | Path | None = None) -> Iterator[list
             f"{of.ways_out} Give neither folder nor variable to download {of.title}."
         )
     with contextlib.ExitStack() as stack:
-        yield [stack.enter_context(_open(of, _find(of, folder, name), name)) for name in of.files]
+        yield [stack.enter_context(_open(of, _find(of, folder, name) or folder / name, name)) for name in of.files]
 
 
 def _find(of: Published, folder: Path, name: str) -> Path | None:
@@ -98,14 +98,14 @@ def _find(of: Published, folder: Path, name: str) -> Path | None:
 
 
 @contextlib.contextmanager
-def _open(of: Published, path: Path, name: str) -> Iterator[BinaryIO]:
+def _open(of: Published, path: Path, name: str) -> Iterator[IO[bytes]]:
     """The file ``name`` of ``of`` at ``path``, at its start. Raises UsageError unless it is what was published."""
     size, sha256 = of.files[name]
     published = Path(name).suffix in (".gz", ".zip")
     with contextlib.ExitStack() as stack:
         try:
-            opened = (open if published or path.suffix != ".gz" else gzip.open)(path, "rb")
-            file = stack.enter_context(opened)
+            opener: Callable[..., Any] = open if published or path.suffix != ".gz" else gzip.open
+            file: IO[bytes] = stack.enter_context(opener(path, "rb"))
             count, digest = _measure(file, size + 1)  # one byte too many tells a longer file before it is all unpacked
             found = f"the {count:,} bytes read have SHA-256 {digest}"
         except (OSError, EOFError, zlib.error) as error:
@@ -121,7 +121,7 @@ def _open(of: Published, path: Path, name: str) -> Iterator[BinaryIO]:
     )
 
 
-def _measure(file: BinaryIO, most: int) -> tuple[int, str]:
+def _measure(file: IO[bytes], most: int) -> tuple[int, str]:
     """How many bytes ``file`` holds, and their SHA-256; of ``most`` at most."""
     total, count = hashlib.sha256(), 0
     while chunk := file.read(min(CHUNK, most - count)):

@@ -25,7 +25,7 @@ from ae_jax.calls import Calls
 from ae_jax.lanes import DIVERGED, RUNNING, Group, Lanes, Splits, steps_per_epoch
 from ae_jax.objectives import parameter_count
 from ae_jax.runs import Cost, Curves, Run
-from ae_jax.segments import Epoch, LaneState, Limits, init_params, lane_state, run_segment
+from ae_jax.segments import LaneState, Limits, init_params, lane_state, run_segment
 from ae_jax.types import UsageError, static_dropout, tree_size, whole
 from ae_jax.widening import narrow, widen
 
@@ -99,7 +99,7 @@ class ProgramRun:
             sharing.COMPILER_OPTIONS if sharers > 1 else None, lambda line: log(f"{self.name}: {line}"),
         )  # fmt: skip
         self.images = 0
-        self.curves = Epoch(*np.full((2, count, int(self.budget.max())), np.nan, np.float32))
+        self.curves = Curves(*np.full((2, count, int(self.budget.max())), np.nan, np.float32))
         self.store = self._fresh()
         self._restore()
 
@@ -143,9 +143,9 @@ class ProgramRun:
 
     def save(self, ids: np.ndarray) -> None:
         """Checkpoint those of these lanes that this process owns."""
-        if self.settings.checkpoint_folder is not None:
+        if (folder := self.settings.checkpoint_folder) is not None:
             for lane in ids[self.owned[ids]]:
-                checkpoints.save(self._path(lane), host.take((self.store, self.curves), lane))
+                checkpoints.save(self._path(folder, lane), host.take((self.store, self.curves), lane))
 
     def memory(self) -> int:
         """Bytes this group needs at its peak: lanes at rest, data, and what its program asks for (compiles it)."""
@@ -162,7 +162,7 @@ class ProgramRun:
 
         def of_group(group: Group, lanes: slice) -> Run:
             epochs = int(group.lanes.hparams.epochs.max())
-            share = store.epoch[lanes].sum() / store.epoch.sum()
+            share = float(store.epoch[lanes].sum() / store.epoch.sum())
             cost = Cost(share * self.calls.run_seconds, share * self.calls.compile_seconds, round(share * self.images))
             arrays = {
                 "status": store.status[lanes],
@@ -211,13 +211,13 @@ class ProgramRun:
         numbers = host.take(static_dropout(self.lanes.hparams), ids)
         return states, numbers, self.lanes.split[ids], limits, self.data, self.splits
 
-    def _path(self, lane: int) -> Path:
-        return self.settings.checkpoint_folder / f"group{self.index:03d}-lane{lane:05d}.msgpack"
+    def _path(self, folder: Path, lane: int) -> Path:
+        return folder / f"group{self.index:03d}-lane{lane:05d}.msgpack"
 
     def _restore(self) -> None:
-        if self.settings.checkpoint_folder is not None:
+        if (folder := self.settings.checkpoint_folder) is not None:
             for lane in range(len(self.budget)):
-                kept = checkpoints.load(self._path(lane), host.take((self.store, self.curves), lane))
+                kept = checkpoints.load(self._path(folder, lane), host.take((self.store, self.curves), lane))
                 if kept is not None:
                     host.put((self.store, self.curves), np.array([lane]), jax.tree.map(lambda leaf: leaf[None], kept))
 

@@ -13,6 +13,7 @@ from jax import Array
 from ae_jax import losses, training
 from ae_jax.batching import Data
 from ae_jax.corruptions import Corruption
+from ae_jax.models import apply
 from ae_jax.objectives import Objective, jacobian
 from ae_jax.runs import Run, by_batches, map_runs
 from ae_jax.types import HParams, PyTree
@@ -39,7 +40,7 @@ def reconstruct(runs: Runs, images: Array) -> Any:
 
 
 def _reconstruct(objective: Objective, params: PyTree, images: Array) -> Array:
-    return objective.model.apply(params, images)
+    return apply(objective.model, params, images)
 
 
 def reconstruction_errors(runs: Runs, inputs: Array, targets: Array) -> Any:
@@ -53,7 +54,7 @@ def reconstruction_errors(runs: Runs, inputs: Array, targets: Array) -> Any:
 
 def _reconstruction_errors(objective: Objective, params: PyTree, inputs: Array, targets: Array) -> Array:
     def errors(inputs: Array, targets: Array) -> Array:
-        return losses.mean_squared_error(objective.model.apply(params, inputs), targets)
+        return losses.mean_squared_error(apply(objective.model, params, inputs), targets)
 
     return by_batches(errors, inputs, targets)
 
@@ -104,7 +105,7 @@ def class_logits(run: Run, images: Array) -> np.ndarray:
 
 
 def _logits(objective: Objective, params: PyTree, images: Array) -> Array:
-    return by_batches(lambda batch: objective.model.apply(params, batch), images)
+    return by_batches(lambda batch: apply(objective.model, params, batch), images)
 
 
 def confusion(labels: np.ndarray, predictions: np.ndarray, classes: int = 10) -> np.ndarray:

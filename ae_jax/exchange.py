@@ -72,12 +72,12 @@ def write_folder(folder: Path, images: np.ndarray, names: Sequence[str]) -> None
 
 def _paths(folder: Path, names: Sequence[str]) -> list[Path]:
     """A PNG file in ``folder`` for each name. Raises UsageError for names that lead out of it or are not different."""
-    names = [PurePosixPath(name if name.endswith(".png") else f"{name}.png") for name in map(str, names)]
-    if wrong := [name for name in names if name.is_absolute() or ".." in name.parts]:
+    files = [PurePosixPath(name if name.endswith(".png") else f"{name}.png") for name in map(str, names)]
+    if wrong := [file for file in files if file.is_absolute() or ".." in file.parts]:
         raise UsageError(f"the name {wrong[0]} leads out of {folder}: give others, or --out a name in .npz")
-    if len(set(names)) < len(names):
+    if len(set(files)) < len(files):
         raise UsageError("some names are the same, but files need one each: give others, or --out a name in .npz")
-    return [folder / name for name in names]
+    return [folder / file for file in files]
 
 
 def write_sheet(path: Path, images: np.ndarray) -> None:

@@ -13,7 +13,7 @@ from jax import Array
 from jax.export import Exported, export, symbolic_shape
 
 from ae_jax import results
-from ae_jax.models import Autoencoder, ConvDecoder, ConvEncoder, DenseDecoder, DenseEncoder
+from ae_jax.models import Autoencoder, ConvDecoder, ConvEncoder, DenseDecoder, DenseEncoder, apply
 from ae_jax.runs import Run, one_lane
 from ae_jax.types import UsageError, a, as_path
 
@@ -95,10 +95,10 @@ def programs(run: Run) -> dict[str, Exported]:
         raise UsageError(f"{run.name}: {a(type(model).__name__)} has no decoder; give an autoencoder's lane")
 
     def encode(images: Array) -> Array:
-        return model.apply(params, images, method="code")
+        return apply(model, params, images, method="code")
 
     def decode(codes: Array) -> Array:
-        return model.apply(params, codes, method="decode")
+        return apply(model, params, codes, method="decode")
 
     images = jax.ShapeDtypeStruct((*symbolic_shape("batch"), *run.model.image), np.float32)
     encoder = export(jax.jit(encode), platforms=PLATFORMS)(images)

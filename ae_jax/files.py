@@ -123,7 +123,7 @@ def _run(described: dict[str, Any], tensors: dict[str, np.ndarray]) -> Run:
         raise UsageError("not the recipe of an objective")
     shape = tuple(described["shape"])
     for name, number in NUMBERS.items():  # a hyper-parameter younger than the file has its default
-        default = np.broadcast_to(np.asarray(number.default, number.dtype), shape)
+        default: np.ndarray = np.broadcast_to(np.asarray(number.default, number.dtype), shape)
         tensors.setdefault(f"lanes.hparams.{name}", default)
     _check(tensors, objective, shape)
     tree = unflatten_dict({key: tensors[".".join(key)] for key in flatten_dict(_lane(objective))})

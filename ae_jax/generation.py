@@ -74,7 +74,7 @@ def judgement(judge: Run, images: np.ndarray, real: np.ndarray) -> dict[str, np.
     those of real images, ``real [m, classes]``.
     """
     logits = [evaluation.class_logits(judge, of_lane) for of_lane in images]
-    verdicts = [recognition(jax.nn.softmax(of_lane)) for of_lane in logits]
+    verdicts = [recognition(np.asarray(jax.nn.softmax(of_lane))) for of_lane in logits]
     return {
         "share": np.array([verdict.share for verdict in verdicts]),
         "balance": np.array([verdict.balance for verdict in verdicts]),

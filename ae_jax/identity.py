@@ -42,7 +42,9 @@ def identity(groups: Sequence[Group], data: Data, splits: Splits, settings: Mapp
 
 def _details(groups: Sequence[Group], data: Data, splits: Splits) -> dict[str, Any]:
     """What the entries of these names say, for people."""
-    lanes, plans, objectives = {}, {}, {}
+    lanes: dict[str, str] = {}
+    plans: dict[str, Any] = {}
+    objectives: dict[str, Any] = {}
     for index, group in enumerate(groups):
         of = f" of {index}, {group.name}" if len(groups) > 1 else ""
         numbers = group.lanes.hparams._asdict() | {"seed": group.lanes.seed}
@@ -72,5 +74,5 @@ def _digest(*trees: PyTree) -> str:
     content = hashlib.sha256()
     for leaf in jax.tree.leaves(trees):
         content.update(f"{leaf.shape} {leaf.dtype}".encode())
-        content.update(np.ascontiguousarray(leaf))
+        content.update(np.ascontiguousarray(leaf).data)
     return content.hexdigest()[:16]

@@ -9,7 +9,6 @@ import math
 import struct
 import sys
 import zlib
-from typing import BinaryIO
 
 import numpy as np
 
@@ -40,7 +39,7 @@ def parse(content: bytes, source: str) -> np.ndarray:
         ) from error
 
 
-def _parse(file: BinaryIO) -> np.ndarray:
+def _parse(file: io.BufferedIOBase) -> np.ndarray:
     magic = file.read(4)
     if not is_idx(magic) or magic[3] > LARGEST_RANK:
         raise ValueError(f"its magic number is {magic.hex() or 'missing'}, not 000008 and a rank")

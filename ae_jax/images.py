@@ -137,7 +137,7 @@ def _of_arrays(
     try:
         if images.ndim == 2 and (size, grey) != (None, None):
             raise UsageError("flat features have neither size nor colour: leave size and grey out")
-        checked = pictures.resize(pictures.recolour(as_images(images), grey), size)
+        checked = pictures.resize(pictures.recolour(np.asarray(as_images(images)), grey), size)
         labels = None if labels is None else _labels(labels, len(checked))
     except UsageError as error:
         raise UsageError(f"{name}: {error}") from error

@@ -19,7 +19,7 @@ from jax.typing import ArrayLike
 from ae_jax import evaluation, generation, latent
 from ae_jax.batching import EVALUATION_BATCH, Data, unit
 from ae_jax.images import as_images
-from ae_jax.models import Autoencoder
+from ae_jax.models import Autoencoder, apply
 from ae_jax.objectives import Objective, classes, output_shape, parameter_shapes
 from ae_jax.runs import Run, by_batches
 from ae_jax.types import PyTree, UsageError, a, whole
@@ -152,7 +152,7 @@ def _in_calls(run: Run, n: int, call: Callable[[np.ndarray], np.ndarray]) -> np.
 
 
 def _reconstruct(objective: Objective, params: PyTree, images: Array) -> Array:
-    return by_batches(lambda some: objective.model.apply(params, unit(some)), images)
+    return by_batches(lambda some: apply(objective.model, params, unit(some)), images)
 
 
 def _vectors(objective: Objective, params: PyTree, numbers: Array) -> Array:
@@ -160,4 +160,4 @@ def _vectors(objective: Objective, params: PyTree, numbers: Array) -> Array:
 
 
 def _nearest(objective: Objective, params: PyTree, vectors: Array) -> Array:
-    return objective.model.apply(params, vectors, method="quantise")[0]
+    return apply(objective.model, params, vectors, method="quantise")[0]

@@ -37,12 +37,12 @@ class Lanes(NamedTuple):
 
 def make_lanes(numbers: HParams, seed: Any = 0, split: Any = 0, trial: Any = OWN_TRIAL) -> Lanes:
     """Lanes from hyper-parameters, seeds, splits and trials, which broadcast against each other to their shape."""
-    numbers = numbers._replace(dropout=0.0 if numbers.dropout is None else numbers.dropout)
-    *leaves, seed, split, trial = np.broadcast_arrays(*map(np.asarray, (*numbers, seed, split, trial)))
-    return Lanes(HParams(*leaves), *(places.astype(np.int32) for places in (seed, split, trial)))
+    given = [0.0 if leaf is None else leaf for leaf in numbers]
+    *leaves, seed, split, trial = np.broadcast_arrays(*map(np.asarray, (*given, seed, split, trial)))
+    return Lanes(HParams._make(leaves), *(places.astype(np.int32) for places in (seed, split, trial)))
 
 
-def lane_grid(numbers: HParams | None = None, **axes: Any) -> Lanes:
+def lane_grid(numbers: HParams | None = None, /, **axes: Any) -> Lanes:
     """Every combination of ``axes``: ``lane_grid(penalty=[0.5, 1, 2], seed=range(4), epochs=20)`` has shape (3, 4).
 
     Args:

@@ -14,6 +14,7 @@ import numpy as np
 from jax import Array
 
 from ae_jax.batching import unit
+from ae_jax.models import apply
 from ae_jax.objectives import Objective
 from ae_jax.runs import Run, by_batches
 from ae_jax.types import PyTree, UsageError
@@ -27,17 +28,17 @@ def encode(run: Run, images: Array) -> np.ndarray:
     return run.map(_encode, jnp.asarray(images))
 
 
-def decode(run: Run, codes: Array) -> np.ndarray:
+def decode(run: Run, codes: Array | np.ndarray) -> np.ndarray:
     """Images of each lane's codes: ``[*run.shape, n, latent] -> [*run.shape, n, *image]``."""
     return run.map(_decode, each=(np.asarray(codes, np.float32),))
 
 
 def _encode(objective: Objective, params: PyTree, images: Array) -> Array:
-    return by_batches(lambda batch: objective.model.apply(params, unit(batch), method="code"), images)
+    return by_batches(lambda batch: apply(objective.model, params, unit(batch), method="code"), images)
 
 
 def _decode(objective: Objective, params: PyTree, codes: Array) -> Array:
-    return by_batches(lambda batch: objective.model.apply(params, batch, method="decode"), codes)
+    return by_batches(lambda batch: apply(objective.model, params, batch, method="decode"), codes)
 
 
 def centroids(codes: np.ndarray, labels: np.ndarray, classes: int = 10) -> np.ndarray:

@@ -12,6 +12,7 @@ the output; along an odd one, none: lengths are halved, rounded down, and come b
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import flax.linen as nn
 from jax import Array
@@ -21,7 +22,7 @@ from ae_jax.activations import Activation, linear
 from ae_jax.convolutions import Implementation, require_implementation
 from ae_jax.recipes import part
 from ae_jax.shapes import MNIST_SHAPE, check_images, check_shape, map_sizes, padding
-from ae_jax.types import ImageShape, UsageError, a, function, whole, wholes
+from ae_jax.types import ImageShape, PyTree, UsageError, a, function, whole, wholes
 
 
 def shared_image(encoder: nn.Module, decoder: nn.Module) -> ImageShape:
@@ -238,6 +239,14 @@ class Classifier(nn.Module):
         return self.encoder(images)
 
 
+def apply(model: nn.Module, params: PyTree, *inputs: Any, **how: Any) -> Any:
+    """What ``model``, or its ``method``, makes of ``inputs``.
+
+    Flax's ``apply``, whose type speaks of variables that change too: no model here has any.
+    """
+    return model.apply(params, *inputs, **how)
+
+
 def conv_autoencoder(
     latent: int,
     channels: tuple[int, ...] = (8, 16, 32),
@@ -253,7 +262,7 @@ def conv_autoencoder(
     >>> ae_jax.conv_autoencoder(8, channels=(8, 16), image=(32, 32, 3)).image
     (32, 32, 3)
     """
-    common = {"implementation": implementation, "image": image}
+    common: dict[str, Any] = {"implementation": implementation, "image": image}
     return Autoencoder(ConvEncoder(latent, channels, hidden, **common), ConvDecoder(channels, hidden, **common))
 
 

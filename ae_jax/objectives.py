@@ -17,7 +17,7 @@ from jax import Array
 
 from ae_jax import losses, recipes
 from ae_jax.corruptions import Corruption
-from ae_jax.models import Autoencoder
+from ae_jax.models import Autoencoder, apply
 from ae_jax.recipes import Recipe, recipe
 from ae_jax.types import Batch, HParams, ImageShape, PyTree, Range, UsageError, number
 
@@ -42,15 +42,20 @@ class Objective(NamedTuple):
         return recipes.build, (recipes.portable(self),)
 
     @property
-    def model(self) -> nn.Module:
-        """The model it was built from. Raises UsageError for one without a recipe."""
+    def made(self) -> Recipe:
+        """How it was built. Raises UsageError for one without a recipe."""
         if self.recipe is None:
             raise UsageError("an objective without a recipe does not say its model: decorate its builder with recipe")
-        return self.recipe.model
+        return self.recipe
+
+    @property
+    def model(self) -> nn.Module:
+        """The model it was built from. Raises UsageError as :attr:`made` does."""
+        return self.made.model
 
     @property
     def image(self) -> ImageShape:
-        """Height, width and channels of the images that it is for. Raises UsageError as :attr:`model` does."""
+        """Height, width and channels of the images that it is for. Raises UsageError as :attr:`made` does."""
         return self.model.image
 
 
@@ -97,7 +102,7 @@ def autoencoder(model: Autoencoder) -> Objective:
     """
 
     def loss(params: PyTree, key: Array, batch: Batch, hparams: HParams, train: bool):
-        reconstruction = model.apply(params, batch.images, hparams.dropout, train, rngs={"dropout": key})
+        reconstruction = apply(model, params, batch.images, hparams.dropout, train, rngs={"dropout": key})
         return losses.mean_squared_error(reconstruction, batch.images), {}
 
     return Objective(init_of(model), loss, separable=True)
@@ -118,7 +123,7 @@ def denoising(model: Autoencoder, corrupt: Corruption) -> Objective:
     def loss(params: PyTree, key: Array, batch: Batch, hparams: HParams, train: bool):
         noise_key, dropout_key = jax.random.split(key)
         corrupted = corrupt(noise_key, batch.images, hparams.noise)
-        reconstruction = model.apply(params, corrupted, hparams.dropout, train, rngs={"dropout": dropout_key})
+        reconstruction = apply(model, params, corrupted, hparams.dropout, train, rngs={"dropout": dropout_key})
         return losses.mean_squared_error(reconstruction, batch.images), {}
 
     return Objective(init_of(model), loss, separable=True)
@@ -135,11 +140,11 @@ def cross_entropy_autoencoder(model: Autoencoder) -> Objective:
 
     def loss(params: PyTree, key: Array, batch: Batch, hparams: HParams, train: bool):
         encode_key, decode_key = jax.random.split(key)
-        codes = model.apply(
-            params, batch.images, hparams.dropout, train, rngs={"dropout": encode_key}, method=Autoencoder.encode
+        codes = apply(
+            model, params, batch.images, hparams.dropout, train, rngs={"dropout": encode_key}, method=Autoencoder.encode
         )
-        logits = model.apply(
-            params, codes, hparams.dropout, train, rngs={"dropout": decode_key}, method=Autoencoder.logits
+        logits = apply(
+            model, params, codes, hparams.dropout, train, rngs={"dropout": decode_key}, method=Autoencoder.logits
         )
         mse = losses.mean_squared_error(model.output(logits), batch.images)
         return losses.binary_cross_entropy(logits, batch.images), {"mse": mse}
@@ -155,7 +160,7 @@ def _regularised(model: Autoencoder, penalty: Callable[[PyTree, Array], Array], 
     """
 
     def loss(params: PyTree, key: Array, batch: Batch, hparams: HParams, train: bool):
-        reconstruction = model.apply(params, batch.images, hparams.dropout, train, rngs={"dropout": key})
+        reconstruction = apply(model, params, batch.images, hparams.dropout, train, rngs={"dropout": key})
         error = losses.mean_squared_error(reconstruction, batch.images)
         extra = penalty(params, batch.images)
         return error + hparams.penalty * extra if train else error, {"penalty": extra}
@@ -205,7 +210,7 @@ def contractive(model: Autoencoder) -> Objective:
     return _regularised(model, lambda params, images: jnp.square(jacobian(model, params, images)).sum((0, 2, 3, 4)))
 
 
-def jacobian(model: Autoencoder, params: PyTree, images: Array) -> Array:
+def jacobian(model: nn.Module, params: PyTree, images: Array) -> Array:
     """Derivatives of each image's code by its own pixels: ``[latent, batch, *image]``.
 
     Exact, one reverse pass for each latent dimension: an image's code depends on that image alone, so the sum of
@@ -227,11 +232,11 @@ def classifier(model: nn.Module) -> Objective:
     """
 
     def loss(params: PyTree, key: Array, batch: Batch, hparams: HParams, train: bool):
-        logits = model.apply(params, batch.images, hparams.dropout, train, rngs={"dropout": key})
+        logits = apply(model, params, batch.images, hparams.dropout, train, rngs={"dropout": key})
         return losses.cross_entropy(logits, batch.labels), {"accuracy": logits.argmax(1) == batch.labels}
 
     return Objective(init_of(model), loss, separable=True)
 
 
-def _encode(model: Autoencoder, params: PyTree, images: Array) -> Array:
-    return model.apply(params, images, method=Autoencoder.encode)
+def _encode(model: nn.Module, params: PyTree, images: Array) -> Array:
+    return apply(model, params, images, method="encode")

@@ -7,6 +7,7 @@ joins the gradient of every parameter before the optimizer rescales it. Constant
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -63,14 +64,14 @@ def build(plan: Plan, hparams: HParams) -> optax.GradientTransformation:
     )
     if plan.trainable is None:
         return rule
-    return optax.multi_transform({True: rule, False: optax.set_to_zero()}, lambda params: _learns(plan, params))
+    return optax.multi_transform({True: rule, False: optax.set_to_zero()}, functools.partial(_learns, plan.trainable))
 
 
-def _learns(plan: Plan, params: PyTree) -> PyTree:
-    """Which leaves of ``params`` the plan trains: bools. Raises UsageError if a name of the plan is not there."""
+def _learns(trainable: tuple[str, ...], params: PyTree) -> PyTree:
+    """Which leaves of ``params`` are in modules of these names: bools. Raises UsageError if a name is not there."""
     paths = [{key.key for key in path} for path, _ in jax.tree_util.tree_leaves_with_path(params)]
-    if unknown := set(plan.trainable) - set().union(*paths):
+    if unknown := set(trainable) - set().union(*paths):
         known = ", ".join(sorted(set().union(*paths)))
         raise UsageError(f"no module {', '.join(sorted(unknown))} to train: choose among {known}")
-    leaves = [not path.isdisjoint(plan.trainable) for path in paths]
+    leaves = [not path.isdisjoint(trainable) for path in paths]
     return jax.tree.unflatten(jax.tree.structure(params), leaves)

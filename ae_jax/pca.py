@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 
 from ae_jax.activations import linear
-from ae_jax.models import dense_autoencoder
+from ae_jax.models import apply, dense_autoencoder
 from ae_jax.objectives import Objective, autoencoder
 from ae_jax.runs import Run, of_params
 from ae_jax.shapes import MNIST_SHAPE
@@ -69,6 +69,6 @@ def principal_angles(axes: np.ndarray, span: np.ndarray) -> np.ndarray:
 
 def _decoder_span(objective: Objective, params: PyTree) -> Array:
     def pixels(code: Array) -> Array:
-        return objective.model.apply(params, code[None], method="decode").reshape(-1)
+        return apply(objective.model, params, code[None], method="decode").reshape(-1)
 
     return jax.jacfwd(pixels)(jnp.zeros(objective.model.encoder.latent))

@@ -72,10 +72,10 @@ def _decode(path: Path) -> np.ndarray:
 
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(path, formats=("PNG", "JPEG")) as image:
-            if image.format == "PNG" and image.is_animated:
+        with Image.open(path, formats=("PNG", "JPEG")) as file:
+            if file.format == "PNG" and getattr(file, "is_animated", False):
                 raise ValueError("it is animated; save one frame of it")
-            image = ImageOps.exif_transpose(image)
+            image = ImageOps.exif_transpose(file)
     if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
         raise ValueError("it is transparent in places; put it on a background")
     if image.mode.startswith("I"):  # 16 bits of grey; of those of colour, Pillow itself takes the upper 8
@@ -123,10 +123,10 @@ def resize(images: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
     height, width = size
     planes = images.transpose(0, 3, 1, 2).reshape(-1, *images.shape[1:3])
     # Bilinear weights are positive: nothing overshoots.
-    resized = [
+    smaller = [
         np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BILINEAR)) for plane in planes
     ]
-    resized = np.stack(resized).reshape(len(images), -1, height, width).transpose(0, 2, 3, 1)
+    resized = np.stack(smaller).reshape(len(images), -1, height, width).transpose(0, 2, 3, 1)
     return np.ascontiguousarray(resized if images.dtype == np.uint8 else resized.clip(0, 1))
 
 

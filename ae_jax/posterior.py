@@ -17,9 +17,10 @@ import numpy as np
 from jax import Array
 
 from ae_jax import distributions, sharing
+from ae_jax.models import apply
 from ae_jax.objectives import Objective
 from ae_jax.runs import Run, by_numbered_batches
-from ae_jax.types import PyTree, UsageError
+from ae_jax.types import AnyArray, PyTree, UsageError
 
 SAMPLES_AT_ONCE = 2  # codes of an image that are decoded together; with 4 a CPU decodes a quarter fewer a second
 
@@ -38,17 +39,17 @@ def importance_nll(run: Run, key: Array, images: Array, samples: int = 5000) -> 
 
 
 def _importance_nll(objective: Objective, params: PyTree, key: Array, images: Array, samples: int) -> Array:
-    model, likelihood = objective.model, objective.recipe.likelihood
+    model, likelihood = objective.model, objective.made.likelihood
 
     def of_batch(key: Array, images: Array) -> Array:
         observe_key, noise_key = jax.random.split(key)
         images = likelihood.observe(observe_key, images)
-        mean, log_variance = model.apply(params, images, method="encode")
+        mean, log_variance = apply(model, params, images, method="encode")
 
         def add(total: Array, first: Array) -> tuple[Array, None]:
             """The log of the sum of weights, with those of samples ``first``, ``first + 1``, ... added."""
             codes = distributions.sample(jax.random.fold_in(noise_key, first), mean, log_variance, SAMPLES_AT_ONCE)
-            logits = model.apply(params, codes.reshape(-1, codes.shape[-1]), method="logits")
+            logits = apply(model, params, codes.reshape(-1, codes.shape[-1]), method="logits")
             logits = logits.reshape(*codes.shape[:2], *logits.shape[1:])
             log_weights = jax.vmap(lambda logits: likelihood.log_prob(params, logits, images))(logits)
             log_weights += distributions.log_prior(codes) - distributions.log_density(codes, mean, log_variance)
@@ -71,8 +72,8 @@ def _of_images(function: Callable[[Array, Array], PyTree], key: Array, images: A
 class Codes(NamedTuple):
     """Gaussian posteriors of images: arrays ``[*run.shape, n, latent]``."""
 
-    mean: np.ndarray
-    log_variance: np.ndarray
+    mean: AnyArray
+    log_variance: AnyArray
 
 
 def encode(run: Run, key: Array, images: Array) -> Codes:
@@ -82,7 +83,7 @@ def encode(run: Run, key: Array, images: Array) -> Codes:
 
 def _encode(objective: Objective, params: PyTree, key: Array, images: Array) -> Codes:
     def of_batch(key: Array, images: Array) -> Codes:
-        return Codes(*objective.model.apply(params, objective.recipe.likelihood.observe(key, images), method="encode"))
+        return Codes(*apply(objective.model, params, objective.made.likelihood.observe(key, images), method="encode"))
 
     return _of_images(of_batch, key, images)
 
@@ -119,11 +120,11 @@ def code_counts(run: Run, key: Array, images: Array) -> np.ndarray:
 
 
 def _code_counts(objective: Objective, params: PyTree, key: Array, images: Array) -> Array:
-    model, likelihood = objective.model, objective.recipe.likelihood
+    model, likelihood = objective.model, objective.made.likelihood
 
     def of_batch(key: Array, images: Array) -> Array:
-        vectors = model.apply(params, likelihood.observe(key, images), method="encode")
-        return model.apply(params, vectors, method="quantise")[1]
+        vectors = apply(model, params, likelihood.observe(key, images), method="encode")
+        return apply(model, params, vectors, method="quantise")[1]
 
     return jnp.bincount(_of_images(of_batch, key, images).ravel(), length=model.quantiser.codes)
 

@@ -74,7 +74,7 @@ def choice(values: Sequence[Any], p: Sequence[float] | None = None) -> Prior:
     _require(isinstance(values, list | tuple | range | np.ndarray) and len(values) > 0, name, "a list of at least one")
     weights = np.full(len(values), 1 / len(values)) if p is None else np.asarray(p)
     proper = weights.shape == (len(values),) and weights.dtype.kind in "iuf"
-    proper = proper and (weights >= 0).all() and np.isclose(weights.sum(), 1)
+    proper = proper and bool((weights >= 0).all() and np.isclose(weights.sum(), 1))
     _require(proper, name, "a probability for each value, none negative, with sum 1")
     table = column(values)
     return lambda key, n: table[np.asarray(jax.random.choice(key, len(values), (n,), p=weights))]
@@ -161,10 +161,9 @@ def plan_search(
         kinds.setdefault(tuple(trials[name].tolist()[trial] for name in statics), []).append(trial)
     groups = []
     for kind, members in kinds.items():
-        trial = np.array(members)[:, None]
-        fold = np.arange(folds)
-        numbers = hparams(**{name: values[trial] for name, values in per_lane.items()})
-        lanes = make_lanes(numbers, seed + trial * folds + fold, fold, trial)
+        rows, fold = np.array(members)[:, None], np.arange(folds)
+        numbers = hparams(**{name: values[rows] for name, values in per_lane.items()})
+        lanes = make_lanes(numbers, seed + rows * folds + fold, fold, rows)
         chosen = dict(zip(statics, kind, strict=True))
         varying = [static for static in statics if len(set(trials[static].tolist())) > 1]
         name = ", ".join(f"{static}={chosen[static]}" for static in varying) or "all trials"
@@ -206,7 +205,8 @@ def collect(planned: Planned, runs: Sequence[Run]) -> Outcome:
         table = np.full((trials, planned.folds, *tail), np.nan if first.dtype.kind == "f" else 0, first.dtype)
         for run in runs:
             of_run = values(run)
-            table[(run.lanes.trial, run.lanes.split, *(slice(n) for n in of_run.shape[len(run.shape) :]))] = of_run
+            inner: list[Any] = [slice(n) for n in of_run.shape[len(run.shape) :]]
+            table[(run.lanes.trial, run.lanes.split, *inner)] = of_run
         return table
 
     fold_loss, status = by_trial(lambda run: run.loss), by_trial(lambda run: run.status)

@@ -11,7 +11,7 @@ import functools
 import inspect
 import numbers
 from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple, TypeVar, get_origin, get_type_hints
+from typing import Any, NamedTuple, ParamSpec, TypeVar, get_origin, get_type_hints
 
 import flax.linen as nn
 
@@ -20,6 +20,8 @@ from ae_jax.types import ImageShape, UsageError, a
 _NUMBERS = {int: (numbers.Integral, "whole number"), float: (numbers.Real, "number")}
 PARTS: dict[str, Callable] = {}  # stable name -> builder, model class, activation, corruption ...
 T = TypeVar("T")
+P = ParamSpec("P")
+C = TypeVar("C", bound=Callable)
 
 
 class Recipe(NamedTuple):
@@ -28,7 +30,7 @@ class Recipe(NamedTuple):
     builder: str
     arguments: tuple[tuple[str, Hashable], ...]
 
-    def __getattr__(self, name: str) -> Hashable:
+    def __getattr__(self, name: str) -> Any:
         """The argument called ``name``."""
         for argument, value in self.arguments:
             if argument == name:
@@ -36,7 +38,7 @@ class Recipe(NamedTuple):
         raise AttributeError(f"{self.builder} has no argument {name!r}")
 
 
-def part(thing: T, name: str | None = None) -> T:
+def part(thing: C, name: str | None = None) -> C:
     """Give a class or function its stable name, by default ``module.name``; returns it, so that it decorates.
 
     What a notebook or a script defines once more takes the place of what it was. Raises ValueError elsewhere.
@@ -48,17 +50,18 @@ def part(thing: T, name: str | None = None) -> T:
     return thing
 
 
-def recipe(builder: Callable[..., T]) -> Callable[..., T]:
+def recipe(builder: Callable[P, T]) -> Callable[P, T]:
     """Cache ``builder`` by its arguments, however they are passed, and set ``recipe`` on the NamedTuple it returns."""
     signature = inspect.signature(builder)
+    make: Callable[..., Any] = builder  # whose result is a NamedTuple, which no type says
     kinds = functools.cache(lambda: get_type_hints(builder))
 
     @functools.cache
     def build(arguments: tuple[tuple[str, Hashable], ...]) -> T:
-        return builder(**dict(arguments))._replace(recipe=Recipe(_name(builder), arguments))
+        return make(**dict(arguments))._replace(recipe=Recipe(_name(builder), arguments))
 
     @functools.wraps(builder)
-    def cached(*args, **kwargs) -> T:
+    def cached(*args: P.args, **kwargs: P.kwargs) -> T:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         for name, value in bound.arguments.items():

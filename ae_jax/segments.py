@@ -19,7 +19,7 @@ from ae_jax.batching import Data, Division
 from ae_jax.lanes import DIVERGED, DONE, RUNNING, STOPPED, Splits
 from ae_jax.objectives import Objective
 from ae_jax.training import EVALUATION_STREAM, evaluate, first_state, stream_key, train_epoch
-from ae_jax.types import HParams, Plan, PyTree, TrainState
+from ae_jax.types import AnyArray, HParams, Plan, PyTree, TrainState
 
 
 class LaneState(NamedTuple):
@@ -43,8 +43,8 @@ class Epoch(NamedTuple):
 class Limits(NamedTuple):
     """int32 scalars, equal for all lanes of a call: numbers, so that changing them compiles nothing."""
 
-    patience: Array  # epochs without a lower monitored loss before a lane is stopped
-    until: Array  # no lane trains past this epoch
+    patience: AnyArray  # epochs without a lower monitored loss before a lane is stopped
+    until: AnyArray  # no lane trains past this epoch
 
 
 def lane_epoch(

@@ -54,7 +54,8 @@ def division(sharers: int = 1) -> Division:
     """The work on each batch among ``sharers`` devices along the mesh axis ``SHARE``."""
     if sharers == 1:
         return Division(gradient=functools.partial(_gradient, 1)) if one_by_one() else batching.WHOLE
-    return Division(*(functools.partial(of, sharers) for of in (_share, _gradient, _total)))
+    partial = functools.partial
+    return Division(partial(_share, sharers), partial(_gradient, sharers), partial(_total, sharers))
 
 
 def _share(sharers: int, batches: Array) -> Array:

@@ -85,18 +85,18 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     def fit(self, X: ArrayLike, y: Any = None) -> AutoencoderTransformer:
         """Train on ``X [n, features]``; ``y`` is ignored. Raises UsageError, a ValueError, if training diverges."""
-        X = validate_data(self, X, dtype=np.float64)
+        rows = validate_data(self, X, dtype=np.float64)
         validation = number("validation", self.validation, Range("of at least 0 and below 1", lambda x: 0 <= x < 1))
         random = check_random_state(self.random_state)
         seed = int(random.randint(2**31 - 1))
-        self.data_min_ = X.min(0)
-        self.data_range_ = X.max(0) - self.data_min_
+        self.data_min_ = rows.min(0)
+        self.data_range_ = rows.max(0) - self.data_min_
         if validation:
-            X = X[random.permutation(len(X))]
-        training = len(X) - round(len(X) * validation)
+            rows = rows[random.permutation(len(rows))]
+        training = len(rows) - round(len(rows) * validation)
         batch_size = max(1, min(whole("batch_size", self.batch_size), training))
         self.run_ = api.fit(
-            self._objective(), self._to_unit(X), epochs=self.epochs, learning_rate=self.learning_rate,
+            self._objective(), self._to_unit(rows), epochs=self.epochs, learning_rate=self.learning_rate,
             batch_size=batch_size, optimizer=self.optimizer, seeds=seed,
             validation=validation, patience=self.patience, l2=self.l2, dropout=self.dropout, noise=self.noise,
             penalty=self.penalty, progress=bool(self.verbose),
@@ -108,8 +108,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def transform(self, X: ArrayLike) -> np.ndarray:
         """Codes ``[n, latent]`` of ``X [n, features]``."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
-        return self.run_.encode(self._to_unit(X)).astype(X.dtype)
+        rows = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
+        return self.run_.encode(self._to_unit(rows)).astype(rows.dtype)
 
     def inverse_transform(self, X: ArrayLike) -> np.ndarray:
         """Features ``[n, features]`` of codes ``X [n, latent]``."""
@@ -121,8 +121,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def score(self, X: ArrayLike, y: Any = None) -> float:
         """The negative mean squared error of the reconstruction of ``X``, in its own units: higher is better."""
         codes = self.transform(X)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
-        return -float(np.square(self.inverse_transform(codes) - X).mean())
+        rows = validate_data(self, X, dtype=np.float64, reset=False)
+        return -float(np.square(self.inverse_transform(codes) - rows).mean())
 
     def _objective(self) -> Objective:
         """What ``kind`` is trained for."""
@@ -133,8 +133,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             raise UsageError(f"kind {self.kind!r} is not allowed: choose one of {', '.join(_PLAIN)}, variational")
         return _PLAIN[self.kind](dense_autoencoder(self.latent, widths))
 
-    def _to_unit(self, X: np.ndarray) -> np.ndarray:
-        scaled = (X - self.data_min_) / np.where(self.data_range_ > 0, self.data_range_, 1.0)
+    def _to_unit(self, rows: np.ndarray) -> np.ndarray:
+        scaled = (rows - self.data_min_) / np.where(self.data_range_ > 0, self.data_range_, 1.0)
         return scaled.clip(0.0, 1.0).astype(np.float32)
 
     @property

@@ -98,7 +98,8 @@ def start(
 
     def begin(index: int) -> ProgramRun:
         mesh = meshes[index]
-        return ProgramRun(index, together[index], *copies[mesh], mesh, settings, monitor.log)
+        examples, indices = copies[mesh]
+        return ProgramRun(index, together[index], examples, indices, mesh, settings, monitor.log)
 
     groups = _numbered(groups)
     together = [[groups[number] for number in numbers] for numbers in programs(groups)]
@@ -180,14 +181,14 @@ def train_groups(
             raise Interrupted("stopped between two calls; checkpoints, if any are kept, go on with resume=True")
         for run in runs:
             run.share()
-        if rung < last:
+        if settings.halving is not None and rung < last:
             _halve(runs, rung, settings.halving.factor, monitor)
     return runs
 
 
 def results(groups: Sequence[Group], trained: Sequence[ProgramRun], keep_best: bool) -> list[Run]:
     """A run for each of the ``groups`` that :func:`train_groups` has trained, ``keep_best`` as in ``Settings``."""
-    by_number = {}
+    by_number: dict[int, Run] = {}
     for numbers, run in zip(programs(groups), trained, strict=True):
         by_number |= zip(numbers, run.results(keep_best), strict=True)
     return [by_number[number] for number in range(len(groups))]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # JAX takes its time: a command line that is not understood d
     from jax import Array
 
 PyTree = Any
+AnyArray = Any  # a jax.Array inside a program, NumPy's at rest on the host
 ImageShape = tuple[int, int, int]  # height, width, channels
 LARGEST = 2**31 - 1  # of a count or a seed
 
@@ -45,7 +46,7 @@ def a(noun: str) -> str:
 
 def whole(name: str, value: Any, least: int = 1) -> int:
     """``value`` as an int. Raises UsageError unless it is a whole number, NumPy's too, of at least ``least``."""
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or not least <= value <= LARGEST:
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or not least <= int(value) <= LARGEST:
         raise UsageError(f"{name} {value!r} is not allowed: give a whole number from {least} to {LARGEST}")
     return int(value)
 
@@ -151,7 +152,7 @@ def require_known(names: Iterable[str]) -> None:
         raise UsageError(f"unknown hyper-parameter {', '.join(sorted(unknown))}: choose among {', '.join(NUMBERS)}")
 
 
-def _leaf(name: str, values: Any) -> np.ndarray | None:
+def _leaf(name: str, values: Any) -> AnyArray:
     """``values`` of one hyper-parameter in its dtype, checked against its range."""
     if name == "dropout" and values is None:
         return None
@@ -159,7 +160,7 @@ def _leaf(name: str, values: Any) -> np.ndarray | None:
     given = np.asarray(values)
     try:
         with np.errstate(invalid="ignore", over="ignore"):  # what is no number of this kind is refused below
-            leaf = given.astype(entry.dtype)
+            leaf: np.ndarray = given.astype(entry.dtype)
         integral = entry.dtype is not np.int32 or (given == leaf).all()
     except (TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"{name} {values!r} is not allowed: give numbers") from error
@@ -175,7 +176,8 @@ def _leaf(name: str, values: Any) -> np.ndarray | None:
 def broadcast(numbers: HParams) -> HParams:
     """All leaves at their common shape, so that scalars go along with arrays of many lanes; None stays None."""
     given = {name: leaf for name, leaf in numbers._asdict().items() if leaf is not None}
-    return numbers._replace(**dict(zip(given, np.broadcast_arrays(*given.values()), strict=True)))
+    leaves: tuple[AnyArray, ...] = np.broadcast_arrays(*given.values())
+    return numbers._replace(**dict(zip(given, leaves, strict=True)))
 
 
 def static_dropout(numbers: HParams) -> HParams:

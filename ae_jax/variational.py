@@ -25,6 +25,7 @@ from jax import Array
 
 from ae_jax import distributions
 from ae_jax.distributions import Likelihood
+from ae_jax.models import apply
 from ae_jax.objectives import Objective, init_of
 from ae_jax.recipes import recipe
 from ae_jax.types import FROM_0, Batch, HParams, PyTree, number, whole
@@ -54,7 +55,7 @@ def infer(
     observe_key, encoder_key, noise_key, decoder_key = jax.random.split(key, 4)
     images = likelihood.observe(observe_key, batch.images)
     rngs = {"dropout": encoder_key}
-    mean, log_variance = model.apply(params, images, hparams.dropout, train, method="encode", rngs=rngs)
+    mean, log_variance = apply(model, params, images, hparams.dropout, train, method="encode", rngs=rngs)
     codes = distributions.sample(noise_key, mean, log_variance, samples)
     return Posterior(images, mean, log_variance, codes, decoder_key)
 
@@ -66,7 +67,7 @@ def energies(
     samples, batch, latent = posterior.codes.shape
     rngs = {"dropout": posterior.decoder_key}
     codes = posterior.codes.reshape(-1, latent)
-    logits = model.apply(params, codes, hparams.dropout, train, method="logits", rngs=rngs)
+    logits = apply(model, params, codes, hparams.dropout, train, method="logits", rngs=rngs)
     logits = logits.reshape(samples, batch, *logits.shape[1:])
     return jax.vmap(lambda logits: likelihood.energy(params, logits, posterior.images))(logits)
 
@@ -225,10 +226,10 @@ def vector_quantised(model: VQVAE, likelihood: Likelihood) -> Objective:
         observe_key, encoder_key, decoder_key = jax.random.split(key, 3)
         images = likelihood.observe(observe_key, batch.images)
         rngs = {"dropout": encoder_key}
-        vectors = model.apply(params, images, hparams.dropout, train, method="encode", rngs=rngs)
-        quantised, indices = model.apply(params, vectors, method="quantise")
+        vectors = apply(model, params, images, hparams.dropout, train, method="encode", rngs=rngs)
+        quantised, indices = apply(model, params, vectors, method="quantise")
         through, rngs = straight_through(vectors, quantised), {"dropout": decoder_key}
-        logits = model.apply(params, through, hparams.dropout, train, method="logits", rngs=rngs)
+        logits = apply(model, params, through, hparams.dropout, train, method="logits", rngs=rngs)
         distortion = -likelihood.log_prob(params, logits, images)
         codebook = jnp.square(jax.lax.stop_gradient(vectors) - quantised).sum((1, 2))
         commitment = jnp.square(vectors - jax.lax.stop_gradient(quantised)).sum((1, 2))

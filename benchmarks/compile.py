@@ -1,7 +1,7 @@
 """What compiling costs, cold and from the persistent cache, and how often it happens: ``python -m benchmarks.compile``.
 
 Times are those of tracing, lowering and compiling each training program; counts are those of studies, the demo
-unless others are named, each run in a process of its own, and of every random search of the reports.
+unless others are named, each run in a process of its own. ``counts`` tells their programs at the full budget.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from ae_jax import random_search, sharing, trials
+from ae_jax import sharing
 from ae_jax.batching import Data, take
 from ae_jax.segments import run_segment
 from ae_jax.training import train_epoch, train_step
@@ -27,7 +27,7 @@ from ae_jax.types import Plan, UsageError
 from benchmarks import machine, networks, report, timing
 from benchmarks.networks import NETWORKS
 from benchmarks.programs import Case, fresh, resident, segment
-from experiments import registry, spaces
+from experiments import registry
 from experiments.comparison import print_table
 
 NAME = "compile"
@@ -104,17 +104,6 @@ def print_phases(title: str, rows: list[dict]) -> None:
     print_table(title, ("program", *header), cells, "seconds: median, first - third quartile")
 
 
-def programs_of_searches() -> list[tuple[str, int, int]]:
-    """``(study, trials, training programs)`` of each full random search, drawn with seed 0."""
-    found = []
-    for name, chosen in spaces.PROTOCOLS.items():
-        budget, count = spaces.BUDGETS[name]["full"]["mnist"], spaces.FULL_TRIALS[name]
-        drawn = random_search.sample(jax.random.key(0), chosen.space(budget.epochs, budget.batch_size), count)
-        groups = random_search.plan_search(drawn, chosen.build, seed=0, folds=chosen.folds).groups
-        found.append((name, count, len(trials.programs(groups))))
-    return found
-
-
 # Counts and times, in a process of its own, every program that XLA compiles or finds in the cache.
 _STUDY = """
 import json, jax
@@ -167,7 +156,6 @@ def run(options: Options) -> None:
         raise UsageError(f"no study {unknown[0]!r}: choose all, or among {', '.join(registry.STUDIES)}")
     images = report.random_images(options.images)
     meta = machine.describe(NAME, report.config(options), pixels=images)
-    meta["programs_of_searches"] = programs_of_searches()
     measurements = []
     for name in options.networks:
         case = Case(name, options.batch_size)
@@ -175,9 +163,6 @@ def run(options: Options) -> None:
         print_phases(str(case), rows)
         measurements += rows
         report.save(options.out, meta, measurements)
-    header = ("random search", "trials", "training programs")
-    cells = [tuple(map(str, row)) for row in meta["programs_of_searches"]]
-    print_table("Programs of the random searches", header, cells, "full budget, seed 0")
     counted = []
     for study in studies:
         counted += count_programs(study)

@@ -18,7 +18,7 @@ from ae_jax.lanes import Group, lane_grid, stack_splits
 from ae_jax.models import dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.types import Plan, UsageError, hparams
-from experiments import common, comparison, plotting, study
+from experiments import common, comparison, plotting, sheets, study
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 DIGITS = np.arange(10)
@@ -87,7 +87,7 @@ def draw(saved: Saved) -> Paths:
             title=f"The {which} digit to tell: {digits[row]}, AUC {areas[row, lane]:.3f}",
         )  # fmt: skip
     yield from saved.draw(
-        plotting.image_sheet, "images", arrays["most_anomalous"], [f"without {k}" for k in digits],
+        sheets.image_sheet, "images", arrays["most_anomalous"], [f"without {k}" for k in digits],
         title="Test images with the largest error, by the digit left out",
     )  # fmt: skip
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from ae_jax.models import Classifier, ConvEncoder, conv_autoencoder, dense_autoencoder
 from ae_jax.vae import conv_vae, dense_vae
-from experiments import common, comparison, plotting, reports, study
+from experiments import common, comparison, reports, sheets, study
 from experiments.study import Budget, Measured, Paths, Runs, Saved, Setup, Study, Training
 
 NETWORKS = {  # by the name of their figure: what they are, and the module
@@ -105,7 +105,7 @@ def draw(saved: Saved) -> Paths:
             rows = zip(*(column[parts == part].tolist() for column in (kinds, shapes, counts)), strict=True)
             title_of_part = f"{part}, {counts[parts == part].sum():,} parameters"
             panels[title_of_part] = [(kind, shape, f"{count:,}") for kind, shape, count in rows]
-        yield from saved.draw(plotting.tables, name, panels, HEADER, title=title)
+        yield from saved.draw(sheets.tables, name, panels, HEADER, title=title)
 
 
 STUDY = Study("architectures", Options, BUDGETS, plan, measure, draw)

@@ -17,7 +17,7 @@ from ae_jax.lanes import Group, lane_grid
 from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.types import Plan, hparams
-from experiments import common, plotting, reports, study
+from experiments import common, plotting, reports, sheets, study
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 LEARNING_RATE = {"adam": 1e-3, "adadelta": 1.0, "rmsprop": 0.01}
@@ -60,13 +60,8 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         "reconstructions": evaluation.reconstruct(adam[0], unseen),
     }
     for name, run in runs.items():
-        arrays |= {
-            f"{name}_seed": seeds(setup, name),
-            f"{name}_score": run.loss,
-            f"{name}_status": run.status,
-            f"{name}_train_loss": run.curves.train_loss,
-            f"{name}_validation_loss": run.curves.validation_loss,
-        }
+        told = {"seed": seeds(setup, name), "score": run.loss, **study.history(run)}
+        arrays |= {f"{name}_{what}": values for what, values in told.items()}
     reported = reports.b.BASELINE_MSE
     below = (adam.loss <= reported["validation"]).mean()
     rows = [
@@ -89,7 +84,7 @@ def draw(saved: Saved) -> Paths:
     )  # fmt: skip
     rows = [saved.arrays["images"], saved.arrays["reconstructions"]]
     title = "Validation images, and what Adam's first seed makes of them"
-    yield from saved.draw(plotting.image_sheet, "reconstructions", rows, ["input", "output"], title=title)
+    yield from saved.draw(sheets.image_sheet, "reconstructions", rows, ["input", "output"], title=title)
 
 
 STUDY = Study("baseline", Options, BUDGETS, plan, measure, draw)

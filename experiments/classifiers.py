@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -66,6 +67,15 @@ def pretraining(setup: Setup) -> Training:
     objectives = {f"d={d}": autoencoder(conv_autoencoder(d, protocol.source.channels)) for d in protocol.latent}
     epochs = PRETRAINING[options.budget] * setup.budget.epochs
     return Training(setup.groups(objectives, protocol.source.optimizer, **numbers(options), epochs=epochs))
+
+
+def read(path: Path, study: str) -> Run:
+    """The autoencoder in a file, its one lane along an axis of seeds. UsageError unless it fits the protocol."""
+    run = latent_space.read_model(path)
+    wanted, found = PROTOCOLS[study].source.channels, run.model.encoder.channels
+    if found != wanted:
+        raise UsageError(f"{path}: an encoder with channels {found}, study {study} needs {wanted}")
+    return run[np.newaxis]
 
 
 def labels(setup: Setup) -> int | None:

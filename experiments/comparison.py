@@ -68,6 +68,18 @@ def rows(
     ]
 
 
+def measures(what: str, names: Iterable[Any], labels: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> list[Row]:
+    """For each of ``names``, the first axis of the ``arrays``, a row for each array that has a label: of no report.
+
+    ``what`` has a place for the name and one for the label.
+    """
+    return [
+        Row(what.format(name, label), None, np.atleast_1d(arrays[measure][index]))
+        for index, name in enumerate(names)
+        for measure, label in labels.items()
+    ]
+
+
 def plain(lines: Iterable[Row | Finding]) -> list[dict[str, Any]]:
     """Rows or findings as plain JSON values, as an npz's meta keeps them; NaN and infinity become None."""
 

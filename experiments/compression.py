@@ -20,7 +20,7 @@ from ae_jax import corruptions, evaluation
 from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.runs import Run
-from experiments import common, comparison, plotting, reports, study
+from experiments import common, comparison, plotting, reports, sheets, study
 from experiments.reports.a import LATENT
 from experiments.study import Budget, Measured, Paths, Runs, Saved, Setup, Study, Training
 
@@ -118,7 +118,7 @@ def draw(saved: Saved) -> Paths:
             title=f"Fig. {number}  Error on {names[-1]} test images",
         )  # fmt: skip
     yield from saved.draw(
-        plotting.image_sheet, "reconstructions", [arrays["images"], *arrays["reconstructions"]], ["input", *sizes],
+        sheets.image_sheet, "reconstructions", [arrays["images"], *arrays["reconstructions"]], ["input", *sizes],
         title="Test images and their reconstructions",
     )  # fmt: skip
 

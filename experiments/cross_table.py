@@ -19,7 +19,7 @@ import numpy as np
 from ae_jax import corruptions, evaluation
 from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import autoencoder, denoising
-from experiments import common, comparison, compression, plotting, reports, study
+from experiments import common, comparison, compression, plotting, reports, sheets, study
 from experiments.comparison import NOTEBOOK, Numbers
 from experiments.compression import CORRUPTIONS, LEVELS, SHOWN
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
@@ -135,7 +135,7 @@ def draw(saved: Saved) -> Paths:
         )
     pairs = zip(arrays["inputs"], arrays["outputs"].swapaxes(0, 1), strict=True)
     yield from saved.draw(
-        plotting.image_sheet, "sheet", [row for inputs, outputs in pairs for row in (inputs, *outputs)],
+        sheets.image_sheet, "sheet", [row for inputs, outputs in pairs for row in (inputs, *outputs)],
         ["input", *trainings] * len(arrays["inputs"]),
         title=f"Inputs and what the models with d = {latent[-1]} make of them",
     )  # fmt: skip

@@ -24,7 +24,7 @@ from ae_jax.lanes import Group, make_lanes, stack_splits
 from ae_jax.models import Autoencoder, conv_autoencoder
 from ae_jax.objectives import denoising
 from ae_jax.types import Plan, hparams
-from experiments import common, comparison, denoised, plotting, reports, study
+from experiments import common, comparison, denoised, plotting, reports, sheets, study
 from experiments.comparison import Numbers
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
@@ -115,9 +115,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         "noise": noise,
         "validation_mse": run.loss,
         "test_mse": evaluation.score(run, test_key, setup.test)["loss"],
-        "train_loss": run.curves.train_loss,
-        "validation_loss": run.curves.validation_loss,
-        "status": run.status,
+        **study.history(run),
         "images": clean,
         "inputs": np.array(inputs),
         "outputs": np.array([evaluation.reconstruct(run[i, 0], images) for i, images in enumerate(inputs)]),
@@ -141,9 +139,8 @@ def measure(setup: Setup, runs: Runs) -> Measured:
 
 def draw(saved: Saved) -> Paths:
     """Learning curves, training and validation, and a sheet of noisy inputs and outputs."""
-    arrays, parts = saved.arrays, ("training", "validation")
-    curves = zip(arrays["train_loss"], arrays["validation_loss"], strict=True)
-    panels = dict(zip(arrays["settings"], (plotting.series(parts, lines) for lines in curves), strict=True))
+    arrays = saved.arrays
+    panels = plotting.learning_curves(arrays["settings"], arrays["train_loss"], arrays["validation_loss"])
     yield from saved.draw(
         plotting.line_panels, "curves", panels, xlabel="epoch", ylabel="MSE per pixel, clean target",
         title="Denoising: learning curves",
@@ -152,7 +149,7 @@ def draw(saved: Saved) -> Paths:
     for variant, inputs, outputs in zip(arrays["settings"], arrays["inputs"], arrays["outputs"], strict=True):
         rows += [inputs, outputs]
         labels += [f"input, {variant}", "output"]
-    yield from saved.draw(plotting.image_sheet, "sheet", rows, labels, title="Test images, with noise, and denoised")
+    yield from saved.draw(sheets.image_sheet, "sheet", rows, labels, title="Test images, with noise, and denoised")
 
 
 STUDY = Study("denoising", Options, BUDGETS, plan, measure, draw, deviations=("noise",))

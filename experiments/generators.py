@@ -25,9 +25,9 @@ from ae_jax.models import ConvEncoder, conv_autoencoder
 from ae_jax.runs import Run
 from ae_jax.types import Plan, hparams
 from ae_jax.vae import conv_vae
-from experiments import common, comparison, explorer, plotting, reports, study
+from experiments import common, comparison, explorer, plotting, reports, sheets, study
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
-from experiments.variational import PROTOCOLS
+from experiments.vaes import PROTOCOLS
 
 DRAWN, SHOWN = 1000, 12  # samples for the judge, samples on the sheet
 NOISE = 0.5
@@ -74,13 +74,11 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     judge, labels = runs[JUDGE], setup.dataset.test_labels
     real = evaluation.class_logits(judge, setup.test_images)
     found = [_measure(runs[name], judge, setup, real) for name in MODELS]
-    arrays = {name: np.array([of_model[name] for of_model in found]) for name in found[0]}
+    arrays = study.together(found)
     arrays |= explorer.arrays(setup.dataset, dict(zip(MODELS, arrays.pop("codes"), strict=True)))
     arrays |= {"models": np.array(MODELS), "ways": np.array(WAYS), "status": [runs[name].status for name in MODELS]}
-    rows = []
-    for model, way in np.ndindex(len(MODELS), len(WAYS)):
-        title = f"{MODELS[model]}, {WAYS[way]}: {{}}"
-        rows += comparison.rows(title, LABELS.values(), [arrays[name][model, way] for name in LABELS])
+    names = [f"{model}, {way}" for model in MODELS for way in WAYS]
+    rows = comparison.measures("{}: {}", names, LABELS, {name: np.concatenate(arrays[name]) for name in LABELS})
     rows += comparison.rows("{}: reconstructions of the right digit", MODELS, arrays["kept"], higher_is_better=True)
     rows.append(Row("judge: test accuracy", None, [(real.argmax(-1) == labels).mean()], higher_is_better=True))
     return Measured(arrays, rows, config={"noise": NOISE})
@@ -96,7 +94,7 @@ def _measure(run: Run, judge: Run, setup: Setup, real: np.ndarray) -> dict[str, 
     right = [
         evaluation.class_logits(judge, of_lane).argmax(-1) == setup.dataset.test_labels for of_lane in reconstructions
     ]
-    return {name: np.array([of_way[name] for of_way in judged]) for name in LABELS} | {
+    return study.together(judged) | {
         "codes": codes[0],
         "kept": np.where(run.diverged, np.nan, np.mean(right, -1)),
         "images": np.array([of_way[0, :SHOWN] for of_way in images]),
@@ -118,7 +116,7 @@ def draw(saved: Saved) -> Paths:
     """A sheet of samples, and the judge's measures as bars."""
     names = [f"{model}, {way}" for model in saved.arrays["models"] for way in saved.arrays["ways"]]
     rows = np.concatenate(saved.arrays["images"])
-    yield from saved.draw(plotting.image_sheet, "samples", rows, names, title="Samples, decoded")
+    yield from saved.draw(sheets.image_sheet, "samples", rows, names, title="Samples, decoded")
     panels = {label: np.concatenate(saved.arrays[name]) for name, label in LABELS.items()}
     title = "Samples judged by a digit classifier"
     yield from saved.draw(plotting.bar_panels, "measures", names, panels, title=title)

@@ -7,13 +7,18 @@ import numpy as np
 
 from ae_jax import evaluation, latent
 from ae_jax.runs import Run
-from experiments import interactive, maps, plotting
+from experiments import interactive, maps, plane_plots, plotting, sheets
 from experiments.study import Paths, Saved, Setup
 
 SAMPLES = 400  # of the box and of the normal distribution; the first DECODED are decoded
 DECODED = 60
 PLANE_STEPS = 15
 COLUMNS = 12  # of a sheet
+DRAWS = {
+    "box": "uniform samples of the box",
+    "normal": "draws of the normal distribution fitted to the codes",
+    "standard": "draws of N(0, I)",
+}
 WALKS = ((0, 1), (3, 8), (4, 9), (7, 2))  # pairs of digits
 
 
@@ -61,13 +66,30 @@ def draw_training(saved: Saved) -> Paths:
         title="Training (with dropout) and validation loss, d = 2",
     )  # fmt: skip
     rows, title = [arrays["images"], arrays["reconstructions"]], "Test images and their reconstructions, d = 2"
-    yield from saved.draw(plotting.image_sheet, "reconstructions", rows, ["input", "output"], title=title)
+    yield from saved.draw(sheets.image_sheet, "reconstructions", rows, ["input", "output"], title=title)
+
+
+def draw_plane(saved: Saved) -> Paths:
+    """Samples of the plane and what they decode to, the plane itself, and places that were chosen on its maps."""
+    arrays = saved.arrays
+    title = "Fig. 5  Uniform samples of the centroids' bounding box"
+    places = arrays["box_samples"], arrays["centroids"]
+    yield from saved.draw(plane_plots.sample_scatter, "fig5_samples", *places, title=title)
+    for name, whose in DRAWS.items():
+        images = arrays[f"{name}_images"]
+        rows = images.reshape(-1, COLUMNS, *images.shape[1:])
+        yield from saved.draw(sheets.image_sheet, f"{name}_images", rows, None, title=f"Decoded: {whose}")
+    heights = [f"{z2:.1f}" for z2 in arrays["plane"][:, 0, 1]]
+    title = "The latent plane decoded, from the 5th to the 95th percentile of the codes; left: z2"
+    yield from saved.draw(sheets.image_sheet, "plane", arrays["plane_images"], heights, title=title)
+    title = "Places that were chosen for the digits 0 to 9 on a map of the codes, decoded"
+    yield from saved.draw(sheets.image_sheet, "chosen", arrays["chosen_images"], maps.WAYS, title=title)
 
 
 def draw_walks(saved: Saved, whose: str = "") -> Paths:
     """The sheet of ``walk_images``; ``whose`` ends its title."""
     labels, title = [f"{a} to {b}" for a, b in WALKS], f"On straight lines between the codes of two digits{whose}"
-    yield from saved.draw(plotting.image_sheet, "walks", saved.arrays["walk_images"], labels, title=title)
+    yield from saved.draw(sheets.image_sheet, "walks", saved.arrays["walk_images"], labels, title=title)
 
 
 def draw_projections(saved: Saved, d: int) -> Paths:
@@ -77,7 +99,7 @@ def draw_projections(saved: Saved, d: int) -> Paths:
     panels = {"latent plane": (arrays["codes_2"], labels)} if d == 2 else {}
     panels |= {"PCA": (pca, labels), f"t-SNE of {len(sample):,}": (tsne, labels[sample])}
     title = f"Codes of the test set, d = {d}"
-    yield from saved.draw(plotting.digit_scatter, f"projections_{d}", panels, title=title)
+    yield from saved.draw(plane_plots.digit_scatter, f"projections_{d}", panels, title=title)
     pages = {"pca": (pca[sample], ("first component", "second component")), "tsne": (tsne, ("", ""))}
     for name, (points, axes) in pages.items():
         yield interactive.digit_scatter(

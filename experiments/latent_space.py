@@ -26,7 +26,7 @@ from ae_jax.models import Autoencoder, ConvEncoder, conv_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.runs import Run, one_lane
 from ae_jax.types import Plan, UsageError, hparams
-from experiments import common, comparison, explorer, latent_figures, maps, plotting, reports, running, study
+from experiments import common, comparison, explorer, latent_figures, maps, plane_plots, reports, running, study
 from experiments.study import Budget, Measured, Paths, Runs, Saved, Setup, Study, Training
 
 
@@ -98,7 +98,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     further = [run[i] for run in setup.earlier.values() for i in range(len(run.status))]
     planes = [(first[2], arranged[2]), *((lane, _arrange(setup, lane, sample)) for lane in further)]
     told = [maps.of_lane(setup, lane, sample, **codes) for lane, codes in planes]
-    arrays |= {f"seed_{name}": np.stack([of_seed[name] for of_seed in told]) for name in told[0]}
+    arrays |= {f"seed_{name}": values for name, values in study.together(told).items()}
     errors = {2: [evaluation.reconstruction_error(lane, clean, clean) for lane, _ in planes]}
     errors |= {d: evaluation.reconstruction_error(run, clean, clean) for d, run in first.items() if d != 2}
     what, reported = f"{options.study} test MSE, d = {{}}", PROTOCOLS[options.study].test_mse
@@ -124,27 +124,13 @@ def draw(saved: Saved) -> Paths:
     """Every figure of the latent space."""
     arrays, labels, stars = saved.arrays, saved.arrays["labels"], saved.arrays["centroids"]
     yield from saved.draw(
-        plotting.digit_scatter, "codes", {"": (arrays["codes_2"], labels)}, stars=stars,
+        plane_plots.digit_scatter, "codes", {"": (arrays["codes_2"], labels)}, stars=stars,
         title="Codes of the test set in the latent plane, and the centroids",
     )  # fmt: skip
     for d in sorted(int(name.removeprefix("tsne_")) for name in arrays if name.startswith("tsne_")):
         yield from latent_figures.draw_projections(saved, d)
     yield from latent_figures.draw_training(saved)
-    title = "Fig. 5  Uniform samples of the centroids' bounding box"
-    yield from saved.draw(plotting.sample_scatter, "fig5_samples", arrays["box_samples"], stars, title=title)
-    for name, title in (
-        ("box", "Decoded: uniform samples of the box"),
-        ("normal", "Decoded: draws of the normal distribution fitted to the codes"),
-        ("standard", "Decoded: draws of N(0, I)"),
-    ):
-        images = arrays[f"{name}_images"]
-        rows = images.reshape(-1, 12, *images.shape[1:])
-        yield from saved.draw(plotting.image_sheet, f"{name}_images", rows, None, title=title)
-    heights = [f"{z2:.1f}" for z2 in arrays["plane"][:, 0, 1]]
-    title = "The latent plane decoded, from the 5th to the 95th percentile of the codes; left: z2"
-    yield from saved.draw(plotting.image_sheet, "plane", arrays["plane_images"], heights, title=title)
-    title = "Places that were chosen for the digits 0 to 9 on a map of the codes, decoded"
-    yield from saved.draw(plotting.image_sheet, "chosen", arrays["chosen_images"], maps.WAYS, title=title)
+    yield from latent_figures.draw_plane(saved)
     yield from latent_figures.draw_walks(saved)
 
 

@@ -23,7 +23,7 @@ from ae_jax.lanes import Group, lane_grid
 from ae_jax.models import dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.types import Plan
-from experiments import common, comparison, plotting, reports, study
+from experiments import common, comparison, plotting, reports, sheets, study
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 LATENT = 5
@@ -113,11 +113,11 @@ def draw(saved: Saved) -> Paths:
     """Figs. 2 and 3 of the report, the training curves, and the axes of the linear code."""
     arrays, hidden, steps = saved.arrays, saved.arrays["hidden"].tolist(), saved.arrays["stage_steps"]
     yield from saved.draw(
-        plotting.image_sheet, "fig2_stages", [*arrays["stage_reconstructions"], arrays["images"]],
+        sheets.image_sheet, "fig2_stages", [*arrays["stage_reconstructions"], arrays["images"]],
         [*(f"{count:,} steps" for count in steps), "input"], title="Fig. 2  Linear reconstructions during training",
     )  # fmt: skip
     yield from saved.draw(
-        plotting.image_sheet, "fig3_activations",
+        sheets.image_sheet, "fig3_activations",
         [arrays["images"], arrays["pca_reconstructions"], *arrays["reconstructions"]], ["input", "PCA", *hidden],
         title=f"Fig. 3  Reconstructions from {saved.meta['config']['latent']} numbers",
     )  # fmt: skip

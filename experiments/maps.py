@@ -6,6 +6,8 @@ where there are no more. Everything is NaN for codes that are NaN, as those of a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.spatial import ConvexHull, Delaunay, KDTree
 
@@ -49,6 +51,19 @@ def rows(name: str, arrays: dict[str, np.ndarray]) -> list[Row]:
         *comparison.rows(f"{name} share decoded wrongly: {{}}", WAYS, arrays["seed_wrong"].T),
         Row(f"{name} sharpness of reconstructions over the images'", None, arrays["seed_sharpness"], True),
     ]
+
+
+def of_planes(codes: Sequence[np.ndarray], labels: np.ndarray, sample: np.ndarray) -> dict[str, np.ndarray]:
+    """How empty each model's planes of codes ``[seeds, n, 2]`` are, and how they part the digits: ``[models, seeds]``.
+
+    They are parted as far as the silhouette of the ``sample`` says.
+    """
+    return {
+        "gaps": np.array([[gaps(of_seed) for of_seed in of_model] for of_model in codes]),
+        "separation": np.array(
+            [[silhouette(of_seed[sample], labels[sample]) for of_seed in of_model] for of_model in codes]
+        ),
+    }
 
 
 def measures(maps: list[np.ndarray], labels: np.ndarray) -> dict[str, np.ndarray]:

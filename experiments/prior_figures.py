@@ -13,7 +13,7 @@ from scipy.stats import norm
 
 from ae_jax import corruptions, distributions, latent
 from ae_jax.runs import Run
-from experiments import latent_figures, plotting
+from experiments import latent_figures, plane_plots, sheets
 from experiments.latent_figures import COLUMNS, WALKS
 from experiments.study import Paths, Saved, Setup
 
@@ -67,15 +67,15 @@ def shown(
     of_variants = [
         of_lanes(run, codes, labels, prior_key) for run, codes in zip(variants.values(), means[:-1], strict=True)
     ]
-    first = {name: sheets[0] for name, sheets in of_variants[0].items()}
+    first = {name: images[0] for name, images in of_variants[0].items()}
     of_plain = latent.decode(plain[0], means[-1][0, :COLUMNS])
-    prior = np.array([sheets["prior_images"][0] for sheets in of_variants])
+    prior = np.array([of_variant["prior_images"][0] for of_variant in of_variants])
     sample = latent.subsample(len(labels), SAMPLE, seed)
     arrays = {
         "labels": labels,
         "sample": sample,
         "images": setup.test_images[:COLUMNS],
-        "reconstructions": np.array([*(sheets["reconstructions"][0, 0] for sheets in of_variants), of_plain]),
+        "reconstructions": np.array([*(of_variant["reconstructions"][0, 0] for of_variant in of_variants), of_plain]),
         "prior_images": prior,
         "prior_draws": _observed(variance, draws_key, prior),
         "traversal_images": first["traversal_images"],
@@ -84,7 +84,7 @@ def shown(
         "tsne": np.array([latent.tsne(codes[0, sample], seed) for codes in means]),
     }
     if "manifold_images" in first:
-        manifolds = np.array([sheets["manifold_images"] for sheets in of_variants])
+        manifolds = np.array([of_variant["manifold_images"] for of_variant in of_variants])
         arrays |= {"manifolds": manifolds, "manifold_images": manifolds[:, 0]}
         arrays["codes"] = np.array([codes[0] for codes in means])
     return arrays
@@ -105,7 +105,7 @@ def draw(saved: Saved) -> Paths:
     first = f"; {variants[0]}" if len(variants) > 1 else ""
     labels = [name for variant in variants for name in (variant, *[""] * (ROWS - 1))]
     title = f"One latent from the 5th to the 95th percentile of the prior, the others at 0{first}"
-    sheets = {
+    content = {
         "reconstructions": (compared, names, "Test images and the decoded means of their codes"),
         "prior": (np.concatenate(arrays["prior_images"]), labels, "Draws of the prior: means of the pixels"),
         "draws": (np.concatenate(arrays["prior_draws"]), labels, "Draws of the prior: draws of the pixels"),
@@ -113,13 +113,13 @@ def draw(saved: Saved) -> Paths:
     }
     for variant, images in zip(variants, arrays.get("manifold_images", ()), strict=False):
         title = f"The manifold of digits: a grid of the prior's quantiles, decoded; {variant}"
-        sheets[f"manifold_{variant.lower()}"] = images, None, title
-    for name, (rows, names, title) in sheets.items():
-        yield from saved.draw(plotting.image_sheet, name, rows, names, title=title)
+        content[f"manifold_{variant.lower()}"] = images, None, title
+    for name, (rows, names, title) in content.items():
+        yield from saved.draw(sheets.image_sheet, name, rows, names, title=title)
     yield from latent_figures.draw_walks(saved, first)
     title = "Means of the codes of the test set beside the codes of a plain autoencoder"
     panels = _panels(arrays, [*variants, PLAIN])
-    yield from saved.draw(plotting.digit_scatter, "projections", panels, columns=len(variants) + 1, title=title)
+    yield from saved.draw(plane_plots.digit_scatter, "projections", panels, columns=len(variants) + 1, title=title)
 
 
 def _panels(arrays: Mapping[str, np.ndarray], models: list[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -28,7 +28,7 @@ from ae_jax.objectives import classifier
 from ae_jax.runs import Run
 from ae_jax.types import Plan, hparams
 from ae_jax.vae import conv_vae, conv_vqvae
-from experiments import common, comparison, explorer, plotting, study
+from experiments import common, comparison, explorer, plotting, sheets, study
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 BETAS = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
@@ -96,15 +96,13 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     *keys, quantised_keys = jax.random.split(setup.key, (len(LANES) + 1, 4))
     judge, quantised = runs["judge"], runs["VQ-VAE"]
     of_runs = [_measure(runs[name], judge, setup, key) for name, key in zip(LANES, keys, strict=True)]
-    arrays = {measure: np.concatenate([of_run[measure] for of_run in of_runs]) for measure in of_runs[0]}
+    arrays = study.together(of_runs, np.concatenate)
     arrays["names"] = names = np.array(sum(LANES.values(), []))
     arrays |= explorer.arrays(setup.dataset, dict(zip(names.tolist(), arrays.pop("codes"), strict=True)))
     score = evaluation.score(quantised, quantised_keys[0], setup.test)
     counts = posterior.code_counts(quantised, quantised_keys[1], setup.test_images)
-    rows = []
-    for index, name in enumerate(names):
-        rows += comparison.rows(f"{name}: {{}}", LABELS.values(), [arrays[measure][index] for measure in LABELS])
-    rows += [
+    rows = [
+        *comparison.measures("{}: {}", names, LABELS, arrays),
         Row("VQ-VAE: distortion, nats", None, score["distortion"]),
         Row("VQ-VAE: codes in use of 32 (perplexity)", None, posterior.perplexity(counts)),
     ]
@@ -151,7 +149,7 @@ def draw(saved: Saved) -> Paths:
         ("prior", "Samples of the prior"),
         ("mixture", "Samples of a Gaussian mixture fitted to the codes"),
     ):
-        yield from saved.draw(plotting.image_sheet, kind, saved.arrays[f"{kind}_images"], names, title=title)
+        yield from saved.draw(sheets.image_sheet, kind, saved.arrays[f"{kind}_images"], names, title=title)
 
 
 def export(setup: Setup, runs: Runs, saved: Saved) -> list[Path]:

@@ -19,7 +19,7 @@ import numpy as np
 from ae_jax import evaluation
 from ae_jax.models import Autoencoder, dense_autoencoder
 from ae_jax.objectives import autoencoder, cross_entropy_autoencoder
-from experiments import common, comparison, plotting, reports, study
+from experiments import common, comparison, plotting, reports, sheets, study
 from experiments.comparison import Numbers
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
@@ -105,11 +105,11 @@ def draw(saved: Saved) -> Paths:
     """The report's Fig. 2, its Figs. 3 to 6 on one sheet, and the errors side by side."""
     arrays = saved.arrays
     yield from saved.draw(
-        plotting.image_sheet, "fig2_originals", [arrays["images"]], ["original"], title="Fig. 2  Original images"
+        sheets.image_sheet, "fig2_originals", [arrays["images"]], ["original"], title="Fig. 2  Original images"
     )
     names = [f"{name} {label}" for name, label in zip(arrays["protocol"], arrays["label"], strict=True)]
     yield from saved.draw(
-        plotting.image_sheet, "fig3_to_6", [arrays["images"], *arrays["reconstructions"]], ["input", *names],
+        sheets.image_sheet, "fig3_to_6", [arrays["images"], *arrays["reconstructions"]], ["input", *names],
         title="Figs. 3 to 6  Reconstructions by output and loss, each by its best seed",
     )  # fmt: skip
     panels = {f"{part} MSE per pixel": arrays[f"{part}_mse"] for part in ("train", "test")}

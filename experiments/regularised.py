@@ -25,7 +25,7 @@ from ae_jax.lanes import Group, lane_grid
 from ae_jax.models import dense_autoencoder
 from ae_jax.runs import Run
 from ae_jax.types import Plan, hparams
-from experiments import common, comparison, plotting, study
+from experiments import common, comparison, plotting, sheets, study
 from experiments.study import Budget, Measured, Paths, Runs, Saved, Setup, Study, Training
 
 NETWORK = dense_autoencoder(64, (), code_activation=nn.sigmoid)
@@ -95,7 +95,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     arrays = {
         "model": np.array(names),
         "seed": setup.seeds,
-        **{name: np.concatenate([of_run[name] for of_run in measured]).astype(float) for name in MEASURES},
+        **{name: values.astype(float) for name, values in study.together(measured, np.concatenate).items()},
         "images": np.array([clean[:SHOWN], noisy[:SHOWN]]),
         "reconstructions": np.concatenate(drawn),
     }
@@ -136,7 +136,7 @@ def draw(saved: Saved) -> Paths:
         title="Regularised autoencoders: weight of the penalty, or share masked",
     )  # fmt: skip
     yield from saved.draw(
-        plotting.image_sheet, "noisy", [*arrays["images"].clip(0, 1), *arrays["reconstructions"]],
+        sheets.image_sheet, "noisy", [*arrays["images"].clip(0, 1), *arrays["reconstructions"]],
         ["clean", "noisy input", *names], title=f"Reconstructions under Gaussian noise {saved.meta['config']['noise']}",
     )  # fmt: skip
 

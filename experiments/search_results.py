@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ae_jax import random_search
-from experiments import interactive, plotting, reports, tables
+from experiments import interactive, plotting, reports, sheets, tables
 from experiments.comparison import print_table
 from experiments.spaces import PROTOCOLS, Protocol
 from experiments.study import Paths, Row, Saved
@@ -65,7 +65,7 @@ def _draw_best(saved: Saved) -> Paths:
         xlabel="epoch", ylabel=_unit(saved), title="Training and validation of the best trial",
     )  # fmt: skip
     yield from saved.draw(
-        plotting.image_sheet, "reconstructions", [arrays["images"], arrays["reconstructions"]], ["image", "output"],
+        sheets.image_sheet, "reconstructions", [arrays["images"], arrays["reconstructions"]], ["image", "output"],
         title="Test images and their reconstructions by the best trial",
     )  # fmt: skip
     ours = {name: values[best].item() for name, values in tables.hyper_parameters(arrays).items()}
@@ -73,7 +73,7 @@ def _draw_best(saved: Saved) -> Paths:
         (name.replace("_", " "), random_search.short(value), random_search.short(ours[name]))
         for name, value in _protocol(saved).best.items()
     ]
-    yield from saved.draw(plotting.table, "best", ("hyper-parameter", "report", "ours"), rows, title="The best trial")
+    yield from saved.draw(sheets.table, "best", ("hyper-parameter", "report", "ours"), rows, title="The best trial")
 
 
 def _protocol(saved: Saved) -> Protocol:

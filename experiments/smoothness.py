@@ -21,7 +21,7 @@ import numpy as np
 from ae_jax import files, latent
 from ae_jax.runs import Run
 from ae_jax.types import UsageError
-from experiments import common, explorer, interactive, latent_space, plotting, study
+from experiments import common, explorer, interactive, latent_space, plane_plots, planes, plotting, study
 from experiments.study import Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 STEPS = 100
@@ -72,7 +72,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     maps = [*latent.distance_map(model, flat, centroids), latent.basins(model, flat, centroids)]
     distance, nearest, basin = (values.reshape(STEPS, STEPS) for values in maps)
     arrays = {"points": points, "distance": distance, "nearest": nearest, "basin": basin, "centroids": centroids}
-    arrays |= _steps(**arrays) | _profile(model, centroids)
+    arrays |= planes.height_steps(points, distance, nearest, centroids) | _profile(model, centroids)
     rows = [
         Row("A6 share of the plane whose image is nearest to another centroid's", None, [(basin != nearest).mean()]),
         Row("A6 largest step of D between neighbours of one basin", None, [arrays["step_within"]]),
@@ -81,26 +81,6 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         Row("A6 median step of D across a border over the larger D", None, [arrays["ridge"]]),
     ]
     return Measured(arrays, rows, origin["caption"], {"model": path.name})
-
-
-def _steps(
-    points: np.ndarray, distance: np.ndarray, nearest: np.ndarray, centroids: np.ndarray, **_: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Differences of D between neighbours along both axes: the largest for one nearest centroid, for two, and around
-    the centroids, which are at most half as far as the second nearest; and the median for two over the larger D."""
-    apart = np.sort(np.linalg.norm(points[..., None, :] - centroids, axis=-1), axis=-1)
-    central = apart[..., 0] <= 0.5 * apart[..., 1]
-
-    def pairs(values: np.ndarray) -> np.ndarray:
-        along = (values[:, :-1], values[:, 1:]), (values[:-1], values[1:])
-        return np.concatenate([np.stack([first.ravel(), second.ravel()]) for first, second in along], axis=1)
-
-    heights = pairs(distance)
-    step, border = np.abs(heights[0] - heights[1]), np.not_equal(*pairs(nearest))
-    where = {"within": ~border, "across": border, "central": pairs(central).all(0) & ~border}
-    largest = {f"step_{name}": step[chosen].max(initial=0.0) for name, chosen in where.items()}
-    ridge = np.median(step[border] / heights.max(0)[border]) if border.any() else np.nan
-    return {name: np.asarray(value) for name, value in (largest | {"ridge": ridge}).items()}
 
 
 def _profile(model: Run, centroids: np.ndarray) -> dict[str, np.ndarray]:
@@ -116,7 +96,7 @@ def draw(saved: Saved) -> Paths:
     """The surface, for the screen and for print, the flat maps and the profile."""
     arrays, points, stars = saved.arrays, saved.arrays["points"], saved.arrays["centroids"]
     title = "Fig. 6  D(z), squared distance to the image of the nearest centroid, from the front"
-    yield from saved.draw(plotting.surface, "fig6_front", points, arrays["distance"], stars, height="D", title=title)
+    yield from saved.draw(plane_plots.surface, "fig6_front", points, arrays["distance"], stars, height="D", title=title)
     yield interactive.surface(
         saved.place("surface").with_suffix(".html"), points, arrays["distance"], stars, height="D",
         title=f"Figs. 6 and 7  D(z), squared distance to the image of the nearest centroid. {saved.caption}",
@@ -128,10 +108,10 @@ def draw(saved: Saved) -> Paths:
     }
     extent = [*points[0, [0, -1], 0], *points[[0, -1], 0, 1]]
     title = "The latent plane: distance map and basins of attraction"
-    yield from saved.draw(plotting.plane_maps, "maps", panels, extent, stars, title=title)
+    yield from saved.draw(plane_plots.plane_maps, "maps", panels, extent, stars, title=title)
     steps = {f"along z{axis}": np.abs(np.diff(arrays["distance"], axis=2 - axis)) for axis in (1, 2)}
     title = "Steps of D between neighbours of the grid"
-    yield from saved.draw(plotting.plane_maps, "steps", steps, extent, stars, title=title)
+    yield from saved.draw(plane_plots.plane_maps, "steps", steps, extent, stars, title=title)
     yield from _draw_profile(saved)
 
 

@@ -64,7 +64,7 @@ class Saved(NamedTuple):
         return self.npz.with_name("_".join([self.npz.stem, *([name] if name else [])]))
 
     def draw(self, plot: Callable[..., list[Path]], name: str, *content: Any, **words: Any) -> list[Path]:
-        """The figure ``name`` by a function of ``plotting``, which is given the study's caption too."""
+        """The figure ``name`` by a function that draws, which is given the study's caption too."""
         return plot(self.place(name), *content, **words, caption=self.caption)
 
 
@@ -181,13 +181,22 @@ def probe(setup: Setup, run: Run) -> np.ndarray:
     return np.reshape(found, run.shape)
 
 
+def history(run: Run) -> dict[str, np.ndarray]:
+    """How the lanes of a run ended, ``[*shape]``, and their losses by epoch, ``[*shape, epochs]``."""
+    return {"status": run.status, **run.curves._asdict()}
+
+
 def histories(runs: Runs) -> dict[str, np.ndarray]:
-    """How the lanes of every run ended, ``[runs, *shape]``, and their losses by epoch, ``[runs, *shape, epochs]``."""
-    return {
-        "status": np.array([run.status for run in runs.values()]),
-        "train_loss": np.array([run.curves.train_loss for run in runs.values()]),
-        "validation_loss": np.array([run.curves.validation_loss for run in runs.values()]),
-    }
+    """The :func:`history` of every run: ``[runs, *shape, ...]``."""
+    return together(map(history, runs.values()))
+
+
+def together(
+    found: Iterable[dict[str, np.ndarray]], join: Callable[[list[np.ndarray]], np.ndarray] = np.stack
+) -> dict[str, np.ndarray]:
+    """What was found of several things, by name, as arrays of all: with a leading axis of them, or as ``join`` does."""
+    found = list(found)
+    return {name: join([of_one[name] for of_one in found]) for name in found[0]}
 
 
 def _of(options: Options, value: Any) -> Any:

@@ -25,8 +25,7 @@ import numpy as np
 
 from ae_jax import evaluation
 from ae_jax.runs import Run
-from ae_jax.types import UsageError
-from experiments import classifiers, common, comparison, latent_space, plotting, running, study
+from experiments import classifiers, common, comparison, plotting, running, sheets, study
 from experiments.classifiers import PROTOCOLS
 from experiments.comparison import Numbers
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
@@ -58,20 +57,11 @@ def plan(setup: Setup) -> Training:
     if options.encoder is None:
         running.train(setup, classifiers.pretraining(setup), stage="autoencoder")
     else:
-        setup.earlier["autoencoder"] = read(options.encoder, options.study)
+        setup.earlier["autoencoder"] = classifiers.read(options.encoder, options.study)
     if few is not None:
         running.train(setup, classifiers.few_labels(setup, few), stage="few labels")
     epochs = [setup.budget.epochs * length for length in lengths]
     return Training(classifiers.groups(setup, epochs, setup.budget.batch_size))
-
-
-def read(path: Path, study: str) -> Run:
-    """The autoencoder in a file, its one lane along an axis of seeds. UsageError unless it fits the protocol."""
-    run = latent_space.read_model(path)
-    wanted, found = PROTOCOLS[study].source.channels, run.model.encoder.channels
-    if found != wanted:
-        raise UsageError(f"{path}: an encoder with channels {found}, study {study} needs {wanted}")
-    return run[np.newaxis]
 
 
 def measure(setup: Setup, runs: Runs) -> Measured:
@@ -137,18 +127,15 @@ def milliseconds(run: Run) -> float:
 
 def draw(saved: Saved) -> Paths:
     """Learning curves of the longest trainings, and confusion matrices."""
-    names, curves = saved.arrays["runs"].tolist(), (saved.arrays["train_loss"], saved.arrays["validation_loss"])
-    panels = {
-        name: plotting.series(("training", "validation"), [of_part[run, -1] for of_part in curves])
-        for run, name in enumerate(names)
-    }
+    names, curves = saved.arrays["runs"], (saved.arrays[f"{part}_loss"][:, -1] for part in ("train", "validation"))
+    panels = plotting.learning_curves(names, *curves)
     yield from saved.draw(
         plotting.line_panels, "curves", panels, xlabel="epoch", ylabel="cross-entropy (nats)",
         title="Classifiers from pretrained encoders",
     )  # fmt: skip
     panels = dict(zip(names, saved.arrays["confusion"], strict=True))
     title = "Confusion matrices on the test set, first seed"
-    yield from saved.draw(plotting.confusion_matrices, "confusion", panels, title=title)
+    yield from saved.draw(sheets.confusion_matrices, "confusion", panels, title=title)
 
 
 STUDY = Study("transfer", Options, BUDGETS, plan, measure, draw, deviations=("encoder", "labels"))

@@ -19,69 +19,22 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
-import flax.linen as nn
 import jax
 import numpy as np
 
-from ae_jax import distributions, evaluation, latent, posterior, variational
-from ae_jax.activations import Activation
+from ae_jax import evaluation, latent, posterior, variational
 from ae_jax.batching import Data
 from ae_jax.data import holdout
-from ae_jax.distributions import Likelihood
-from ae_jax.models import Autoencoder, ConvDecoder, ConvEncoder, conv_autoencoder, dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.runs import Run
-from ae_jax.types import UsageError
-from ae_jax.vae import VAE, conv_vae, dense_vae
-from experiments import common, comparison, explorer, maps, planes, prior_figures, reports, study
-from experiments.comparison import Numbers
+from experiments import common, comparison, explorer, maps, planes, prior_figures, study, vaes
 from experiments.prior_figures import PLAIN
 from experiments.study import Budget, Measured, Row, Runs, Saved, Setup, Study, Training
+from experiments.vaes import PROTOCOLS
 
 UNSEEN = 1000  # test images whose likelihood is measured
-BINARIZE = {
-    "none": distributions.grey,
-    "static": distributions.binarize_static,
-    "dynamic": distributions.binarize_dynamic,
-}
-
-
-class Protocol(NamedTuple):
-    """Models by name; the plain autoencoder beside them; L2 penalties of each model; what the report gives."""
-
-    models: dict[str, VAE]
-    plain: Autoencoder
-    l2: tuple[float, ...] = (0.0,)
-    variance: float | None = None  # of a Gaussian likelihood; None is Bernoulli
-    reported: Numbers | None = None  # training, validation and test loss
-
-    @property
-    def variants(self) -> dict[str, tuple[str, int]]:
-        """What is told apart, by name: a model and the number of its L2."""
-        named = {penalty: f", L2 {penalty:g}" if len(self.l2) > 1 else "" for penalty in self.l2}
-        return {f"{name}{named[l2]}": (name, j) for name in self.models for j, l2 in enumerate(self.l2)}
-
-
-TWO_STAGES = (32, 64), None  # channels, and no hidden layer: report C, section 2.4
-
-
-def two_stages(activation: Activation) -> VAE:
-    """Report C's network for a plane with another hidden activation."""
-    return VAE(ConvEncoder(4, *TWO_STAGES, activation), ConvDecoder(*TWO_STAGES, activation))
-
-
-PROTOCOLS = {
-    "B7": Protocol({"d = 3": conv_vae(3)}, conv_autoencoder(3), (0.0, reports.b.BEST["l2"]), 1.0, reports.b.VAE_LOSS),
-    "C5": Protocol(
-        {"sigmoid": two_stages(nn.sigmoid), "ReLU": conv_vae(2, *TWO_STAGES)}, conv_autoencoder(2, *TWO_STAGES)
-    ),
-    "D3": Protocol({"d = 5": dense_vae(5)}, dense_autoencoder(5, activation=nn.elu)),
-    "D4": Protocol(
-        {"d = 5": conv_vae(5, *TWO_STAGES), "d = 20": conv_vae(20, *TWO_STAGES)}, conv_autoencoder(5, *TWO_STAGES)
-    ),
-}
 QUICK = Budget(epochs=60, batch_size=64), Budget(epochs=3, batch_size=128, limit=10_000)  # digits and MNIST
 FULL = dict.fromkeys(PROTOCOLS, Budget(epochs=40, batch_size=128))
 FULL["D3"] = Budget(epochs=105, batch_size=100)  # 50,400 steps: report D's other networks take 50,000
@@ -100,21 +53,9 @@ class Options(common.SeededOptions):
     """Importance samples for the likelihood of a test image."""
 
 
-def likelihood(options: Options) -> Likelihood:
-    """The report's, of the pixels that the options choose. UsageError for binary pixels of a Gaussian one."""
-    variance = PROTOCOLS[options.study].variance
-    if variance is None:
-        return distributions.bernoulli(BINARIZE[options.binarize])
-    if options.binarize != "none":
-        raise UsageError(
-            f"--binarize {options.binarize}: study {options.study} has a Gaussian likelihood of grey pixels"
-        )
-    return distributions.gaussian(variance)
-
-
 def plan(setup: Setup) -> Training:
     """A group for each VAE, lanes ``[l2, seeds]``, and one for the plain autoencoder, ``[seeds]``."""
-    protocol, of_pixels = PROTOCOLS[setup.options.study], likelihood(setup.options)
+    protocol, of_pixels = PROTOCOLS[setup.options.study], vaes.likelihood(setup.options)
     objectives = {name: variational.elbo(model, of_pixels) for name, model in protocol.models.items()}
     groups = setup.groups(objectives, learning_rate=1e-3, l2=list(protocol.l2))
     return Training([*groups, *setup.groups({PLAIN: autoencoder(protocol.plain)}, learning_rate=1e-3)])
@@ -134,8 +75,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     protocol, plain, images = PROTOCOLS[setup.options.study], runs[PLAIN], setup.test_images
     variants = _variants(setup.options, runs)
     codes = {name: posterior.encode(run, codes_key, images) for name, run in variants.items()}
-    found = [_measures(setup, run, codes[name], parts, nll_key) for name, run in variants.items()]
-    arrays = {name: np.stack([of_variant[name] for of_variant in found]) for name in found[0]}
+    arrays = study.together(_measures(setup, run, codes[name], parts, nll_key) for name, run in variants.items())
     means = [*(of_variant.mean for of_variant in codes.values()), latent.encode(plain, images)]
     arrays |= {
         "variants": np.array(list(variants)),
@@ -145,7 +85,9 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     firsts = [of_model[0] for of_model in means]
     arrays |= explorer.arrays(setup.dataset, dict(zip([*variants, PLAIN], firsts, strict=True)))
     if "manifolds" in arrays:
-        arrays |= _of_planes(setup, arrays.pop("manifolds"), means, arrays["sample"])
+        manifolds, labels = arrays.pop("manifolds"), setup.dataset.test_labels
+        arrays |= planes.of_manifolds(manifolds, prior_figures.manifold(), images, labels)
+        arrays |= maps.of_planes(means, labels, arrays["sample"])
     return Measured(arrays, _rows(setup.options, arrays))
 
 
@@ -174,22 +116,6 @@ def _measures(
         measures |= {f"{part}_{metric}": values for metric, values in score.items()}
         measures[f"{part}_loss"] = score["energy"] + score["rate"]
     return measures
-
-
-def _of_planes(
-    setup: Setup, manifolds: np.ndarray, means: list[np.ndarray], sample: np.ndarray
-) -> dict[str, np.ndarray]:
-    """What report C says of its planes: ``[variants, seeds]``, of the codes ``[variants and plain, seeds]``."""
-    labels = setup.dataset.test_labels
-    digits = planes.spread_of_digits(setup.test_images, labels)
-    return {
-        "slant_correlation": planes.slant_correlations(manifolds, prior_figures.manifold()),
-        "largest_step": planes.largest_step(manifolds) / digits,
-        "gaps": np.array([[maps.gaps(codes) for codes in of_model] for of_model in means]),
-        "separation": np.array(
-            [[maps.silhouette(codes[sample], labels[sample]) for codes in of_model] for of_model in means]
-        ),
-    }
 
 
 def _rows(options: Options, arrays: dict[str, np.ndarray]) -> list[Row]:

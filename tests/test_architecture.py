@@ -26,20 +26,20 @@ FLOORS = (
     {"commands"},
     {"cli"},
 )
-DRAWING = "plotting", "interactive"  # of experiments
+DRAWING = "plotting", "plane_plots", "sheets", "style", "interactive"  # of experiments
 DOORS = {"runs": {"inference", "files"}, "recipes": {"variational"}}  # rooms above, imported when a method is called
 
 
-def imported(source: str) -> set[str]:
-    """The rooms of the package that a module imports, however it says so."""
+def imported(source: str, house: str = "ae_jax") -> set[str]:
+    """The rooms of a package that a module imports, however it says so."""
     names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            package = ".".join(filter(None, ("ae_jax" if node.level else "", node.module)))
+            package = ".".join(filter(None, (house if node.level else "", node.module)))
             names |= {f"{package}.{alias.name}" for alias in node.names}
-    return {name.split(".")[1] for name in names if name.startswith("ae_jax.")} - {"__version__"}
+    return {name.split(".")[1] for name in names if name.startswith(f"{house}.")} - {"__version__"}
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,13 @@ def test_imports_go_down(module):
 @pytest.mark.parametrize("module", DRAWING)
 def test_figures_are_drawn_from_arrays_alone(module):
     source = (PACKAGE.parent / "experiments" / f"{module}.py").read_text()
-    assert not imported(source) and "experiments" not in source
+    assert not imported(source) and imported(source, "experiments") <= {"style"} - {module}
+
+
+def test_only_figures_are_drawn_by_matplotlib_and_plotly():
+    sources = {path.stem: path.read_text() for path in (PACKAGE.parent / "experiments").rglob("*.py")}
+    importing = r"^\s*(import|from) (matplotlib|plotly)"
+    assert {module for module, source in sources.items() if re.search(importing, source, re.M)} <= {*DRAWING}
 
 
 def test_the_readme_lists_every_module_below_what_it_imports():

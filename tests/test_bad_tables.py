@@ -6,7 +6,7 @@ import pytest
 from ae_jax import results
 from ae_jax.random_search import column
 from ae_jax.types import Dataset, UsageError
-from experiments import command_line, common, random_search, spaces, tables
+from experiments import command_line, common, random_search, search_trials, spaces, tables
 
 HEADER = "learning_rate,l2,dropout,epochs,latent"
 REQUIRED = ("learning_rate", "l2", "dropout", "epochs", "latent")
@@ -109,4 +109,4 @@ def test_fewer_trials_than_the_report_s_are_not_comparable(study, trials, compar
     options = random_search.Options(dataset="mnist", budget="full", study=study, trials=trials)
     mnist = Dataset("mnist", *[np.zeros(1)] * 4, "digest")
     setup = common.Setup(options, spaces.BUDGETS[study]["full"]["mnist"], mnist, "", 0.0)
-    assert common.comparable(setup, *random_search.deviations(options)) is comparable
+    assert common.comparable(setup, *search_trials.deviations(options)) is comparable

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from ae_jax import distributions, optimizers, posterior
+from ae_jax.data import load
 from ae_jax.models import dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.types import Batch, Plan, UsageError, hparams
@@ -22,6 +23,7 @@ from benchmarks import (
     __main__ as everything,
     accelerator,
     compile as compiling,
+    counts,
     epoch,
     lanes,
     likelihood,
@@ -305,13 +307,24 @@ def test_compile(tiny, tmp_path, monkeypatch):
         return seconds
 
     monkeypatch.setattr(compiling, "phases", watched)
-    meta, rows = measured(compiling, tmp_path, networks=(tiny,))
+    _, rows = measured(compiling, tmp_path, networks=(tiny,))
     assert hits == [False, True] * 3
     assert list(rows) == [
         f"{phase}, {cache}" for cache in ("cold", "cached") for phase in ("trace", "lower", "compile")
     ]
-    assert [found[:2] for found in meta["programs_of_searches"]] == [["A1", 174], ["B3", 5], ["B7", 10], ["C1", 50]]
-    assert meta["programs_of_searches"][0][2] == 1
+
+
+@pytest.mark.parametrize(
+    ("study", "groups", "lanes", "programs"),
+    [
+        ("random_search_A1", 1, 174, 1),
+        ("transfer_C3", 7, 7, 7),
+        ("smoothness", 0, 0, 0),  # it reads a model
+    ],
+)
+def test_programs_are_counted_without_training(study, groups, lanes, programs):
+    """All trials of A1 are one program; C3's autoencoder is followed by three classifiers, of all labels and of few."""
+    assert counts.count(study, load("digits")) == (study, groups, lanes, programs)
 
 
 def test_memory(tmp_path, monkeypatch):

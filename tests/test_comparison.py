@@ -81,3 +81,12 @@ def test_rows_take_their_figures_by_name():
     assert [list(row.ours) for row in rows] == [[0.5], [0.1, 0.3]] and rows[1].source == NOTEBOOK
     with pytest.raises(ValueError, match="zip"):
         comparison.rows("{}", (1, 2), [0.5])
+
+
+def test_measures_are_a_row_for_each_thing_and_label():
+    """Thing by thing, in the labels' order; what has no label has no row."""
+    arrays = {"rate": np.array([[1.0, 2.0], [3.0, np.nan]]), "active": np.array([4, 5]), "unnamed": np.zeros(2)}
+    rows = comparison.measures("{}: {}", ("a", "b"), {"active": "units", "rate": "nats"}, arrays)
+    assert [row.what for row in rows] == ["a: units", "a: nats", "b: units", "b: nats"]
+    np.testing.assert_array_equal([row.ours[0] for row in rows], [4, 1, 5, 3])
+    assert len(rows[1].ours) == 2 and all(row.reported is None for row in rows)

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from experiments import cross_table, plotting
+from experiments import cross_table, plotting, sheets
 from tests import figures
 from tests.commands import ROOT, STUDIES, every_study, in_group
 from tests.redraw import shown
@@ -423,7 +423,7 @@ def test_the_notebook_s_curves_stand_beside_ours():
 
 def test_a_table_is_drawn_with_its_caption(tmp_path):
     with figures.drawn() as drawings:
-        plotting.table(tmp_path / "a", ("name", "ours"), [("l2", "0.1"), ("epochs", "40")], title="t", caption="c")
+        sheets.table(tmp_path / "a", ("name", "ours"), [("l2", "0.1"), ("epochs", "40")], title="t", caption="c")
     assert drawings["a.png"].title == "t" and drawings["a.png"].caption == "c"
 
 

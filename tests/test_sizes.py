@@ -29,7 +29,7 @@ from ae_jax.objectives import autoencoder
 from ae_jax.recipes import sized
 from ae_jax.types import Plan, UsageError, hparams
 from ae_jax.vae import conv_vae, conv_vqvae, dense_vae
-from experiments import interactive, plotting
+from experiments import interactive, sheets
 from tests import figures
 
 # Images, and the height and width of the maps after each of three convolutions, by hand.
@@ -206,7 +206,7 @@ def test_a_sheet_shows_images_as_they_are(tmp_path, image):
     rows = np.random.default_rng(0).uniform(size=(2, 3, *image))
     rows[1, 2] = np.nan
     with figures.drawn() as drawings:
-        plotting.image_sheet(tmp_path / "sheet", rows, ["a", "b"], title="")
+        sheets.image_sheet(tmp_path / "sheet", rows, ["a", "b"], title="")
     (panel,) = drawings["sheet.png"].panels
     expected = rows if image[2] == 3 else rows.mean(-1)
     sheet = panel.images[0]

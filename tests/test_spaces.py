@@ -5,7 +5,7 @@ import pytest
 
 from ae_jax import random_search as drawing
 from ae_jax.types import Dataset, UsageError
-from experiments import common, random_search, reports, spaces
+from experiments import common, random_search, reports, search_trials, spaces
 
 
 def setup_of(study, **options):
@@ -19,7 +19,7 @@ def setup_of(study, **options):
 def test_what_is_trained_beside_a_search_changes_none_of_its_trials(study):
     """The trials are those of the priors alone, and so are the seeds of their lanes, fold by fold."""
     setup, protocol = setup_of(study), spaces.PROTOCOLS[study]
-    found = random_search.planned(setup)
+    found = search_trials.planned(setup)
     space = protocol.space(setup.budget.epochs, setup.budget.batch_size)
     alone = drawing.sample(setup.key, space, spaces.FULL_TRIALS[study])
     assert found.drawn == spaces.FULL_TRIALS[study] and found.search.trials.keys() == alone.keys()
@@ -31,25 +31,25 @@ def test_what_is_trained_beside_a_search_changes_none_of_its_trials(study):
 
 
 def test_the_report_s_best_and_other_penalties_are_trials_of_their_own():
-    found = random_search.planned(setup_of("B3"))
+    found = search_trials.planned(setup_of("B3"))
     beside = {name: values[found.drawn :] for name, values in found.search.trials.items()}
     best = {"batch_size": 128, "learning_rate": 0.006, "latent": 48, "dropout": 0.0775, "l2": 5e-5, "epochs": 40}
     assert {name: values[0] for name, values in beside.items()} == best
     assert beside["l2"].tolist() == [5e-5, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1] and beside["epochs"].tolist()[1:] == [10] * 5
     assert len(set(beside["latent"])) == len(set(beside["batch_size"])) == 1  # one program
-    assert not random_search.planned(setup_of("B3", halving=(3, 3))).beside
+    assert not search_trials.planned(setup_of("B3", halving=(3, 3))).beside
 
 
 def test_options_change_what_is_drawn_and_what_is_trained():
-    found = random_search.planned(setup_of("C1", latent=(3, 7), dropout=(0.1, 0.5), noise=0.5)).search
+    found = search_trials.planned(setup_of("C1", latent=(3, 7), dropout=(0.1, 0.5), noise=0.5)).search
     drawn = {name: set(values[:50].tolist()) for name, values in found.trials.items()}
     assert (drawn["latent"], drawn["dropout"], drawn["noise"]) == ({3, 7}, {0.1, 0.5}, {0.5})
     assert {group.objective.recipe.builder for group in found.groups} == {"objectives.denoising"}
-    assert random_search.title(setup_of("C1", noise=0.5).options) == "C1, noise 0.5"
+    assert search_trials.title(setup_of("C1", noise=0.5).options) == "C1, noise 0.5"
     with pytest.raises(UsageError, match="--noise 0.5: study B7 has no denoiser"):
-        random_search.planned(setup_of("B7", noise=0.5))
+        search_trials.planned(setup_of("B7", noise=0.5))
     with pytest.raises(UsageError, match="--dropout: study B7 has none"):
-        random_search.planned(setup_of("B7", dropout=(0.1, 0.5)))
+        search_trials.planned(setup_of("B7", dropout=(0.1, 0.5)))
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_options_change_what_is_drawn_and_what_is_trained():
 )
 def test_another_search_than_the_report_s_is_not_comparable(study, options, comparable):
     setup = setup_of(study, **options)
-    assert common.comparable(setup, *random_search.deviations(setup.options)) is comparable
+    assert common.comparable(setup, *search_trials.deviations(setup.options)) is comparable
 
 
 def test_the_notebook_s_denoisers_have_a_number_for_every_size():

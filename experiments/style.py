@@ -1,0 +1,39 @@
+"""What all figures share: how they look, their caption, and how they are written, as PNG and as PDF."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt  # noqa: E402  (the backend is chosen before pyplot is imported)
+from matplotlib.figure import Figure  # noqa: E402
+
+STYLE = {
+    "figure.dpi": 150,
+    "figure.constrained_layout.use": True,
+    "axes.grid": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+    "font.size": 9,
+    "image.cmap": "gray_r",
+}
+
+
+def save(figure: Figure, path: Path, caption: str, title: str = "") -> list[Path]:
+    """Write ``figure`` with its words to ``path`` with the endings .png and .pdf; returns both paths."""
+    if title:
+        figure.suptitle(title, fontsize=10)
+    if caption:
+        width = int(19 * figure.get_figwidth())  # characters of this size that fit the figure
+        figure.supxlabel(textwrap.fill(caption, width), fontsize=6.5, color="0.4")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for target in (written := [path.with_suffix(suffix) for suffix in (".png", ".pdf")]):
+        figure.savefig(target)
+        figure.set_layout_engine("none")  # as it lies now: to lay it out takes as long as to draw it
+    plt.close(figure)
+    return written
