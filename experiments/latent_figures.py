@@ -72,7 +72,7 @@ def draw_training(saved: Saved) -> Paths:
 def draw_plane(saved: Saved) -> Paths:
     """Samples of the plane and what they decode to, the plane itself, and places that were chosen on its maps."""
     arrays = saved.arrays
-    title = "Fig. 5  Uniform samples of the centroids' bounding box"
+    title = "Uniform samples of the centroids' bounding box"
     places = arrays["box_samples"], arrays["centroids"]
     yield from saved.draw(plane_plots.sample_scatter, "fig5_samples", *places, title=title)
     for name, whose in DRAWS.items():
