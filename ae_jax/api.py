@@ -79,7 +79,7 @@ def fit(
 
     Raises:
         UsageError: for any argument that is not allowed.
-        trials.Interrupted: after the first Ctrl-C, between two calls of the program. It is a KeyboardInterrupt.
+        Interrupted: after the first Ctrl-C or SIGTERM, between two calls of the program. It is a KeyboardInterrupt.
     """
     require_known(hyper_parameters)
     keep_best = flag("keep_best", keep_best)
@@ -172,7 +172,7 @@ def search(
             :func:`fit`.
 
     Raises:
-        UsageError, trials.Interrupted: as :func:`fit`.
+        UsageError, Interrupted: as :func:`fit`.
     """
     images, keep_best = as_images(images), flag("keep_best", keep_best)
     function("build", build)

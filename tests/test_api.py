@@ -17,7 +17,7 @@ import pytest
 from flax import linen as nn
 
 import ae_jax
-from ae_jax import api, generation, progress, random_search
+from ae_jax import api, calls, generation, progress, random_search
 from ae_jax.sklearn import AutoencoderTransformer
 from ae_jax.trials import Interrupted, Monitor
 from ae_jax.types import UsageError
@@ -396,16 +396,42 @@ def test_an_interrupted_training_goes_on_to_the_same_numbers(monkeypatch, tmp_pa
     assert not long["checkpoints"].exists()
 
 
-def test_ctrl_c_is_told_once_and_then_obeyed_at_once():
+@pytest.mark.parametrize("first", progress.SIGNALS)
+@pytest.mark.parametrize("second", progress.SIGNALS)
+def test_a_signal_is_told_once_and_the_second_obeyed_at_once(first, second):
     told = []
-    before = signal.getsignal(signal.SIGINT)
-    with progress.stopping(lambda: told.append(1)) as should_stop:
+    before = [*map(signal.getsignal, progress.SIGNALS)]
+    with progress.stopping(told.append) as should_stop:
         assert not should_stop()
-        signal.raise_signal(signal.SIGINT)
-        assert should_stop() and told == [1]
+        signal.raise_signal(first)
+        assert should_stop() == first and told == [first]
         with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
+            signal.raise_signal(second)
+    assert [*map(signal.getsignal, progress.SIGNALS)] == before
+
+
+def test_a_sigterm_that_somebody_else_handles_is_left_to_them():
+    heard = []
+    before = signal.signal(signal.SIGTERM, lambda signum, frame: heard.append(signum))
+    try:
+        with progress.stopping(lambda signum: None) as should_stop:
+            signal.raise_signal(signal.SIGTERM)
+        assert heard == [signal.SIGTERM] and not should_stop()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_signal_is_heard_while_a_program_runs():
+    """One that sends it itself and then waits for it to be heard."""
+    heard = threading.Event()
+
+    def send():
+        signal.raise_signal(signal.SIGTERM)
+        return np.bool_(heard.wait(5))
+
+    program = jax.jit(lambda: jax.pure_callback(send, jax.ShapeDtypeStruct((), bool)))
+    with progress.stopping(lambda signum: heard.set()):
+        assert calls._computed((program(),))[0].item()
 
 
 def test_a_thread_leaves_ctrl_c_alone():
@@ -417,7 +443,7 @@ def test_a_thread_leaves_ctrl_c_alone():
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert found == [(False, before)]
+    assert found == [(0, before)]
 
 
 def test_the_bar_is_shown_where_somebody_sees_it(capsys, monkeypatch):
