@@ -24,7 +24,7 @@ OPTIMIZERS = ("adam", "adamax", "adadelta", "rmsprop", "sgd")
 PACKAGES = {"PIL": "pillow", "sklearn": "scikit-learn", "scipy": "scikit-learn"}  # optional ones: what pip calls them
 # How the library's messages name its arguments, and what they are called here.
 OPTIONS = {
-    "resume=True": "--resume", "data_dir=FOLDER": "--data-dir FOLDER",
+    "resume=True": "--resume", "another folder": "another --out", "data_dir=FOLDER": "--data-dir FOLDER",
     "size=(height, width)": "--size HEIGHTxWIDTH", "grey=True": "--grey", "grey=False": "--colour",
     "skip_unreadable=True": "--skip-unreadable", "like=images": "--like IMAGES",
     "leave size and grey out": "leave --size, --grey and --colour out",

@@ -24,7 +24,7 @@ from ae_jax.lanes import DIVERGED, HALVED, OWN_TRIAL, RUNNING, Group, Lanes, Spl
 from ae_jax.objectives import Objective, parameter_count
 from ae_jax.runs import Run
 from ae_jax.sharing import side_by_side
-from ae_jax.types import Interrupted, Plan, UsageError
+from ae_jax.types import Interrupted, Plan
 from ae_jax.widening import fits
 
 
@@ -118,19 +118,14 @@ def _numbered(groups: Sequence[Group]) -> list[Group]:
 
 
 def _open_checkpoints(groups: Sequence[Group], data: Data, splits: Splits, settings: Settings) -> None:
-    """Process 0 makes or checks the folder; if it refuses, every process ends with an error."""
+    """Process 0 makes or checks the folder."""
     if (folder := settings.checkpoint_folder) is None:
         return
-    refusal = None
-    if jax.process_index() == 0:
-        try:
-            checkpoints.open_folder(folder, identity(groups, data, splits, _deciding(settings)), settings.resume)
-        except UsageError as error:
-            refusal = error
-    if jax.process_count() > 1 and multihost_utils.broadcast_one_to_all(np.int32(refusal is not None)):
-        refusal = refusal or UsageError("process 0 refused the checkpoints")
-    if refusal is not None:
-        raise refusal
+
+    def open_it() -> None:
+        checkpoints.open_folder(folder, identity(groups, data, splits, _deciding(settings)), settings.resume)
+
+    sharing.in_first_process(open_it)
     folder.mkdir(parents=True, exist_ok=True)  # in every process: it need not be shared
 
 

@@ -21,7 +21,7 @@ from experiments.common import Options
 # In JAX's words, of which "bfloat16" alone would mean the device's default.
 PRECISIONS = {"default": None, "float32": "highest", "tf32": "TF32_TF32_F32", "bfloat16": "BF16_BF16_F32"}
 # How the library's messages name its arguments, and what they are called here.
-OPTIONS = {"resume=True": "--resume", "data_dir=FOLDER": "--data-dir FOLDER", "or another folder": "or another --out"}
+OPTIONS = {"resume=True": "--resume", "data_dir=FOLDER": "--data-dir FOLDER", "another folder": "another --out"}
 
 O = TypeVar("O", bound=Options)
 

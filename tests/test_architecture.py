@@ -18,7 +18,7 @@ FLOORS = (
     {"batching", "variational", "widening"},
     {"training"},
     {"sharing", "lanes"},
-    {"segments", "runs", "identity"},
+    {"segments", "runs", "identity", "locks"},
     {"engine", "evaluation", "latent", "pca", "posterior", "files", "export", "doubts"},
     {"trials", "generation"},
     {"random_search", "inference", "progress"},

@@ -156,10 +156,18 @@ def test_ctrl_c_stops_after_the_segment_and_resume_goes_on_from_there(ran, run_s
 
 @searches
 def test_a_checkpoint_is_written_after_every_segment(run_study, tmp_path):
-    """Two trials of 2 to 10 epochs in segments of 4; no run lies there to resume, which it says."""
-    with watched(*CHECKPOINT) as written:
-        done = run_study("random_search", tmp_path, "--trials", "2", "--epochs", "10", "--segment", "4", "--resume")
+    """Two trials of 2 to 10 epochs in segments of 4; no run lies there to resume, which it says.
+
+    Meanwhile the same line again is refused, without harm to the first.
+    """
+    line = "random_search", tmp_path, "--trials", "2", "--epochs", "10", "--segment", "4", "--resume"
+    second = []
+    with watched(*CHECKPOINT, lambda found: len(found) == 2 and second.append(run_study(*line))) as written:
+        done = run_study(*line)
     assert done.returncode == 0 and "nothing to resume" in done.stderr
+    assert second[0].returncode == 2 and second[0].stderr.count("\n") == 1
+    assert f"error: {tmp_path / 'random_search_A1'}: another run is at work on it, process" in second[0].stderr
+    assert "or take another --out" in second[0].stderr and not list(tmp_path.glob(".*"))
     epochs = results.load(tmp_path / "random_search_A1.npz")[0]["epochs"]
     assert len(written) == np.ceil(epochs / 4).sum()
 
