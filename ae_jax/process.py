@@ -74,7 +74,8 @@ def in_one_line(options: Mapping[str, str], interrupted: str) -> Iterator[None]:
     """How a command line ends: bad input in a line on stderr and exit code 2, its arguments called as ``options``.
 
     Ctrl-C and SIGTERM end in the line ``interrupted`` and, as shells have it, 128 and the signal's number: 130, 143.
-    A reader of stdout that leaves, as ``head`` does, is no error of ours: exit code 1, without a word.
+    Output that cannot be written is told in a line, and exit code 1; that nobody reads, as behind ``head``, is no error
+    of ours: the same without a word.
     """
     with _terminable():
         try:
@@ -85,8 +86,11 @@ def in_one_line(options: Mapping[str, str], interrupted: str) -> Iterator[None]:
         except KeyboardInterrupt as error:
             print(interrupted, file=sys.stderr)
             sys.exit(128 + getattr(error, "signum", signal.SIGINT))
-        except BrokenPipeError:  # Python would complain when it flushes at the end
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except OSError as error:
+            with contextlib.suppress(OSError):  # Python would complain when it flushes at the end
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if not isinstance(error, BrokenPipeError):
+                print(f"error: {error}", file=sys.stderr)
             sys.exit(1)
 
 

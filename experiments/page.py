@@ -15,7 +15,6 @@ import dataclasses
 import importlib
 import json
 import re
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -80,7 +79,6 @@ def write(folder: Path, out: Path) -> Path:
     names = [name for name in NAMES if (folder / f"{name}.npz").exists()]
     if not names:
         raise UsageError(f"{folder}: no study's npz in it; give the folder of a run, such as results/mnist-full")
-    out.mkdir(parents=True, exist_ok=True)
     sections, scripts = [], []
     for name in names:
         arrays, meta = results.load(folder / f"{name}.npz")
@@ -90,14 +88,16 @@ def write(folder: Path, out: Path) -> Path:
     for of in sections:
         for file in [*(shown.image for shown in of.figures), *(shown.pdf for shown in of.figures), *of.pages]:
             if file:
-                shutil.copyfile(folder / file, out / file)
+                _copy(folder / file, out)
     if any(of.pages for of in sections):
-        shutil.copyfile(folder / "plotly.min.js", out / "plotly.min.js")
+        _copy(folder / "plotly.min.js", out)
     for file in STATIC:
-        shutil.copyfile(WEB / file, out / file)
-    index = out / "index.html"
-    results.write_atomically(index, _html(sections, scripts).encode())
-    return index
+        _copy(WEB / file, out)
+    return results.write(out / "index.html", _html(sections, scripts).encode())
+
+
+def _copy(file: Path, out: Path) -> None:
+    results.write(out / file.name, file.read_bytes())
 
 
 def section(folder: Path, name: str, meta: Mapping[str, Any]) -> Section:
@@ -213,7 +213,7 @@ def _script(out: Path, kind: str, name: str, entry: dict[str, Any]) -> str:
     """Write ``entry`` as a script, the only data that a page on the disk may read; returns the file's name."""
     file = f"{kind}_{name}.js"
     content = json.dumps(entry, separators=(",", ":"), allow_nan=False)
-    results.write_atomically(out / file, f"page.{kind}[{json.dumps(name)}] = {content};\n".encode())
+    results.write(out / file, f"page.{kind}[{json.dumps(name)}] = {content};\n".encode())
     return file
 
 

@@ -1,11 +1,12 @@
 """Figures, from arrays that were read back from an npz; the only module that imports matplotlib.
 
-Every figure is written as PNG and PDF. Axes carry units, series carry legends, and a caption says which data
-and which budget a figure shows.
+Every figure is written as PNG and PDF, whole or not at all. Axes carry units, series carry legends, and a caption says
+which data and which budget a figure shows.
 """
 
 from __future__ import annotations
 
+import io
 import textwrap
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -21,6 +22,8 @@ from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.colors import ListedColormap  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 from matplotlib.ticker import NullFormatter  # noqa: E402
+
+from ae_jax import results  # noqa: E402
 
 STYLE = {
     "figure.dpi": 150,
@@ -70,12 +73,17 @@ def _save(figure: Figure, path: Path, caption: str, title: str = "") -> list[Pat
     if caption:
         width = int(19 * figure.get_figwidth())  # characters of this size that fit the figure
         figure.supxlabel(textwrap.fill(caption, width), fontsize=6.5, color="0.4")
-    path.parent.mkdir(parents=True, exist_ok=True)
     for target in (written := [path.with_suffix(suffix) for suffix in (".png", ".pdf")]):
-        figure.savefig(target)
+        _write(figure, target)
         figure.set_layout_engine("none")  # as it lies now: to lay it out takes as long as to draw it
     plt.close(figure)
     return written
+
+
+def _write(figure: Figure, target: Path) -> None:
+    content = io.BytesIO()
+    figure.savefig(content, format=target.suffix[1:])
+    results.write(target, content.getvalue())
 
 
 def line_plot(

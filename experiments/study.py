@@ -140,6 +140,8 @@ def _finish(study: Study, setup: Setup, training: Training) -> Path | None:
     study.show(saved)
     comparison.print_meta(saved.meta)
     running.remove_checkpoints(setup)
+    for path in written:
+        results.remove_leftovers(path)
     print(f"\nDone in {time.perf_counter() - setup.started:.1f} s. Wrote:")
     print(*(f"  {path}" for path in written), sep="\n")
     return npz

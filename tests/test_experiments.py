@@ -115,7 +115,7 @@ def test_a_search_killed_at_five_moments_ends_with_the_same_bits(ran, run_study,
     kill("os.rename", npz.name, 1)  # all is trained, the results are under a temporary name
     assert len(checkpoints(folder)) == 4 and left_over(tmp_path, "npz") and not npz.exists()
 
-    kill("open", "*.png", 1)  # with the results there and the figures not
+    kill("os.rename", "*.png", 1)  # with the results there and the figures not
     assert npz.exists() and not list(tmp_path.glob("*.p??")) and folder.exists()
 
     with watched(*CHECKPOINT) as trained:
@@ -124,6 +124,7 @@ def test_a_search_killed_at_five_moments_ends_with_the_same_bits(ran, run_study,
     assert not trained
     assert_same_results(npz, ran("random_search_A1").npz)
     assert not folder.exists() and (tmp_path / "random_search_A1_scatter.png").exists()
+    assert not list(tmp_path.glob(".*"))
 
 
 @searches
