@@ -117,17 +117,24 @@ def load(path: Path, study: str | None = None) -> tuple[dict[str, np.ndarray], d
             arrays = {name: npz[name] for name in npz.files}
         if foreign := [name for name, values in arrays.items() if not isinstance(values, np.ndarray)]:
             raise ValueError(f"{', '.join(foreign)} is not an array")
-        meta = json.loads(str(arrays.pop("meta")))
-        if not isinstance(meta, dict) or not all(isinstance(meta.get(key), kind) for key, kind in _META.items()):
+        arrays, meta = verified(arrays)
+        if not all(isinstance(meta.get(key), kind) for key, kind in _META.items()):
             raise ValueError(f"its meta lacks {' or '.join(_META)}")
-        if (told := meta.pop(_DIGEST, None)) is not None and told != digest(meta, arrays):
-            raise ValueError("damaged: its digest is another")
     except Exception as error:  # zipfile, zlib, struct, tokenize and NumPy: damage raises errors of any kind
         raise UsageError(
             f"{path}: not a complete results file of this project ({reason(error)}); run its study again"
         ) from error
     if study is not None and meta["study"] != study:
         raise UsageError(f"{path}: results of the study {meta['study']!r}, expected those of {study!r}")
+    return arrays, meta
+
+
+def verified(arrays: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Those of a file of :func:`save` without its meta, and that. Raises errors of any kind for damage."""
+    meta = json.loads(str(arrays["meta"]))
+    arrays = {name: values for name, values in arrays.items() if name != "meta"}
+    if (told := meta.pop(_DIGEST, None)) is not None and told != digest(meta, arrays):
+        raise ValueError("damaged: its digest is another")
     return arrays, meta
 
 
