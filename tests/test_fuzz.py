@@ -1,4 +1,4 @@
-"""A hundred mutations of each format, always the same; ``make fuzz`` tries thousands. And pickles: nothing opens one."""
+"""A hundred mutations of each format, always the same; ``make fuzz`` tries thousands. Pickles, which nothing opens."""
 
 import re
 import warnings
