@@ -10,7 +10,7 @@ WORKERS := --numprocesses logical --maxprocesses 8 --no-loadscope-reorder --dist
 # PyTorch's threads would wait for each other on busy cores.
 PEERS := AE_JAX_TEST_OPTIMIZED=1 XLA_FLAGS=--xla_cpu_use_fusion_emitters=false OMP_NUM_THREADS=1
 
-.PHONY: demo reproduce test test-peers test-optimized test-browser fuzz lint bench clean
+.PHONY: demo reproduce test test-peers test-optimized test-browser fuzz faults lint bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m experiments.compression --dataset digits --budget quick --out $(OUT) --resume
@@ -34,6 +34,10 @@ test-browser: $(VENV)/.installed-browser
 # Damaged files against every reader, 5,000 mutations of each format: minutes.
 fuzz: $(VENV)/.installed-test
 	$(BIN)/python -m tests.fuzz
+
+# Runs on a disk that fills up, resumed: minutes.
+faults: $(VENV)/.installed-test
+	$(BIN)/python -m tests.faults
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -34,18 +34,30 @@ def alone(path: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _held(path: Path) -> Iterator[None]:
     beside = path.with_name(f".{path.name}.lock")
-    try:
+    with _writing(beside):
         file = _locked(beside, path)
+    try:
+        with _writing(beside):
+            _sign(file)
+        yield
+    finally:
+        beside.unlink(missing_ok=True)
+        file.close()
+
+
+@contextlib.contextmanager
+def _writing(beside: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise UsageError(f"{beside}: cannot be written ({error.strerror or error}); give another place") from error
-    with file:
-        try:
-            file.truncate(0)
-            since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
-            print(f"process {os.getpid()} on {socket.gethostname()} since {since}", file=file, flush=True)
-            yield
-        finally:
-            beside.unlink(missing_ok=True)
+
+
+def _sign(file: TextIO) -> None:
+    """Who holds it, for whom it refuses."""
+    since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+    os.ftruncate(file.fileno(), 0)
+    os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()} since {since}\n".encode())
 
 
 def _locked(beside: Path, path: Path) -> TextIO:

@@ -35,7 +35,8 @@ def progress_bar(title: str, epochs: int, shown: bool) -> Iterator[Monitor]:
     def log(line: str) -> None:
         if shown:
             tqdm.write(line, file=sys.stderr)
-            bar.initial, bar.start_t = bar.n, time.time()  # the time left goes by the speed since then
+            bar.initial = bar.n  # the time left goes by the speed since then
+            bar.start_t = bar.last_print_t = time.time()
 
     def show(progress: Progress) -> None:
         bar.total, bar.n = progress.epochs_done + progress.epochs_left, progress.epochs_done

@@ -6,6 +6,7 @@ under a final name; the last has the numbers of a run that nothing disturbed. Th
 cannot be written.
 """
 
+import csv
 import hashlib
 import importlib
 import os
@@ -31,6 +32,7 @@ SEARCH = (
 )
 FIT = "--network dense --widths 4 --latent 2 --epochs 8 --batch-size 8 --resume --force"
 LIMIT = 300  # seconds of a run
+PARTS = "undisturbed", "filled up"  # folders
 
 
 class Ended(NamedTuple):
@@ -76,12 +78,21 @@ def _ends_in(end: bytes) -> Callable[[Path], None]:
     return check
 
 
+def _picture(path: Path) -> None:
+    Image.open(path).load()
+
+
+def _table(path: Path) -> None:
+    with path.open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert len(rows) == 2 and all(len(row) == len(header) for row in rows)
+
+
 WHOLE = {
-    ".npz": results.load, ".safetensors": files.load, ".png": lambda path: Image.open(path).load(), ".csv": _ends_in(b"done,4,0"),
-    ".pdf": _ends_in(b"%%EOF"), ".html": _ends_in(b"</html>"), ".msgpack": _checkpoint, ".previous": _checkpoint,
-    ".json": _ends_in(b"}"), ".js": _ends_in(b"}"),
+    ".npz": results.load, ".safetensors": files.load, ".msgpack": _checkpoint, ".previous": _checkpoint,
+    ".png": _picture, ".pdf": _ends_in(b"%%EOF"), ".html": _ends_in(b"</html>"), ".csv": _table,
+    ".json": _ends_in(b"}"), ".js": _ends_in(b"}));"),
 }  # fmt: skip
-WHOLE[".csv"] = lambda path: np.genfromtxt(path, delimiter=",", skip_header=1, invalid_raise=True)
 
 
 def half_written(folder: Path) -> list[str]:
@@ -106,7 +117,17 @@ def fill_up(module: str, arguments: list[str], folder: Path) -> tuple[Counter, l
         wrong += [ended.stderr] if ended.verdict() == "escaped" else []
         wrong += half_written(folder)
     left = [path.name for path in folder.rglob(".*")]
-    return ends, wrong + ([f"left over: {left}"] if left else [])
+    return ends, [*wrong, *([f"left over: {left}"] if left else [])]
+
+
+def compared(folder: Path) -> list[str]:
+    """What the runs on a disk that filled up have found otherwise than those that nothing disturbed."""
+    arrays = [results.load(folder / part / "study" / "random_search_A1.npz")[0] for part in PARTS]
+    models = [files.load(folder / part / "model" / "m.safetensors") for part in PARTS]
+    digests = [results.digest({}, of) for of in arrays], [run.curves.train_loss.tobytes() for run in models]
+    return [
+        f"{name} is another" for name, (one, other) in zip(("study", "model"), digests, strict=True) if one != other
+    ]
 
 
 def main() -> None:
@@ -117,43 +138,23 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         np.savez(folder / "images.npz", images=np.random.default_rng(0).integers(0, 256, (60, 6, 5), np.uint8))
-        for part in ("whole", "filled"):
-            (folder / part / "study").mkdir(parents=True)
-            (folder / part / "model").mkdir()
-
-        def study(part: str) -> list[str]:
-            return [*SEARCH.split(), "--out", str(folder / part / "study")]
-
-        def fit(part: str) -> list[str]:
-            return [
-                "fit",
-                str(folder / "images.npz"),
-                *FIT.split(),
-                "--out",
-                str(folder / part / "model" / "m.safetensors"),
-            ]
-
-        for module, line in ((STUDY, study), ("ae_jax", fit)):
-            assert forked(module, line("whole")).code == 0
+        for module, words, out in (
+            (STUDY, SEARCH.split(), "study"),
+            ("ae_jax", ["fit", str(folder / "images.npz"), *FIT.split()], "model/m.safetensors"),
+        ):
+            lines = [[*words, "--out", str(folder / part / out)] for part in PARTS]
+            assert forked(module, lines[0]).code == 0
             print(f"{module} on a disk that fills up")
-            ends, found = fill_up(module, line("filled"), folder / "filled")
+            ends, found = fill_up(module, lines[1], folder / PARTS[1])
             print(dict(ends))
             wrong += found
-        whole, filled = (
-            results.load(folder / part / "study" / "random_search_A1.npz")[0] for part in ("whole", "filled")
-        )
-        wrong += [
-            f"{key} is another"
-            for key in whole
-            if not np.array_equal(whole[key], filled[key], equal_nan=whole[key].dtype.kind == "f")
-        ]
-        models = (files.load(folder / part / "model" / "m.safetensors") for part in ("whole", "filled"))
-        losses = [run.curves.train_loss for run in models]
-        wrong += ["the model is another"] if not np.array_equal(*losses) else []
-        for module, line in (("experiments.summary", [str(folder / "whole" / "study")]), ("ae_jax", ["info", "MODEL"])):
-            line = [str(folder / "whole" / "model" / "m.safetensors") if word == "MODEL" else word for word in line]
+        wrong += compared(folder)
+        for module, line in (
+            ("experiments.summary", [str(folder / PARTS[0] / "study")]),
+            ("ae_jax", ["info", str(folder / PARTS[0] / "model" / "m.safetensors")]),
+        ):
             ended = forked(module, line, stdout="/dev/full")
-            print(f"{module} with output that cannot be written: {ended.verdict()}, {ended.stderr.strip()}")
+            print(f"{module}, its output to a full disk: {ended.verdict()}, {ended.stderr.strip()}")
             wrong += [ended.stderr] if ended.verdict() != "exit code 1" else []
     print(*wrong, f"{len(wrong)} faults", sep="\n")
     sys.exit(len(wrong) > 0)

@@ -79,6 +79,19 @@ def test_where_no_file_can_be_the_place_is_refused(tmp_path):
         pass
 
 
+def test_on_a_full_disk_no_lock_is_left(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", fail)
+    with (
+        pytest.raises(UsageError, match="study.lock: cannot be written .No space left"),
+        locks.alone(tmp_path / "study"),
+    ):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(("index", "message"), [(0, "mine"), (1, "process 0 has refused the run")])
 def test_what_the_first_process_refuses_every_process_does(monkeypatch, index, message):
     """Both ends of two processes, one after the other; the other's word comes by way of the broadcast."""
