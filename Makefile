@@ -8,7 +8,7 @@ OUT ?= results/demo
 # A worker for each core, which takes whole groups, those of tests/conftest.py; what compares with PyTorch shares nothing.
 WORKERS := --numprocesses logical --maxprocesses 8 --no-loadscope-reorder --dist
 
-.PHONY: demo reproduce test test-oldest test-peers test-optimized test-browser lint bench clean
+.PHONY: demo reproduce test test-oldest test-peers test-optimized test-browser fuzz faults lint bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m experiments.compression --dataset digits --budget quick --out $(OUT) --resume
@@ -35,6 +35,14 @@ test-peers: $(VENV)/.installed-peers
 
 test-browser: $(VENV)/.installed-browser
 	$(BIN)/python -m pytest -m browser
+
+# Damaged files against every reader, 5,000 mutations of each format: minutes.
+fuzz: $(VENV)/.installed-test
+	$(BIN)/python -m tests.fuzz
+
+# Runs on a disk that fills up, resumed: minutes.
+faults: $(VENV)/.installed-test
+	$(BIN)/python -m tests.faults
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -46,8 +46,7 @@ if TYPE_CHECKING:
         uniform as uniform,
     )
     from ae_jax.runs import Run as Run
-    from ae_jax.trials import Interrupted as Interrupted
-    from ae_jax.types import Plan as Plan, UsageError as UsageError, hparams as hparams
+    from ae_jax.types import Interrupted as Interrupted, Plan as Plan, UsageError as UsageError, hparams as hparams
     from ae_jax.vae import conv_vae as conv_vae, conv_vqvae as conv_vqvae, dense_vae as dense_vae
     from ae_jax.variational import (
         elbo as elbo,
@@ -67,8 +66,7 @@ _HOMES = {
     "process": "keep_programs",
     "random_search": "choice integer_uniform log_uniform uniform",
     "runs": "Run",
-    "trials": "Interrupted",
-    "types": "Plan UsageError hparams",
+    "types": "Interrupted Plan UsageError hparams",
     "vae": "conv_vae conv_vqvae dense_vae",
     "variational": "elbo free_bits iwae iwae_doubly_reparameterised vector_quantised wae_mmd",
 }

@@ -7,6 +7,7 @@ parameters, bit for bit.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import numbers
@@ -28,6 +29,7 @@ from ae_jax.engine import Halving, Settings
 from ae_jax.images import as_images
 from ae_jax.inference import labels_for
 from ae_jax.lanes import Group, lane_grid, stack_splits
+from ae_jax.locks import alone
 from ae_jax.objectives import Objective
 from ae_jax.progress import progress_bar, watched
 from ae_jax.random_search import Outcome, Prior, Trials
@@ -79,8 +81,8 @@ def fit(
         reconstruct a batch of the images they learned from no better than the mean image of these does.
 
     Raises:
-        UsageError: for any argument that is not allowed.
-        trials.Interrupted: after the first Ctrl-C, between two calls of the program. It is a KeyboardInterrupt.
+        UsageError: for any argument that is not allowed, and for checkpoints that another run is at work on.
+        Interrupted: after the first Ctrl-C or SIGTERM, between two calls of the program. It is a KeyboardInterrupt.
     """
     require_known(hyper_parameters)
     keep_best = flag("keep_best", keep_best)
@@ -173,7 +175,7 @@ def search(
             :func:`fit`.
 
     Raises:
-        UsageError, trials.Interrupted: as :func:`fit`.
+        UsageError, Interrupted: as :func:`fit`.
     """
     images, keep_best = as_images(images), flag("keep_best", keep_best)
     function("build", build)
@@ -221,10 +223,11 @@ def _train(
     """Train the groups under a progress bar; checkpoints that are not needed any more are removed."""
     shown = watched() if progress is None else flag("progress", progress)
     epochs = sum(int(group.lanes.hparams.epochs.sum()) for group in groups)
-    with progress_bar(title, epochs, shown) as monitor:
+    folder = settings.checkpoint_folder
+    with contextlib.nullcontext() if folder is None else alone(folder), progress_bar(title, epochs, shown) as monitor:
         runs = trials.run_groups(groups, data, stack_splits(splits), settings, monitor)
-    if settings.checkpoint_folder is not None:
-        remove_folder(settings.checkpoint_folder)
+        if folder is not None:
+            remove_folder(folder)
     return runs
 
 

@@ -19,7 +19,7 @@ import jax
 import numpy as np
 from flax import serialization
 
-from ae_jax.results import write, write_atomically
+from ae_jax.results import write
 from ae_jax.types import PyTree, UsageError
 
 IDENTITY = "search.json"
@@ -98,11 +98,14 @@ def _require_own(folder: Path) -> None:
 
 
 def save(path: Path, tree: PyTree) -> None:
-    """Write a pytree of NumPy arrays; what was at ``path`` becomes its predecessor."""
+    """Write a pytree of NumPy arrays; what was at ``path`` becomes its predecessor.
+
+    Raises UsageError where that cannot be; the predecessor is there all the same.
+    """
     payload = serialization.to_bytes(tree)
     if path.exists():
         path.replace(_previous(path))
-    write_atomically(path, hashlib.sha256(payload).digest() + payload)
+    write(path, hashlib.sha256(payload).digest() + payload)
 
 
 def load(path: Path, like: PyTree) -> PyTree | None:

@@ -6,7 +6,6 @@ Parsing imports no JAX, so that help and bad input are told at once.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -25,7 +24,7 @@ OPTIMIZERS = ("adam", "adamax", "adadelta", "rmsprop", "sgd")
 PACKAGES = {"PIL": "pillow", "sklearn": "scikit-learn", "scipy": "scikit-learn"}  # optional ones: what pip calls them
 # How the library's messages name its arguments, and what they are called here.
 OPTIONS = {
-    "resume=True": "--resume", "data_dir=FOLDER": "--data-dir FOLDER",
+    "resume=True": "--resume", "another folder": "another --out", "data_dir=FOLDER": "--data-dir FOLDER",
     "size=(height, width)": "--size HEIGHTxWIDTH", "grey=True": "--grey", "grey=False": "--colour",
     "skip_unreadable=True": "--skip-unreadable", "like=images": "--like IMAGES",
     "leave size and grey out": "leave --size, --grey and --colour out",
@@ -46,27 +45,18 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command line; bad input ends in one line on stderr and exit code 2, Ctrl-C in 130."""
-    try:
-        with warnings.catch_warnings():
-            warnings.showwarning = _warn
-            options = _parser().parse_args(arguments)
-            process.use_all_cores()
-            process.keep_programs()
+    """Run a command line, which ends as :func:`process.in_one_line` says."""
+    with process.in_one_line(OPTIONS, "interrupted"), warnings.catch_warnings():
+        warnings.showwarning = _warn
+        options = _parser().parse_args(arguments)
+        process.use_all_cores()
+        process.keep_programs()
+        try:
             options.command(options)
-            sys.stdout.flush()
-    except UsageError as error:
-        process.fail(process.in_options(str(error), OPTIONS))
-    except ModuleNotFoundError as error:
-        if (package := PACKAGES.get((error.name or "").split(".")[0])) is None:
-            raise
-        process.fail(f"this needs {package}, which is not installed: pip install {package}")
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:  # nobody reads on, as with head; Python would complain when it flushes at the end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        except ModuleNotFoundError as error:
+            if (package := PACKAGES.get((error.name or "").split(".")[0])) is None:
+                raise
+            raise UsageError(f"this needs {package}, which is not installed: pip install {package}") from error
 
 
 def _warn(message: Warning | str, *where: Any, **more: Any) -> None:

@@ -60,8 +60,10 @@ def _parse_arrays(path: Path) -> tuple[np.ndarray, list[str]]:
     if isinstance(loaded, np.ndarray):
         return np.asarray(loaded, np.float32), []
     with loaded:
-        names = np.asarray(loaded["names"]).tolist() if "names" in loaded else []
-        return np.asarray(loaded["codes"], np.float32), names
+        arrays = {name: loaded[name] for name in loaded}
+    if "meta" in arrays:
+        arrays, _ = results.verified(arrays)
+    return np.asarray(arrays["codes"], np.float32), np.asarray(arrays.get("names", ())).tolist()
 
 
 def write_folder(folder: Path, images: np.ndarray, names: Sequence[str]) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,7 +63,7 @@ def save(run: Run, path: str | Path, provenance: Mapping[str, Any] | None = None
     }
     metadata = {"format": FORMAT, "format_version": str(VERSION)}
     metadata |= {name: json.dumps(value) for name, value in described.items()}
-    content = safetensors.numpy.save(tensors, metadata | {"sha256": _digest(metadata, tensors)})
+    content = safetensors.numpy.save(tensors, metadata | {"sha256": results.digest(metadata, tensors)})
     return results.write(path, content)
 
 
@@ -144,7 +143,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             metadata = file.metadata() or {}
             _check_format(metadata)
             tensors = {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
-        if metadata.pop("sha256", None) != _digest(metadata, tensors):
+        if metadata.pop("sha256", None) != results.digest(metadata, tensors):
             raise ValueError("damaged: its digest is another")
         return {name: json.loads(metadata[name]) for name in _DESCRIBED}, tensors
     except Exception as error:  # safetensors, JSON, NumPy: foreign content raises errors of any kind
@@ -156,11 +155,3 @@ def _check_format(metadata: Mapping[str, str]) -> None:
         raise ValueError(f"safetensors of another program, whose format is not {FORMAT!r}")
     if (version := metadata.get("format_version")) != str(VERSION):
         raise ValueError(f"format {version} of a newer ae_jax, this one reads {VERSION}: update it")
-
-
-def _digest(metadata: Mapping[str, str], tensors: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 of everything in a file, whatever the order it lies in."""
-    digest = hashlib.sha256(json.dumps(sorted(metadata.items())).encode())
-    for name, values in sorted(tensors.items()):
-        digest.update(json.dumps([name, values.dtype.name, values.shape]).encode() + values.tobytes())
-    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""What is made of a process: devices, kept programs, and, for a command line, an end in one line.
+"""What is made of a process: devices, kept programs, and, for a command line, an end in one line, by a signal too.
 
 Nothing heavy is imported before it is used, so that bad input is told at once.
 """
@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import tempfile
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from ae_jax.types import UsageError, as_path
+from ae_jax.types import Interrupted, UsageError, as_path
 
 LARGEST_COUNT = 100_000
 LARGEST_SEED = 2**31 - 1 - 10**6  # leaves room to count on from it
@@ -65,6 +67,49 @@ def in_options(message: str, options: Mapping[str, str]) -> str:
     for argument, option in options.items():
         message = message.replace(argument, option)
     return " ".join(message.split())
+
+
+@contextlib.contextmanager
+def in_one_line(options: Mapping[str, str], interrupted: str) -> Iterator[None]:
+    """How a command line ends: bad input in a line on stderr and exit code 2, its arguments called as ``options``.
+
+    Ctrl-C and SIGTERM end in the line ``interrupted`` and, as shells have it, 128 and the signal's number: 130, 143.
+    Output that cannot be written is told in a line, and exit code 1; that nobody reads, as behind ``head``, is no error
+    of ours: the same without a word.
+    """
+    with _terminable():
+        try:
+            yield
+            sys.stdout.flush()
+        except UsageError as error:
+            fail(in_options(str(error), options))
+        except KeyboardInterrupt as error:
+            print(interrupted, file=sys.stderr)
+            sys.exit(128 + getattr(error, "signum", signal.SIGINT))
+        except OSError as error:
+            with contextlib.suppress(OSError):  # Python would complain when it flushes at the end
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if not isinstance(error, BrokenPipeError):
+                print(f"error: {error}", file=sys.stderr)
+            sys.exit(1)
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM interrupts as Ctrl-C does, so that whatever is open is closed."""
+    if threading.current_thread() is not threading.main_thread():  # the only one that can take signals
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def terminate(signum: int, frame: object) -> NoReturn:
+    """The handler of SIGTERM in a command line."""
+    raise Interrupted("terminated", signum)
 
 
 def fail(message: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""A progress bar for the engine, in a terminal or a notebook, and a Ctrl-C that stops between two calls."""
+"""A progress bar for the engine, in a terminal or a notebook, and signals that stop between two calls."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from ae_jax import process
 from ae_jax.trials import Monitor, Progress
+from ae_jax.types import Interrupted
 
+SIGNALS = signal.SIGINT, signal.SIGTERM  # Ctrl-C's; what SLURM sends some time before it kills
 _BAR = "{desc}: {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} epochs [{remaining} left{postfix}]"
 
 
@@ -21,9 +24,9 @@ def watched() -> bool:
 
 @contextlib.contextmanager
 def progress_bar(title: str, epochs: int, shown: bool) -> Iterator[Monitor]:
-    """A monitor for the engine: a bar over lane-epochs on stderr, and a Ctrl-C that stops cleanly after the call.
+    """A monitor for the engine: a bar over lane-epochs on stderr, and signals that stop cleanly after the call.
 
-    Where the bar is not shown, Ctrl-C does the same and nothing else is printed.
+    Where the bar is not shown, signals do the same and nothing else is printed.
     """
     from tqdm.auto import tqdm
 
@@ -32,7 +35,8 @@ def progress_bar(title: str, epochs: int, shown: bool) -> Iterator[Monitor]:
     def log(line: str) -> None:
         if shown:
             tqdm.write(line, file=sys.stderr)
-            bar.initial, bar.start_t = bar.n, time.time()  # the time left goes by the speed since then
+            bar.initial = bar.n  # the time left goes by the speed since then
+            bar.start_t = bar.last_print_t = time.time()
 
     def show(progress: Progress) -> None:
         bar.total, bar.n = progress.epochs_done + progress.epochs_left, progress.epochs_done
@@ -42,32 +46,41 @@ def progress_bar(title: str, epochs: int, shown: bool) -> Iterator[Monitor]:
             f"{progress.images_per_second:,.0f} images/s"
         )
 
-    def tell() -> None:
-        tqdm.write("stopping after this segment; press Ctrl-C again to stop at once", file=sys.stderr)
+    def tell(signum: int) -> None:
+        again = "press Ctrl-C again" if signum == signal.SIGINT else "send SIGTERM again"
+        tqdm.write(f"stopping after this segment; {again} to stop at once", file=sys.stderr)
 
     with contextlib.closing(bar), stopping(tell) as should_stop:
         yield Monitor(show, log, should_stop)
 
 
 @contextlib.contextmanager
-def stopping(tell: Callable[[], None]) -> Iterator[Callable[[], bool]]:
-    """A function that says whether Ctrl-C was pressed. The first is noted and ``tell`` called; the second interrupts.
+def stopping(tell: Callable[[int], None]) -> Iterator[Callable[[], int]]:
+    """A function that gives the number of the signal that came, Ctrl-C's SIGINT or SIGTERM; 0 as long as none did.
 
-    Only the main thread can take signals; in another one Ctrl-C is left to whoever does.
+    The first is noted and ``tell`` called with its number. The second interrupts; in a command line, where nobody could
+    go on from that, it ends the process, whatever it waits for. Only the main thread can take signals; in another one
+    they are left to whoever does, and so is a SIGTERM that somebody else handles.
     """
-    stop = threading.Event()
+    came = 0
 
-    def interrupt(signum: int, frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        tell()
+    def note(signum: int, frame: object) -> None:
+        nonlocal came
+        if came:
+            raise Interrupted("stopped at once", signum)
+        came = signum
+        tell(signum)
+        for taken in previous if own else ():
+            signal.signal(taken, signal.SIG_DFL)
 
     if threading.current_thread() is not threading.main_thread():
-        yield stop.is_set
+        yield lambda: came
         return
-    previous = signal.signal(signal.SIGINT, interrupt)
+    own = signal.getsignal(signal.SIGTERM) is process.terminate
+    free = own or signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    previous = {signum: signal.signal(signum, note) for signum in SIGNALS[: 1 + free]}
     try:
-        yield stop.is_set
+        yield lambda: came
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import glob
+import hashlib
 import importlib.metadata
 import io
 import json
@@ -10,6 +12,7 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ import ae_jax
 from ae_jax.types import Dataset, UsageError, reason
 
 SCHEMA = 1
+_DIGEST = "sha256"  # of everything else, in the meta
 _META = {"study": str, "config": dict}  # what readers of any study's meta rely on
 
 
@@ -50,14 +54,23 @@ def origin() -> dict[str, Any]:
 
 
 def save(path: Path, arrays: dict[str, Any], meta: dict[str, Any]) -> Path:
-    """Write ``arrays`` and the JSON string ``meta`` to ``path``: to a temporary name, synced, then renamed."""
+    """Write ``arrays`` and the JSON string ``meta``, which a digest of all joins, to ``path``, whole or not at all."""
     arrays = {name: np.asarray(values) for name, values in arrays.items()}
     for name, values in arrays.items():
         if values.dtype == object:
             raise TypeError(f"array {name!r} holds Python objects: an npz must open without pickle")
     file = io.BytesIO()
-    np.savez_compressed(file, meta=json.dumps(meta), **arrays)
+    meta = json.loads(json.dumps(meta))
+    np.savez_compressed(file, meta=json.dumps(meta | {_DIGEST: digest(meta, arrays)}), **arrays)
     return write(path, file.getvalue())
+
+
+def digest(meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of all that a file holds, ``meta`` in plain JSON values; in whatever order it lies there."""
+    found = hashlib.sha256(json.dumps(sorted(meta.items())).encode())
+    for name, values in sorted(arrays.items()):
+        found.update(json.dumps([name, values.dtype.name, values.shape]).encode() + values.tobytes())
+    return found.hexdigest()
 
 
 def write(path: Path, content: bytes) -> Path:
@@ -83,11 +96,18 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed processes have left of ``path`` under temporary names. Nobody else must be writing it."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        left.unlink(missing_ok=True)
+
+
 def load(path: Path, study: str | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """``(arrays, meta)`` of an npz written by :func:`save`.
 
     Raises:
-        UsageError: no such file, not an npz of this project, damaged, or of another ``study``.
+        UsageError: no such file, not an npz of this project, damaged, or of another ``study``. Files of a time without
+            digests are read too: each array has a checksum of its own, but none says which of them is which.
     """
     path = Path(path)
     if not path.is_file():
@@ -97,8 +117,8 @@ def load(path: Path, study: str | None = None) -> tuple[dict[str, np.ndarray], d
             arrays = {name: npz[name] for name in npz.files}
         if foreign := [name for name, values in arrays.items() if not isinstance(values, np.ndarray)]:
             raise ValueError(f"{', '.join(foreign)} is not an array")
-        meta = json.loads(str(arrays.pop("meta")))
-        if not isinstance(meta, dict) or not all(isinstance(meta.get(key), kind) for key, kind in _META.items()):
+        arrays, meta = verified(arrays)
+        if not all(isinstance(meta.get(key), kind) for key, kind in _META.items()):
             raise ValueError(f"its meta lacks {' or '.join(_META)}")
     except Exception as error:  # zipfile, zlib, struct, tokenize and NumPy: damage raises errors of any kind
         raise UsageError(
@@ -106,6 +126,15 @@ def load(path: Path, study: str | None = None) -> tuple[dict[str, np.ndarray], d
         ) from error
     if study is not None and meta["study"] != study:
         raise UsageError(f"{path}: results of the study {meta['study']!r}, expected those of {study!r}")
+    return arrays, meta
+
+
+def verified(arrays: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Those of a file of :func:`save` without its meta, and that. Raises errors of any kind for damage."""
+    meta = json.loads(str(arrays["meta"]))
+    arrays = {name: values for name, values in arrays.items() if name != "meta"}
+    if (told := meta.pop(_DIGEST, None)) is not None and told != digest(meta, arrays):
+        raise ValueError("damaged: its digest is another")
     return arrays, meta
 
 

@@ -21,13 +21,14 @@ import jax.numpy as jnp
 import joblib
 import numpy as np
 from jax import Array
+from jax.experimental import multihost_utils
 from jax.flatten_util import ravel_pytree
 from jax.sharding import AxisType, Mesh
 
 from ae_jax import batching
 from ae_jax.batching import PADDING, Division, divide, microbatch_keys, microbatches
 from ae_jax.objectives import Objective, parameter_count, parameter_shapes
-from ae_jax.types import Batch, HParams, Plan, PyTree
+from ae_jax.types import Batch, HParams, Plan, PyTree, UsageError
 
 LANES, SHARE = "lanes", "share"  # the axes of a mesh: devices with lanes of their own, devices that share batches
 SHARED_PARAMETERS = 2**19  # with as many gradients to average there is hardly anything left to save
@@ -109,6 +110,23 @@ def mesh_for(objective: Objective, plan: Plan, lanes: int, devices: Sequence[jax
     together = sharers(objective, plan, abreast, len(devices)) if devices[0].platform == "cpu" else 1
     used = np.asarray(devices[: abreast * together]).reshape(abreast, together)
     return Mesh(used, (LANES, SHARE), axis_types=(AxisType.Auto, AxisType.Auto))
+
+
+def in_first_process(action: Callable[[], Any]) -> None:
+    """``action()`` in process 0 of a distributed run, or in the only one; if it refuses, every process does.
+
+    Raises UsageError: that of ``action``, or, in the others, that there was one.
+    """
+    refusal = None
+    if jax.process_index() == 0:
+        try:
+            action()
+        except UsageError as error:
+            refusal = error
+    if jax.process_count() > 1 and multihost_utils.broadcast_one_to_all(np.int32(refusal is not None)):
+        refusal = refusal or UsageError("process 0 has refused the run, and says why")
+    if refusal is not None:
+        raise refusal
 
 
 def side_by_side(compiling: Callable[[Any], Any], arguments: Iterable[Any]) -> list[Any]:

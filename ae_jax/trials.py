@@ -24,7 +24,7 @@ from ae_jax.lanes import DIVERGED, HALVED, OWN_TRIAL, RUNNING, Group, Lanes, Spl
 from ae_jax.objectives import Objective, parameter_count
 from ae_jax.runs import Run
 from ae_jax.sharing import side_by_side
-from ae_jax.types import Plan, UsageError
+from ae_jax.types import Interrupted, Plan
 from ae_jax.widening import fits
 
 
@@ -45,16 +45,12 @@ class Progress(NamedTuple):
 class Monitor(NamedTuple):
     """Who follows: ``report`` after each call, ``log`` a line at a time.
 
-    ``should_stop`` is asked before a program is compiled and after each call.
+    ``should_stop`` is asked before a program is compiled and after each call: for which signal to stop, or 0.
     """
 
     report: Callable[[Progress], None] = lambda progress: None
     log: Callable[[str], None] = lambda line: None
-    should_stop: Callable[[], bool] = lambda: False
-
-
-class Interrupted(KeyboardInterrupt):
-    """The run was asked to stop and did so between two calls; its checkpoints, if any, are written."""
+    should_stop: Callable[[], int] = lambda: 0
 
 
 def run_lanes(
@@ -123,19 +119,14 @@ def _numbered(groups: Sequence[Group]) -> list[Group]:
 
 
 def _open_checkpoints(groups: Sequence[Group], data: Data, splits: Splits, settings: Settings) -> None:
-    """Process 0 makes or checks the folder; if it refuses, every process ends with an error."""
+    """Process 0 makes or checks the folder."""
     if (folder := settings.checkpoint_folder) is None:
         return
-    refusal = None
-    if jax.process_index() == 0:
-        try:
-            checkpoints.open_folder(folder, identity(groups, data, splits, _deciding(settings)), settings.resume)
-        except UsageError as error:
-            refusal = error
-    if jax.process_count() > 1 and multihost_utils.broadcast_one_to_all(np.int32(refusal is not None)):
-        refusal = refusal or UsageError("process 0 refused the checkpoints")
-    if refusal is not None:
-        raise refusal
+
+    def open_it() -> None:
+        checkpoints.open_folder(folder, identity(groups, data, splits, _deciding(settings)), settings.resume)
+
+    sharing.in_first_process(open_it)
     folder.mkdir(parents=True, exist_ok=True)  # in every process: it need not be shared
 
 
@@ -176,9 +167,11 @@ def train_groups(
     for rung in (*_rungs(settings, last), last):
         stopped = _train_until(runs, rung, monitor)
         if jax.process_count() > 1:  # a process that was stopped waits here for the others, so that all stop
-            stopped = bool(multihost_utils.process_allgather(np.array(stopped)).any())
+            stopped = int(multihost_utils.process_allgather(np.int32(stopped)).max())
         if stopped:
-            raise Interrupted("stopped between two calls; checkpoints, if any are kept, go on with resume=True")
+            raise Interrupted(
+                "stopped between two calls; checkpoints, if any are kept, go on with resume=True", stopped
+            )
         for run in runs:
             run.share()
         if settings.halving is not None and rung < last:
@@ -194,17 +187,17 @@ def results(groups: Sequence[Group], trained: Sequence[ProgramRun], keep_best: b
     return [by_number[number] for number in range(len(groups))]
 
 
-def _train_until(runs: Sequence[ProgramRun], epoch: int, monitor: Monitor) -> bool:
-    """Train this process's lanes to ``epoch``, or until the monitor says stop; returns whether it did."""
-    if monitor.should_stop():
-        return True
+def _train_until(runs: Sequence[ProgramRun], epoch: int, monitor: Monitor) -> int:
+    """Train this process's lanes to ``epoch``, or until the monitor says stop; returns what it said."""
+    if stop := monitor.should_stop():
+        return stop
     for run in runs:
         while (ids := run.runnable(epoch)).size:
             trained = run.call(ids, epoch)
             monitor.report(_progress(runs, run, trained))
-            if monitor.should_stop():
-                return True
-    return False
+            if stop := monitor.should_stop():
+                return stop
+    return 0
 
 
 def _rungs(settings: Settings, last: int) -> list[int]:

@@ -11,6 +11,7 @@ import dataclasses
 import math
 import numbers
 import os
+import signal
 import textwrap
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -32,6 +33,17 @@ class UsageError(ValueError):
 
     Experiment scripts print it as one line and exit with code 2.
     """
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal has ended the run: in training, between two calls, and its checkpoints, if any, are written.
+
+    signum: which; Ctrl-C's SIGINT, or SIGTERM, which SLURM sends some time before it kills.
+    """
+
+    def __init__(self, message: str, signum: int = signal.SIGINT):
+        super().__init__(message)
+        self.signum = signum
 
 
 def reason(error: Exception) -> str:

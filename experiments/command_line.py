@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,13 +21,13 @@ from experiments.common import Options
 # In JAX's words, of which "bfloat16" alone would mean the device's default.
 PRECISIONS = {"default": None, "float32": "highest", "tf32": "TF32_TF32_F32", "bfloat16": "BF16_BF16_F32"}
 # How the library's messages name its arguments, and what they are called here.
-OPTIONS = {"resume=True": "--resume", "data_dir=FOLDER": "--data-dir FOLDER", "or another folder": "or another --out"}
+OPTIONS = {"resume=True": "--resume", "data_dir=FOLDER": "--data-dir FOLDER", "another folder": "another --out"}
 
 O = TypeVar("O", bound=Options)
 
 
 def main(options_type: type[O], study: Callable[[O], Any]) -> None:
-    """Parse the command line, run ``study``; bad input ends in one line on stderr and exit code 2.
+    """Parse the command line, run ``study``; it ends as :func:`process.in_one_line` says.
 
     On a CPU every core is a device, unless ``JAX_NUM_CPU_DEVICES`` says otherwise: lanes then train side by side.
     Compiled programs that took a while are kept in the user's cache folder, or where ``JAX_COMPILATION_CACHE_DIR``
@@ -39,7 +38,7 @@ def main(options_type: type[O], study: Callable[[O], Any]) -> None:
     process.keep_programs()
     if options.out is None:
         options = dataclasses.replace(options, out=Path("results") / f"{options.dataset}-{options.budget}")
-    with _in_one_line("interrupted; go on from the last checkpoint with --resume"):
+    with process.in_one_line(OPTIONS, "interrupted; go on from the last checkpoint with --resume"):
         _check(options)
         _join(options)
         _set_precision(options.precision)
@@ -49,20 +48,8 @@ def main(options_type: type[O], study: Callable[[O], Any]) -> None:
 def look(options_type: type[O], show: Callable[[O], Any]) -> None:
     """The command line of what only reads results: it trains nothing and needs no devices."""
     options = parse(options_type)
-    with _in_one_line("interrupted"):
+    with process.in_one_line(OPTIONS, "interrupted"):
         show(options)
-
-
-@contextlib.contextmanager
-def _in_one_line(interrupted: str) -> Iterator[None]:
-    """Bad input and a Ctrl-C end the process in a line on stderr."""
-    try:
-        yield
-    except UsageError as error:
-        process.fail(process.in_options(str(error), OPTIONS))
-    except KeyboardInterrupt:
-        print(interrupted, file=sys.stderr)
-        sys.exit(130)
 
 
 def parse(options_type: type[O]) -> O:
@@ -82,6 +69,7 @@ def _join(options: Options) -> None:
     """Join a distributed run, if this is one."""
     how = options.coordinator, options.num_processes, options.process_id
     if options.distributed or any(value is not None for value in how):
+        jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM, which is ours
         try:
             # At their end the others wait for process 0, which tests, writes and draws: longer than JAX's five minutes.
             jax.distributed.initialize(*how, shutdown_timeout_seconds=24 * 3600)

@@ -13,7 +13,11 @@ from pathlib import Path
 import numpy as np
 from plotly import graph_objects
 from plotly.colors import qualitative
+from plotly.offline import get_plotlyjs
 
+from ae_jax import results
+
+SCRIPT = "plotly.min.js"
 # Shows the image of the point under the pointer: customdata holds it as a data address.
 _SHOW_IMAGE = """
 const plot = document.getElementById("{plot_id}");
@@ -118,6 +122,6 @@ def _png(image: np.ndarray) -> str:
 
 
 def _write(figure: graph_objects.Figure, path: Path, script: str | None = None) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.write_html(path, include_plotlyjs="directory", post_script=script)
-    return path
+    if not (shared := path.with_name(SCRIPT)).exists():
+        results.write(shared, get_plotlyjs().encode())
+    return results.write(path, figure.to_html(include_plotlyjs=SCRIPT, post_script=script).encode())

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import io
 import json
 import os
 import re
-import shutil
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -97,7 +97,6 @@ def write(folder: Path, out: Path) -> Path:
         raise UsageError(
             f"--out {out}: the studies' own figures are there; give another folder, such as {out / 'page'}"
         )
-    out.mkdir(parents=True, exist_ok=True)
     sections, scripts = [], []
     for name in names:
         arrays, meta = results.load(folder / f"{name}.npz")
@@ -105,10 +104,8 @@ def write(folder: Path, out: Path) -> Path:
         for kind, entry in data(folder, name, arrays, meta):
             scripts.append(_script(out, kind, name, entry))
     for file in STATIC:
-        shutil.copyfile(WEB / file, out / file)
-    index = out / "index.html"
-    results.write_atomically(index, _html(sections, scripts, quote(os.path.relpath(folder, out))).encode())
-    return index
+        results.write(out / file, (WEB / file).read_bytes())
+    return results.write(out / "index.html", _html(sections, scripts, quote(os.path.relpath(folder, out))).encode())
 
 
 def section(folder: Path, name: str, meta: Mapping[str, Any], out: Path) -> Section:
@@ -137,7 +134,8 @@ def _figure(path: Path, label: str, out: Path) -> Shown:
     from PIL import Image
 
     with Image.open(path) as image:
-        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(out / path.name, optimize=True)
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(content := io.BytesIO(), "PNG", optimize=True)
+        results.write(out / path.name, content.getvalue())
         pdf = path.with_suffix(".pdf")
         return Shown(path.name, *image.size, label, pdf.name if pdf.exists() else None)
 
@@ -215,7 +213,7 @@ def _script(out: Path, kind: str, name: str, entry: dict[str, Any]) -> str:
     """Write ``entry`` as a script, the only data that a page on the disk may read; returns the file's name."""
     file = f"{kind}_{name}.js"
     content = json.dumps(entry, separators=(",", ":"), allow_nan=False)
-    results.write_atomically(out / file, f"page.{kind}[{json.dumps(name)}] = {content};\n".encode())
+    results.write(out / file, f"page.{kind}[{json.dumps(name)}] = {content};\n".encode())
     return file
 
 

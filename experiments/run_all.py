@@ -47,6 +47,8 @@ def run(options: Options) -> None:
         print(f"\n[{number}/{len(chosen)}] {name}", end="", flush=True)
         try:
             _run(options, name)
+        except BrokenPipeError:  # nobody reads on
+            raise
         except Exception as error:
             failed.append(name)
             if not isinstance(error, UsageError):  # a fault of ours: say where

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ae_jax import evaluation, latent, results
+from ae_jax import evaluation, latent, locks, results
 from ae_jax.lanes import STATUS_NAMES
 from ae_jax.runs import Run
 from ae_jax.types import UsageError
@@ -116,11 +116,20 @@ def run(study: Study, options: Options) -> Path | None:
     """The whole study; returns its npz, None in the processes that do not write and for a dry run."""
     if options.redraw:
         return redraw(study, options)
-    setup = common.prepare(options, study.label(options), _of(options, study.budgets))
-    training = study.plan(setup)
     if getattr(options, "dry_run", False):
-        running.dry_run(setup, training)
-        return None
+        return running.dry_run(*_prepare(study, options))
+    with locks.alone(options.out / study.label(options)):
+        return _finish(study, *_prepare(study, options))
+
+
+def _prepare(study: Study, options: Options) -> tuple[Setup, Training]:
+    """What a study starts from, and what it trains."""
+    setup = common.prepare(options, study.label(options), _of(options, study.budgets))
+    return setup, study.plan(setup)
+
+
+def _finish(study: Study, setup: Setup, training: Training) -> Path | None:
+    """Train, measure, save, draw; returns the npz, None in the processes that do not write."""
     runs = running.train(setup, training)
     if not running.is_writer():
         return None
@@ -131,6 +140,8 @@ def run(study: Study, options: Options) -> Path | None:
     study.show(saved)
     comparison.print_meta(saved.meta)
     running.remove_checkpoints(setup)
+    for path in written:
+        results.remove_leftovers(path)
     print(f"\nDone in {time.perf_counter() - setup.started:.1f} s. Wrote:")
     print(*(f"  {path}" for path in written), sep="\n")
     return npz

@@ -1,7 +1,8 @@
-"""What all figures share: how they look, their caption, and how they are written, as PNG and as PDF."""
+"""What all figures share: how they look, their caption, how they are written: as PNG and PDF, whole or not at all."""
 
 from __future__ import annotations
 
+import io
 import textwrap
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402  (the backend is chosen before pyplot is imported)
 from matplotlib.figure import Figure  # noqa: E402
+
+from ae_jax import results  # noqa: E402
 
 STYLE = {
     "figure.dpi": 150,
@@ -31,9 +34,9 @@ def save(figure: Figure, path: Path, caption: str, title: str = "") -> list[Path
     if caption:
         width = int(19 * figure.get_figwidth())  # characters of this size that fit the figure
         figure.supxlabel(textwrap.fill(caption, width), fontsize=6.5, color="0.4")
-    path.parent.mkdir(parents=True, exist_ok=True)
     for target in (written := [path.with_suffix(suffix) for suffix in (".png", ".pdf")]):
-        figure.savefig(target)
+        figure.savefig(content := io.BytesIO(), format=target.suffix[1:])
+        results.write(target, content.getvalue())
         figure.set_layout_engine("none")  # as it lies now: to lay it out takes as long as to draw it
     plt.close(figure)
     return written

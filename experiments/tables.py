@@ -88,8 +88,7 @@ def write_csv(path: Path, lines: Sequence[dict[str, Any]], header: Sequence[str]
     writer = csv.DictWriter(file, header or list(lines[0]))
     writer.writeheader()
     writer.writerows(lines)
-    results.write_atomically(path, file.getvalue().encode())
-    return path
+    return results.write(path, file.getvalue().encode())
 
 
 def read_trials(

@@ -1,4 +1,4 @@
-"""Signals aimed at a moment of a run: when the n-th file of a kind is about to be opened, renamed or deleted.
+"""Signals aimed at moments of a run: when the n-th file of a kind is about to be opened, renamed or deleted.
 
 Python's audit events tell the moment, so that nothing of the project is patched. Within a process :func:`aimed` does
 it, and :func:`watched` only takes notes. As a program, ``python -m tests.aimed`` is the parent of searches that aim at
@@ -51,23 +51,23 @@ def watched(event, pattern, then=lambda found: None):
         _watchers.remove(watch)
 
 
-def aimed(signum, event, pattern, count):
-    """Send this process ``signum`` just before the ``count``-th such event."""
+def aimed(signum, event, pattern, *counts):
+    """Send this process ``signum`` just before the ``count``-th such event, for each of ``counts``."""
 
     def send(found):
-        if len(found) == count:
+        if len(found) in counts:
             os.kill(os.getpid(), signum)
 
     return watched(event, pattern, send)
 
 
-def search(stdout, stderr, signum, event, pattern, count, *arguments):
+def search(stdout, stderr, signum, event, pattern, counts, *arguments):
     """A search with these ``arguments``, its output in two files, that sends itself the signal."""
     for stream, path in enumerate((os.devnull, stdout, stderr)):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), stream)
     signal.alarm(LIMIT)
     sys.argv = [STUDY, *arguments]
-    with aimed(signal.Signals[signum], event, pattern, count):
+    with aimed(signal.Signals[signum], event, pattern, *counts):
         runpy.run_module(STUDY, run_name="__main__", alter_sys=True)
 
 

@@ -10,7 +10,8 @@ from unittest import mock
 
 import numpy as np
 from matplotlib.collections import PathCollection
-from matplotlib.figure import Figure
+
+from experiments import plotting
 
 
 class Line(NamedTuple):
@@ -79,16 +80,15 @@ def _place(text):
 def drawn():
     """What is saved meanwhile, by file name: a dict that grows. The files are coarse or stand-ins: that spares time."""
     found = {}
-    save = Figure.savefig
 
-    def note(figure, target, **options):
-        found[Path(target).name] = drawing(figure)
-        if Path(target).suffix == ".pdf":
-            Path(target).write_bytes(b"%PDF-")
+    def note(figure, target):
+        found[target.name] = drawing(figure)
+        if target.suffix == ".pdf":
+            target.write_bytes(b"%PDF-")
         else:
-            save(figure, target, **{"dpi": 40} | options)
+            figure.savefig(target, dpi=40)
 
-    with mock.patch.object(Figure, "savefig", note):
+    with mock.patch.object(plotting, "_write", note):
         yield found
 
 

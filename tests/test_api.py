@@ -17,7 +17,7 @@ import pytest
 from flax import linen as nn
 
 import ae_jax
-from ae_jax import api, generation, progress, random_search
+from ae_jax import api, calls, generation, progress, random_search
 from ae_jax.sklearn import AutoencoderTransformer
 from ae_jax.trials import Interrupted, Monitor
 from ae_jax.types import UsageError
@@ -396,16 +396,41 @@ def test_an_interrupted_training_goes_on_to_the_same_numbers(monkeypatch, tmp_pa
     assert not long["checkpoints"].exists()
 
 
-def test_ctrl_c_is_told_once_and_then_obeyed_at_once():
+@pytest.mark.parametrize("first", progress.SIGNALS)
+@pytest.mark.parametrize("second", progress.SIGNALS)
+def test_a_signal_is_told_once_and_the_second_obeyed_at_once(first, second):
     told = []
-    before = signal.getsignal(signal.SIGINT)
-    with progress.stopping(lambda: told.append(1)) as should_stop:
+    before = [*map(signal.getsignal, progress.SIGNALS)]
+    with progress.stopping(told.append) as should_stop:
         assert not should_stop()
-        signal.raise_signal(signal.SIGINT)
-        assert should_stop() and told == [1]
+        signal.raise_signal(first)
+        assert should_stop() == first and told == [first]
         with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
+            signal.raise_signal(second)
+    assert [*map(signal.getsignal, progress.SIGNALS)] == before
+
+
+def test_a_sigterm_that_somebody_else_handles_is_left_to_them():
+    heard = []
+    before = signal.signal(signal.SIGTERM, lambda signum, frame: heard.append(signum))
+    try:
+        with progress.stopping(lambda signum: None) as should_stop:
+            signal.raise_signal(signal.SIGTERM)
+        assert heard == [signal.SIGTERM] and not should_stop()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_signal_is_heard_while_a_program_runs():
+    """Sent a fiftieth of a second into a call of about half a second, it is noted with the outputs not there yet."""
+    program = jax.jit(lambda x: jax.lax.fori_loop(0, 100, lambda _, y: jax.numpy.tanh(y @ x), x))
+    image = np.ones((400, 400), np.float32)
+    program = program.lower(image).compile()
+    with progress.stopping(lambda signum: noted.append(outputs.is_ready())):
+        outputs, noted = program(image), []
+        threading.Timer(0.02, signal.raise_signal, [signal.SIGTERM]).start()
+        np.asarray(calls._computed(outputs))
+    assert noted == [False]
 
 
 def test_a_thread_leaves_ctrl_c_alone():
@@ -417,7 +442,7 @@ def test_a_thread_leaves_ctrl_c_alone():
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert found == [(False, before)]
+    assert found == [(0, before)]
 
 
 def test_the_bar_is_shown_where_somebody_sees_it(capsys, monkeypatch):

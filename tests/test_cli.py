@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import ae_jax
-from ae_jax import cli, commands, data, exchange, files, images, optimizers
+from ae_jax import cli, commands, data, exchange, files, images, locks, optimizers
 from ae_jax.types import NUMBERS
 from tests.aimed import aimed, watched
 from tests.commands import CONFIGURED, ROOT
@@ -253,6 +253,8 @@ def test_ctrl_c_keeps_a_checkpoint_and_resume_ends_with_the_same_bits(call, kept
     assert refused(call(*words, "--out", "m.safetensors", "--resume", "--seed", 1), "seed was 0 and is now 1")
     slower = "--resume", "--learning-rate", 0.01
     assert refused(call(*words, "--out", "m.safetensors", *slower), "learning_rate was 0.001 and is now 0.01")
+    with locks.alone(Path("m.checkpoints")):
+        assert refused(call(*words, "--out", "m.safetensors", "--resume"), "another run is at work", "another --out")
     with watched(*CHECKPOINT) as written:
         assert call(*words, "--out", "m.safetensors", "--resume")[0] == 0
     assert len(written) == 2  # of epochs 6 to 12 in segments of 5; 5 were kept

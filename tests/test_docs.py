@@ -31,3 +31,13 @@ def test_the_table_of_hyper_parameters_is_that_of_the_code():
 def test_the_examples_are_as_they_say():
     test = doctest.DocTestParser().get_doctest(PAGE.read_text(), {}, "docs/api.md", str(PAGE), 0)
     assert len(test.examples) > 20 and doctest.DocTestRunner().run(test).failed == 0
+
+
+def test_every_guarantee_names_tests_that_are_there():
+    text = (ROOT / "docs" / "guarantees.md").read_text()
+    rows = [line.split(" | ")[1] for line in text.splitlines() if line.startswith("| ") and "guarded by" not in line]
+    assert len(rows) > 20
+    for guards in rows:
+        assert (named := re.findall(r"`(\w+)::(\w+)`", guards)), guards
+        for module, test in named:
+            assert re.search(rf"^def {test}\(", (ROOT / "tests" / f"{module}.py").read_text(), re.M), (module, test)

@@ -75,14 +75,14 @@ def ask(environment):
 
 @pytest.fixture
 def aimed_process(ask, tmp_path_factory, tmp_path):
-    """``aimed_process(signal, event, pattern, count, *arguments)`` starts a search that sends itself the signal.
+    """``aimed_process(signal, event, pattern, counts, *arguments)`` starts a search that sends itself the signal.
 
     The call of what comes back waits for its end.
     """
 
-    def start(signum, event, pattern, count, *arguments, out=tmp_path):
+    def start(signum, event, pattern, counts, *arguments, out=tmp_path):
         streams = [tmp_path_factory.mktemp("streams") / name for name in ("stdout", "stderr")]
-        child = ask([*map(str, streams), signum, event, pattern, count, *words(out, *arguments)])
+        child = ask([*map(str, streams), signum, event, pattern, counts, *words(out, *arguments)])
         return lambda: subprocess.CompletedProcess(arguments, ask(child), *(path.read_text() for path in streams))
 
     return start
@@ -90,12 +90,15 @@ def aimed_process(ask, tmp_path_factory, tmp_path):
 
 @searches
 def test_a_search_killed_at_five_moments_ends_with_the_same_bits(ran, run_study, aimed_process, tmp_path):
-    """Each kill is shown by what lies there to have hit its moment; each start goes on from what the last has left."""
+    """Each kill is shown by what lies there to have hit its moment; each start goes on from what the last has left.
+
+    The third is a second SIGTERM, which nobody is asked about any more.
+    """
     folder, npz = tmp_path / "random_search_A1.checkpoints", tmp_path / "random_search_A1.npz"
 
-    def kill(event, pattern, count):
-        killed = aimed_process("SIGKILL", event, pattern, count, *A1, "--resume")()
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
+    def kill(event, pattern, *counts, by="SIGKILL"):
+        killed = aimed_process(by, event, pattern, counts, *A1, "--resume")()
+        assert killed.returncode == -signal.Signals[by], killed.stderr
 
     kill("os.rename", "search.json", 1)  # at the start, before the folder says whose it is
     assert left_over(folder, "search.json") and not (folder / "search.json").exists()
@@ -103,14 +106,16 @@ def test_a_search_killed_at_five_moments_ends_with_the_same_bits(ran, run_study,
     kill("open", ".*.msgpack.*", 4)  # the fourth lane has trained a segment of which nothing is written
     assert len(checkpoints(folder)) == 3 and not left_over(folder, "msgpack")
 
-    kill(*CHECKPOINT, 2)  # the fourth lane's is written, the first lane's second one is not: the old one is set aside
+    kill(
+        "os.rename", "group*", 2, 3, by="SIGTERM"
+    )  # the fourth lane's is written, the first lane's second one is not: the old one is set aside
     assert len(checkpoints(folder)) == 3 and len(left_over(folder, "msgpack")) == 1
     assert len(list(folder.glob("*.previous"))) == 1
 
     kill("os.rename", npz.name, 1)  # all is trained, the results are under a temporary name
     assert len(checkpoints(folder)) == 4 and left_over(tmp_path, "npz") and not npz.exists()
 
-    kill("open", "*.png", 1)  # with the results there and the figures not
+    kill("os.rename", "*.png", 1)  # with the results there and the figures not
     assert npz.exists() and not list(tmp_path.glob("*.p??")) and folder.exists()
 
     with watched(*CHECKPOINT) as trained:
@@ -119,6 +124,7 @@ def test_a_search_killed_at_five_moments_ends_with_the_same_bits(ran, run_study,
     assert not trained
     assert_same_results(npz, ran("random_search_A1").npz)
     assert not folder.exists() and (tmp_path / "random_search_A1_scatter.png").exists()
+    assert not list(tmp_path.glob(".*"))
 
 
 @searches
@@ -151,10 +157,18 @@ def test_ctrl_c_stops_after_the_segment_and_resume_goes_on_from_there(ran, run_s
 
 @searches
 def test_a_checkpoint_is_written_after_every_segment(run_study, tmp_path):
-    """Two trials of 2 to 10 epochs in segments of 4; no run lies there to resume, which it says."""
-    with watched(*CHECKPOINT) as written:
-        done = run_study("random_search", tmp_path, "--trials", "2", "--epochs", "10", "--segment", "4", "--resume")
+    """Two trials of 2 to 10 epochs in segments of 4; no run lies there to resume, which it says.
+
+    Meanwhile the same line again is refused, without harm to the first.
+    """
+    line = "random_search", tmp_path, "--trials", "2", "--epochs", "10", "--segment", "4", "--resume"
+    second = []
+    with watched(*CHECKPOINT, lambda found: len(found) == 2 and second.append(run_study(*line))) as written:
+        done = run_study(*line)
     assert done.returncode == 0 and "nothing to resume" in done.stderr
+    assert second[0].returncode == 2 and second[0].stderr.count("\n") == 1
+    assert f"error: {tmp_path / 'random_search_A1'}: another run is at work on it, process" in second[0].stderr
+    assert "or take another --out" in second[0].stderr and not list(tmp_path.glob(".*"))
     epochs = results.load(tmp_path / "random_search_A1.npz")[0]["epochs"]
     assert len(written) == np.ceil(epochs / 4).sum()
 
@@ -163,9 +177,10 @@ def test_a_checkpoint_is_written_after_every_segment(run_study, tmp_path):
 def test_everything_at_once_resumes_an_unfinished_study(ran, run_study, tmp_path):
     """Stopped in the middle of a study, the same command trains the rest of it, and the numbers are the same."""
     arguments = "--only", "baseline", *STUDIES["baseline"][1].split()
-    with aimed(signal.SIGINT, *CHECKPOINT, 5) as before:
+    with aimed(signal.SIGTERM, *CHECKPOINT, 5) as before:
         stopped = run_study("run_all", tmp_path, *arguments)
-    assert stopped.returncode == 130 and len(before) == 5 and not list(tmp_path.glob("*.npz"))
+    assert stopped.returncode == 143 and "go on from the last checkpoint with --resume" in stopped.stderr
+    assert len(before) == 5 and not list(tmp_path.glob("*.npz"))
     with watched(*CHECKPOINT) as after:
         first = run_study("run_all", tmp_path, *arguments)
     assert first.returncode == 0, first.stderr
@@ -351,7 +366,7 @@ def test_several_devices_give_the_same_numbers(ran, run_process, tmp_path):
 def test_two_processes_halve_stop_and_resume_to_the_numbers_of_one(run_study, aimed_process, tmp_path):
     """Each trains half of the lanes and meets the other at the rungs; process 0 writes.
 
-    Ctrl-C in one of them stops both: the other finishes its share first, neither waits for ever, both say how to go
+    SIGTERM in one of them stops both: the other finishes its share first, neither waits for ever, both say how to go
     on. A process alone runs the same programs: bit for bit.
     """
     alone = run_study("random_search", tmp_path / "alone", *HALVING)
@@ -364,13 +379,13 @@ def test_two_processes_halve_stop_and_resume_to_the_numbers_of_one(run_study, ai
             coordinator = f"127.0.0.1:{free.getsockname()[1]}"
         joined = "--distributed", "--coordinator", coordinator, "--num-processes", "2", "--process-id"
         running = [
-            aimed_process("SIGINT", *CHECKPOINT, count, *HALVING, *extra, *joined, str(index), out=tmp_path / "two")
+            aimed_process("SIGTERM", *CHECKPOINT, [count], *HALVING, *extra, *joined, str(index), out=tmp_path / "two")
             for index, count in enumerate((0, interrupted_at))
         ]
         return [wait() for wait in running]
 
     processes = together(6)
-    assert [process.returncode for process in processes] == [130, 130], processes
+    assert [process.returncode for process in processes] == [143, 143], processes
     assert all("--resume" in process.stderr for process in processes)
     assert checkpoints(folder) and not (tmp_path / "two" / name).exists()
 

@@ -13,7 +13,7 @@ import pytest
 import safetensors.numpy
 from flax import linen as nn
 
-from ae_jax import files, latent, objectives, recipes, runs
+from ae_jax import files, latent, objectives, recipes, results, runs
 from ae_jax.lanes import DIVERGED, DONE, lane_grid
 from ae_jax.models import conv_autoencoder, dense_autoencoder
 from ae_jax.objectives import parameter_shapes
@@ -191,7 +191,7 @@ def rewritten(path, change) -> None:
     tensors = safetensors.numpy.load(path.read_bytes())
     del metadata["sha256"]
     change(metadata, tensors)
-    metadata["sha256"] = files._digest(metadata, tensors)
+    metadata["sha256"] = results.digest(metadata, tensors)
     path.write_bytes(safetensors.numpy.save(tensors, metadata))
 
 

@@ -115,7 +115,7 @@ META = {
     "schema": int, "study": str, "dataset": dict, "config": dict, "versions": dict, "device": str, "git_commit": str,
     "created": str, "caption": str, "comparable": bool, "rows": list, "findings": list, "status_names": list,
     "compile_seconds": float, "train_seconds": float, "wall_seconds": float, "cpu_seconds": float, "resumed": bool,
-    "peak_host_bytes": int,
+    "peak_host_bytes": int, "sha256": str,
 }  # fmt: skip
 ROW = {"what": str, "reported": float | None, "ours": list, "higher_is_better": bool, "source": str}
 

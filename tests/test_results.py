@@ -69,6 +69,27 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["r.npz"]
 
 
+def test_arrays_that_changed_places_are_refused(tmp_path):
+    """Each with its own checksum intact; a file of a time before there was a digest of all tells nothing."""
+    path = results.save(tmp_path / "r.npz", {"x": np.arange(3), "y": np.arange(3, 6)}, {"study": "s", "config": {}})
+    with np.load(path) as npz:
+        x, y, meta = npz["x"], npz["y"], npz["meta"]
+    np.savez(path, x=y, y=x, meta=meta)
+    with pytest.raises(UsageError, match="its digest is another"):
+        results.load(path)
+    np.savez(path, x=y, y=x, meta='{"study": "s", "config": {}}')
+    assert results.load(path)[0]["x"].tolist() == [3, 4, 5]
+
+
+def test_what_killed_processes_have_left_of_a_file_is_removed(tmp_path):
+    path = results.save(tmp_path / "r[1].npz", {"x": np.arange(3)}, {})
+    others = ".r1.npz.12", ".r[1].lock", "r[1].npz.12"
+    for name in (".r[1].npz.12", ".r[1].npz.345", *others):
+        (tmp_path / name).touch()
+    results.remove_leftovers(path)
+    assert {found.name for found in tmp_path.iterdir()} == {path.name, *others}
+
+
 @pytest.mark.parametrize("damage", ["missing", "truncated", "text", "foreign", "other study"])
 def test_what_is_not_a_result_is_refused(tmp_path, damage):
     path = results.save(tmp_path / "r.npz", {"x": np.arange(1000)}, {"study": "mine"})
