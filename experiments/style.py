@@ -35,8 +35,13 @@ def save(figure: Figure, path: Path, caption: str, title: str = "") -> list[Path
         width = int(19 * figure.get_figwidth())  # characters of this size that fit the figure
         figure.supxlabel(textwrap.fill(caption, width), fontsize=6.5, color="0.4")
     for target in (written := [path.with_suffix(suffix) for suffix in (".png", ".pdf")]):
-        figure.savefig(content := io.BytesIO(), format=target.suffix[1:])
-        results.write(target, content.getvalue())
+        _write(figure, target)
         figure.set_layout_engine("none")  # as it lies now: to lay it out takes as long as to draw it
     plt.close(figure)
     return written
+
+
+def _write(figure: Figure, target: Path) -> None:
+    content = io.BytesIO()
+    figure.savefig(content, format=target.suffix[1:])
+    results.write(target, content.getvalue())

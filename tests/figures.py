@@ -11,7 +11,7 @@ from unittest import mock
 import numpy as np
 from matplotlib.collections import PathCollection
 
-from experiments import plotting
+from experiments import style
 
 
 class Line(NamedTuple):
@@ -88,7 +88,7 @@ def drawn():
         else:
             figure.savefig(target, dpi=40)
 
-    with mock.patch.object(plotting, "_write", note):
+    with mock.patch.object(style, "_write", note):
         yield found
 
 

@@ -23,7 +23,9 @@ A1 = STUDIES["random_search_A1"][1].split()
 HALVING = "--study", "A1", "--trials", "4", "--epochs", "10", "--segment", "1", "--halving", "2", "2"
 CHECKPOINT = "os.rename", "*.msgpack"  # the moment a lane's checkpoint takes its name
 ONE_DEVICE = {"JAX_NUM_CPU_DEVICES": "1"}  # a process of its own with the devices of this one
-CLOCKS = {"created", "compile_seconds", "train_seconds", "wall_seconds", "peak_host_bytes", "resumed", "git_commit"}
+CLOCKS = {
+    "created", "compile_seconds", "train_seconds", "wall_seconds", "cpu_seconds", "peak_host_bytes", "resumed", "git_commit"
+}  # fmt: skip
 SEARCHED = {"best_test_loss", "images", "reconstructions"}  # of a search, from the test images
 FREE_OPTIONS = {"out", "resume", "distributed", "coordinator", "num_processes", "process_id"}
 
