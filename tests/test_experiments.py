@@ -24,7 +24,8 @@ HALVING = "--study", "A1", "--trials", "4", "--epochs", "10", "--segment", "1", 
 CHECKPOINT = "os.rename", "*.msgpack"  # the moment a lane's checkpoint takes its name
 ONE_DEVICE = {"JAX_NUM_CPU_DEVICES": "1"}  # a process of its own with the devices of this one
 CLOCKS = {
-    "created", "compile_seconds", "train_seconds", "wall_seconds", "cpu_seconds", "peak_host_bytes", "resumed", "git_commit"
+    "created", "compile_seconds", "train_seconds", "wall_seconds", "cpu_seconds", "peak_host_bytes", "resumed",
+    "git_commit",
 }  # fmt: skip
 SEARCHED = {"best_test_loss", "images", "reconstructions"}  # of a search, from the test images
 FREE_OPTIONS = {"out", "resume", "distributed", "coordinator", "num_processes", "process_id"}
