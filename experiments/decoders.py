@@ -1,6 +1,7 @@
 """Trained decoders for the page: their weights as safetensors, and their layers as a list that a browser can follow.
 
-Weights are rounded to float16, half the size: pixels move by less than half of one of 255 grey levels.
+Weights are rounded to float16, half the size. Pixels of trained models moved by a third of one of 255 grey levels at
+most.
 """
 
 from __future__ import annotations
