@@ -31,7 +31,7 @@ SEARCH = (
     "--study A1 --dataset digits --limit 100 --batch-size 16 --trials 2 --epochs 4 --segment 1 --export csv --resume"
 )
 FIT = "--network dense --widths 4 --latent 2 --epochs 8 --batch-size 8 --resume --force"
-LIMIT = 300  # seconds of a run
+LIMIT = 1800  # seconds of a run, on a machine that is busy
 PARTS = "undisturbed", "filled up"  # folders
 
 
