@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from ae_jax import sharing
+from ae_jax import results, sharing
 from ae_jax.types import UsageError, reason
 
 
@@ -34,23 +34,15 @@ def alone(path: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _held(path: Path) -> Iterator[None]:
     beside = path.with_name(f".{path.name}.lock")
-    with _writing(beside):
+    with results.writing(beside):
         file = _locked(beside, path)
     try:
-        with _writing(beside):
+        with results.writing(beside):
             _sign(file)
         yield
     finally:
         beside.unlink(missing_ok=True)
         file.close()
-
-
-@contextlib.contextmanager
-def _writing(beside: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UsageError(f"{beside}: cannot be written ({error.strerror or error}); give another place") from error
 
 
 def _sign(file: TextIO) -> None:
@@ -62,7 +54,6 @@ def _sign(file: TextIO) -> None:
 
 def _locked(beside: Path, path: Path) -> TextIO:
     """The lock file, open and locked, and still the one that lies there: its last holder may just have removed it."""
-    beside.parent.mkdir(parents=True, exist_ok=True)
     while True:
         file = beside.open("a+")
         _lock(file, path)

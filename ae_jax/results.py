@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import glob
 import hashlib
@@ -12,7 +13,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +74,20 @@ def digest(meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
     return found.hexdigest()
 
 
-def write(path: Path, content: bytes) -> Path:
-    """``content`` to ``path`` or nothing, missing folders made. Raises UsageError where that cannot be."""
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """The folder of ``path`` is made. Raises UsageError where it, or what is written inside, cannot be."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
+        yield
     except OSError as error:
         raise UsageError(f"{path}: cannot be written ({error.strerror or error}); give another place") from error
+
+
+def write(path: Path, content: bytes) -> Path:
+    """``content`` to ``path`` or nothing. Raises UsageError as :func:`writing` does."""
+    with writing(path):
+        write_atomically(path, content)
     return path
 
 

@@ -11,7 +11,6 @@ full runs on MNIST from committed code are taken. Images stay behind, and with t
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,16 +25,15 @@ from experiments.registry import NAMES, STUDIES
 
 ROOT = Path(__file__).parent.parent
 LARGEST = 100_000  # bytes of an array that is kept
-FIGURES = ("compression_fig2_latent.png", "latent_space_A5_plane.png")
+FIGURES = ("latent_space_A5_plane.png",)  # that the README shows
 BEGIN, END = "<!-- made by experiments.record: begin -->", "<!-- end -->"
 AT_LENGTH = ("cross_table",)  # studies of so many numbers that the README leaves them to docs/results
 INTRODUCTION = """# Recorded runs
 
 Full runs on MNIST, each from the commit that it names. Minutes are those of the run, or of its last part if it was
 resumed, in which the machine may have done other work; those of CPU are of all cores. A number is met if it is equal
-within 1 % of the error, or better; a finding is confirmed if every run says so. A star: not the report itself says so,
-but its authors' notebook, or others. The npz hold all arrays but images and large ones. `python -m experiments.record`
-makes this page from them.
+within 1 % of the error, or better; a finding is confirmed if every run says so; +- is one deviation over the runs. The
+npz hold all arrays but images and large ones. `python -m experiments.record` makes this page from them.
 
 """
 RUNS_HEADER = ("study", "command", "commit", "minutes", "of CPU", "numbers met", "findings confirmed")
@@ -73,7 +71,7 @@ def take(folder: Path, kept: Path) -> Iterable[Path]:
         yield results.save(kept / f"{name}.npz", small(arrays), meta)
     for figure in FIGURES:
         if (folder / figure).exists():
-            yield Path(shutil.copyfile(folder / figure, kept / figure))
+            yield results.write(kept / figure, (folder / figure).read_bytes())
 
 
 def _require_recordable(path: Path, meta: Mapping[str, Any]) -> None:
@@ -108,7 +106,7 @@ def tables(root: Path) -> dict[Path, str]:
 def _brief(metas: Mapping[str, Mapping[str, Any]]) -> str:
     """The README's: every number that a report says beside ours, and how many findings hold."""
     rows = [
-        (row.what, _said(row), _ours(row), comparison.verdict(row, True))
+        comparison.number_cells(row, True)
         for name, meta in metas.items()
         if name not in AT_LENGTH
         for row in comparison.read_rows(meta)
@@ -119,7 +117,7 @@ def _brief(metas: Mapping[str, Mapping[str, Any]]) -> str:
     ]
     missing = [f"`{name}`" for name in NAMES if name not in metas]
     return (
-        markdown(("what", "report", "ours", "verdict"), rows)
+        markdown(comparison.NUMBERS_HEADER, rows)
         + f"\nOf the reports' {len(decided)} findings that were tested, {decided.count('confirmed')} are confirmed by "
         f"every run, {decided.count('not confirmed')} by none, {decided.count('undecided')} by some.\n"
         + (f"\nNot recorded yet: {', '.join(missing)}.\n" if missing else "")
@@ -147,11 +145,11 @@ def _how(name: str, meta: Mapping[str, Any]) -> tuple[str, ...]:
 def _found(name: str, meta: Mapping[str, Any]) -> str:
     """A study's section: its numbers and its findings."""
     versions = ", ".join(f"{package} {meta['versions'][package]}" for package in ("python", "jax", "flax", "optax"))
-    numbers = [(row.what, _said(row), _ours(row), comparison.verdict(row, True)) for row in comparison.read_rows(meta)]
+    numbers = [comparison.number_cells(row, True) for row in comparison.read_rows(meta)]
     found = [comparison.finding_cells(finding, True) for finding in comparison.read_findings(meta)]
     return (
         f"\n## {name}\n\n{meta['caption']}. {meta['device']}, {versions}.\n\n"
-        + markdown(("number", "report", "ours", "verdict"), numbers)
+        + markdown(comparison.NUMBERS_HEADER, numbers)
         + ("\n" + markdown(comparison.FINDINGS_HEADER, found) if found else "")
     )
 
@@ -170,17 +168,6 @@ def command(name: str, meta: Mapping[str, Any]) -> str:
 
 def _minutes(seconds: float | None) -> str:
     return "" if seconds is None else f"{seconds / 60:.1f}"
-
-
-def _said(row: comparison.Row) -> str:
-    """What is reported, a star where it is not the report itself that says so."""
-    return "" if row.reported is None else f"{row.reported:.4f}" + "*" * (row.source != comparison.REPORT)
-
-
-def _ours(row: comparison.Row) -> str:
-    said = comparison.finite(row.ours)
-    spread = f" +- {said.std():.4f} ({said.size})" if said.size > 1 else ""
-    return f"{comparison.mean(row.ours):.4f}{spread}"
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -55,7 +55,7 @@ def test_the_readme_has_every_reported_number_and_keeps_the_rest(folder):
     text = (taken(folder) / "README.md").read_text()
     before, table, after = text.partition(record.BEGIN)[0], *text.partition(record.BEGIN)[2].split(record.END)
     assert (before, after) == ("# Title\n\n", "\n\nMIT\n") and "old" not in table
-    assert "| C3 test accuracy | 0.9500 | 0.9500 +- 0.0100 (2) | equal |" in table and "test loss" not in table
+    assert "| C3 test accuracy | 0.9500 |  | 0.9500 | 0.0100 | 2 | equal |" in table and "test loss" not in table
     assert "2 findings that were tested, 1 are confirmed by every run, 0 by none, 1 by some" in table
     assert "`compression`" in table and "`transfer_C3`" not in table  # not recorded, and recorded
 
@@ -64,7 +64,7 @@ def test_everything_is_told_with_its_command(folder):
     text = (taken(folder) / "docs" / "results" / "README.md").read_text()
     line = "python -m experiments.transfer --dataset mnist --study C3 --budget full --seeds 2 --labels 600"
     assert f"| `{line}` | 01234567 | 1.5 | 2.5 | 1 of 1 | 1 of 2 |" in text
-    assert "| C3 test loss |  | 0.2500 |  |" in text
+    assert "| C3 test loss |  |  | 0.2500 |  | 1 of 2 |  |" in text
     assert "| C3: it is / fast | seconds | at most 2 | 2.0000 | 1.0000 | 2 | undecided |" in text
 
 
