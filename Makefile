@@ -8,7 +8,7 @@ OUT ?= results/demo
 # A worker for each core, which takes whole groups, those of tests/conftest.py; what compares with PyTorch shares nothing.
 WORKERS := --numprocesses logical --maxprocesses 8 --no-loadscope-reorder --dist
 
-.PHONY: demo reproduce test test-oldest test-peers test-optimized test-browser fuzz faults lint bench clean
+.PHONY: demo reproduce test test-oldest test-peers test-optimized test-browser fuzz faults promises properties mutants lint bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m experiments.compression --dataset digits --budget quick --out $(OUT) --resume
@@ -43,6 +43,18 @@ fuzz: $(VENV)/.installed-test
 # Runs on a disk that fills up, resumed: minutes.
 faults: $(VENV)/.installed-test
 	$(BIN)/python -m tests.faults
+
+# Every study again, killed and resumed, with other test images, under the check of keys: half an hour.
+promises: $(VENV)/.installed-test
+	$(BIN)/python -m tests.promises
+
+# The properties of make test with many and other examples: minutes.
+properties: $(VENV)/.installed-test
+	AE_JAX_TEST_EXAMPLES=300 $(BIN)/python -m pytest tests/test_properties.py
+
+# Which broken lines the tests notice, 900 of them: hours. Fewer: python -m tests.mutate --sample 20.
+mutants: $(VENV)/.installed-test
+	$(BIN)/python -m tests.mutate
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """Command lines of studies at the smallest size, run in this process or in one of their own."""
 
 import contextlib
+import importlib.metadata
 import io
 import os
 import runpy
@@ -20,6 +21,18 @@ CONFIGURED = (
     "jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs", "jax_default_matmul_precision",
     "jax_num_cpu_devices",
 )  # fmt: skip
+
+# Compiling takes most of the suite's time, and XLA's optimizations most of that. Tests of what is computed, not of how,
+# do without, all but the runs of studies that take many steps. The demo is compiled in earnest; so is all, by
+# AE_JAX_TEST_OPTIMIZED=1, and by AE_JAX_TEST_OPTIMIZED=llvm but for XLA's fusion emitters, which take a quarter longer.
+LLVM_ALONE = "--xla_cpu_use_fusion_emitters=false"
+if tuple(map(int, importlib.metadata.version("jaxlib").split(".")[:2])) >= (0, 12):
+    LLVM_ALONE = ""  # XLA knows the flag no more, and refuses it
+UNOPTIMIZED = {
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+    "XLA_FLAGS": f"{LLVM_ALONE} --xla_cpu_parallel_codegen_split_count=1 "
+    "--xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true",
+}
 
 # Every study of run_all by the name of its npz: the module, its own arguments, and a run that takes seconds.
 STUDIES = {

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import gc
-import importlib.metadata
 import os
 import subprocess
 import tempfile
@@ -22,19 +21,7 @@ from ae_jax.models import dense_autoencoder
 from ae_jax.objectives import autoencoder
 from experiments import derivations
 from tests import figures
-from tests.commands import LONG, READS_MODEL, ROOT, STUDIES, TINY, command, run, words
-
-# Compiling takes most of the suite's time, and XLA's optimizations most of that. Tests of what is computed, not of how,
-# do without, all but the runs of studies that take many steps. The demo is compiled in earnest; so is all, by
-# AE_JAX_TEST_OPTIMIZED=1, and by AE_JAX_TEST_OPTIMIZED=llvm but for XLA's fusion emitters, which take a quarter longer.
-LLVM_ALONE = "--xla_cpu_use_fusion_emitters=false"
-if tuple(map(int, importlib.metadata.version("jaxlib").split(".")[:2])) >= (0, 12):
-    LLVM_ALONE = ""  # XLA knows the flag no more, and refuses it
-UNOPTIMIZED = {
-    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-    "XLA_FLAGS": f"{LLVM_ALONE} --xla_cpu_parallel_codegen_split_count=1 "
-    "--xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true",
-}
+from tests.commands import LLVM_ALONE, LONG, READS_MODEL, ROOT, STUDIES, TINY, UNOPTIMIZED, command, run, words
 
 # Groups of tests that take ten seconds or more: runs of studies, and these modules.
 LONG_MODULES = (

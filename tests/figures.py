@@ -28,7 +28,7 @@ class Panel(NamedTuple):
     ylabel: str
     scales: tuple[str, str]
     limits: np.ndarray
-    ticks: list[str]  # of the y axis, the rows of a sheet
+    ticks: list[str]  # of the y axis, the rows of a sheet; in space they depend on the paper
     lines: dict[str, Line]
     points: list[np.ndarray]  # of each scatter [n, 2]
     images: list[np.ndarray]
@@ -55,7 +55,7 @@ def _panel(axes):
     return Panel(
         axes.get_title(), axes.get_xlabel(), axes.get_ylabel(), (axes.get_xscale(), axes.get_yscale()),
         np.array([axes.get_xlim(), axes.get_ylim()]),
-        [label.get_text() for label in axes.get_yticklabels()],
+        [] if hasattr(axes, "zaxis") else [label.get_text() for label in axes.get_yticklabels()],
         {line.get_label(): Line(*map(np.asarray, _data(line)), line.get_linestyle()) for line in axes.lines},
         [np.asarray(c.get_offsets()) for c in axes.collections if isinstance(c, PathCollection)],
         [np.asarray(image.get_array()) for image in axes.images],

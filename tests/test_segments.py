@@ -1,6 +1,8 @@
 """The programs of the engine: what an accelerator runs, on this CPU, and how many epochs either form computes."""
 
 import functools
+import gc
+import os
 from pathlib import Path
 
 import jax
@@ -15,6 +17,7 @@ from ae_jax.models import conv_autoencoder
 from ae_jax.objectives import autoencoder, denoising
 from ae_jax.training import Batch
 from ae_jax.types import Plan, hparams
+from tests import scripted
 
 MODEL = conv_autoencoder(2, (2, 3), None)
 SPLITS = stack_splits([(np.arange(0, 128), np.arange(128, 160))])
@@ -101,3 +104,28 @@ def test_the_core_does_not_know_where_it_runs():
     words = Path(training.__file__).read_text()
     for word in ("backend", "cache", " core", "mesh", "device_count", "psum", "shard"):
         assert word not in words, word
+
+
+def test_two_hundred_segments_trace_once_and_hold_nothing_back(data):
+    """As many arrays live on the device after the last segment as after the tenth, and hardly more memory in use."""
+    epochs, traced, held = 200, [], []
+    group = scripted.group(np.ones((2, epochs)))
+
+    def loss(*arguments):
+        traced.append(arguments[-1])
+        return group.objective.loss(*arguments)
+
+    def report(progress):
+        if progress.epoch % 10 == 0:
+            gc.collect()
+            in_use = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            held.append((len(jax.live_arrays()), sum(array.nbytes for array in jax.live_arrays()), in_use))
+
+    counted = group._replace(objective=group.objective._replace(loss=loss))
+    settings = Settings(segment=1, lanes_per_call=2)
+    (run,) = trials.run_groups([counted], data, scripted.SPLITS, settings, trials.Monitor(report))
+    assert run.epochs.tolist() == [epochs, epochs] and len(held) == epochs // 10
+    assert len(traced) == len({*traced}) * traced.count(True) and traced.count(True) <= 2, traced
+    arrays, sizes, in_use = zip(*held, strict=True)
+    assert len({*arrays}) == len({*sizes}) == 1, (arrays, sizes)
+    assert in_use[-1] - in_use[0] < 20 * 2**20, in_use
