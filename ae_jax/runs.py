@@ -269,7 +269,12 @@ def _map(run: Run, function: Callable, inputs: tuple, each: Sequence[PyTree], st
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _program(function: Callable, objective: Objective, static: tuple, lanes: tuple, inputs: tuple) -> PyTree:
-    return sharing.lane_map(lambda *lane: function(objective, *lane, *inputs, *static), *lanes)
+    return sharing.lane_map(lambda *lane: function(objective, *lane, *jax.tree.map(_again, inputs), *static), *lanes)
+
+
+def _again(leaf: Array) -> Array:
+    """An input of every lane; told of a key, that it is meant to be used again, so that lanes draw the same."""
+    return jax.random.clone(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
 
 
 def _mark(diverged: np.ndarray, values: np.ndarray) -> np.ndarray:

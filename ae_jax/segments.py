@@ -150,4 +150,9 @@ def _skip(state: LaneState) -> tuple[LaneState, Epoch]:
 
 
 def _select(condition: Array, chosen: PyTree, other: PyTree) -> PyTree:
-    return jax.tree.map(functools.partial(jnp.where, condition), chosen, other)
+    """Leaf by leaf; but a key, which is the same in both: to JAX's checker a choice of keys consumes them."""
+
+    def of_leaf(new: Array, old: Array) -> Array:
+        return old if jnp.issubdtype(new.dtype, jax.dtypes.prng_key) else jnp.where(condition, new, old)
+
+    return jax.tree.map(of_leaf, chosen, other)

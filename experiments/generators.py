@@ -102,13 +102,16 @@ def _measure(run: Run, judge: Run, setup: Setup, real: np.ndarray) -> dict[str, 
 
 
 def new_codes(key: jax.Array, codes: np.ndarray) -> list[np.ndarray]:
-    """By each of ``WAYS``, from those of the test set ``[seeds, n, 2]``: ``[seeds, DRAWN, 2]``. Consumes ``key``."""
+    """By each of ``WAYS``, from those of the test set ``[seeds, n, 2]``: ``[seeds, DRAWN, 2]``. Consumes ``key``.
+
+    The draws of a way are the same for all seeds.
+    """
     fitted_key, prior_key, box_key = jax.random.split(key, 3)
     boxes = np.percentile(codes, (5, 95), axis=1).swapaxes(0, 1)
     return [
-        np.array([latent.sample_normal(fitted_key, of_lane, DRAWN) for of_lane in codes]),
+        np.array([latent.sample_normal(jax.random.clone(fitted_key), of_lane, DRAWN) for of_lane in codes]),
         generation.prior_codes(prior_key, codes.shape[:1], DRAWN, codes.shape[-1]),
-        np.array([latent.sample_box(box_key, *box, DRAWN) for box in boxes]),
+        np.array([latent.sample_box(jax.random.clone(box_key), *box, DRAWN) for box in boxes]),
     ]
 
 

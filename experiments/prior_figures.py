@@ -65,7 +65,8 @@ def shown(
     prior_key, draws_key = jax.random.split(key)
     labels, seed = setup.dataset.test_labels, setup.options.seed
     of_variants = [
-        of_lanes(run, codes, labels, prior_key) for run, codes in zip(variants.values(), means[:-1], strict=True)
+        of_lanes(run, codes, labels, jax.random.clone(prior_key))
+        for run, codes in zip(variants.values(), means[:-1], strict=True)
     ]
     first = {name: images[0] for name, images in of_variants[0].items()}
     of_plain = latent.decode(plain[0], means[-1][0, :COLUMNS])

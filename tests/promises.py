@@ -109,7 +109,8 @@ def check(task: tuple[str, Path]) -> tuple[str, dict[str, str]]:
 
     def same(part: str, code: int) -> str:
         if code:
-            return f"exit code {code}: {said.read_text().splitlines()[-1][:200]}"
+            errors = [line for line in said.read_text().splitlines() if "Error:" in line or line.startswith("error:")]
+            return f"exit code {code}: {errors[-1] if errors else said}"
         return "kept" if found(folder / name / part, name) == reference else "other numbers"
 
     def with_noise() -> None:
