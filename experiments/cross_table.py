@@ -62,7 +62,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     """Test errors of every training, clean and as the input gets worse: ``[trainings, latent, seeds, ...]``."""
     latent, clean = LATENT[setup.options.budget], setup.test_images
     trained, largest = list(runs.values()), [runs[f"{training}, d={latent[-1]}"][0] for training in TRAININGS]
-    noise_key, occlusion_key, sheet_key = jax.random.split(setup.key, 3)
+    noise_key, occlusion_key, *sheet_keys = jax.random.split(setup.key, 4)
 
     def table(of_runs: list[np.ndarray]) -> np.ndarray:
         return np.reshape(of_runs, (len(TRAININGS), len(latent), *of_runs[0].shape))
@@ -74,7 +74,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     ]
     shown = clean[:SHOWN]
     inputs = [
-        shown, corruptions.gaussian(sheet_key, shown, 0.25), corruptions.occlusion(sheet_key, shown, 0.2)
+        shown, corruptions.gaussian(sheet_keys[0], shown, 0.25), corruptions.occlusion(sheet_keys[1], shown, 0.2)
     ]  # fmt: skip
     arrays = {
         "trainings": np.array(list(TRAININGS)),

@@ -99,10 +99,11 @@ def check(task: tuple[str, Path]) -> tuple[str, dict[str, str]]:
     name, folder = task
     module, own = STUDIES[name]
     said = folder / f"{name}.txt"
-    model = [READS_MODEL[name], str(folder / SOURCE / "once" / f"{SOURCE}.safetensors")] if name in READS_MODEL else []
     runs = {part: folder / name / f"{part}.runs" for part in ("once", "noise")}
 
     def run(part: str, first: Callable[[], None] = lambda: None, *more: str, seconds: float = LIMIT) -> int:
+        source = folder / SOURCE / ("noise" if part == "noise" else "once") / f"{SOURCE}.safetensors"
+        model = [READS_MODEL[name], str(source)] if name in READS_MODEL else []
         line = [*words(folder / name / part, *own.split(), *model), *more]
         (folder / name).mkdir(exist_ok=True)
         return forked(f"experiments.{module}", line, said, first, seconds)
