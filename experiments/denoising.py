@@ -109,7 +109,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     protocol, run, chosen = setup.options.study, runs[setup.options.study], variants(setup.options)
     test_key, sheet_key = jax.random.split(setup.key)
     clean, noise = setup.test_images[:SHOWN], run.lanes.hparams.noise[:, 0]
-    inputs = [corruptions.gaussian(sheet_key, clean, level) for level in noise]
+    inputs = [corruptions.gaussian(jax.random.clone(sheet_key), clean, level) for level in noise]  # one draw, scaled
     arrays = {
         "settings": np.array(list(chosen)),
         "noise": noise,

@@ -62,8 +62,8 @@ def note_runs(path: Path) -> None:
     """From now on a line goes to ``path`` for each trained run: what it is, and a digest of all that it holds."""
     original = trials.results
 
-    def noting(*arguments):
-        runs = original(*arguments)
+    def noting(*arguments, **named):
+        runs = original(*arguments, **named)
         with path.open("a") as file:
             for run in runs:
                 leaves = jax.tree.leaves((run.params, run.status, run.epochs, run.loss, run.curves))
