@@ -173,7 +173,7 @@ def _leaf(name: str, values: Any) -> AnyArray:
     try:
         with np.errstate(invalid="ignore", over="ignore"):  # what is no number of this kind is refused below
             leaf: np.ndarray = given.astype(entry.dtype)
-        integral = entry.dtype is not np.int32 or (given == leaf).all()
+        integral = entry.dtype is not np.int32 or np.all(given == leaf)
     except (TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"{name} {values!r} is not allowed: give numbers") from error
     if not given.size:
