@@ -176,7 +176,7 @@ def tested(module: str, mutant: Mutant | None, limit: float) -> tuple[int, float
         code = 1
         try:
             files = [str(ROOT / "tests" / f"test_{name}.py") for name in TESTS[module]]
-            code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *files])
+            code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", *files])
         finally:
             os._exit(int(code))
     while not (done := os.waitpid(child, os.WNOHANG))[0]:
