@@ -33,7 +33,7 @@ TESTS = {
     "corruptions": ("corruptions",),
     "optimizers": ("oracles", "training", "widening"),
     "training": ("training", "trials"),
-    "widening": ("widening", "properties"),
+    "widening": ("widening", "properties", "runs"),
     "random_search": ("random_search", "random_search_priors", "properties", "bad_input"),
     "posterior": ("posterior", "variational"),
     "evaluation": ("evaluation", "properties", "training"),
