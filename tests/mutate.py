@@ -31,7 +31,7 @@ TESTS = {
     "objectives": ("objectives", "oracles", "identity"),
     "variational": ("variational", "oracles"),
     "corruptions": ("corruptions",),
-    "optimizers": ("oracles", "training", "widening"),
+    "optimizers": ("oracles", "training"),
     "training": ("training", "trials"),
     "widening": ("widening", "properties", "runs"),
     "random_search": ("random_search", "random_search_priors", "properties", "bad_input"),
