@@ -12,6 +12,7 @@ from pathlib import Path
 from unittest import mock
 
 import jax
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -104,6 +105,17 @@ def run(study, arguments, environment):
             if getattr(jax.config, name) != value:
                 jax.config.update(name, value)
     return subprocess.CompletedProcess([study, *arguments], code, stdout.getvalue(), stderr.getvalue())
+
+
+def noisy(load):
+    """``data.load`` whose data sets have noise for test images, and their labels backwards."""
+
+    def garbled(*arguments):
+        dataset = load(*arguments)
+        noise = np.random.default_rng(0).integers(0, 256, dataset.test_images.shape, np.uint8)
+        return dataset._replace(test_images=noise, test_labels=dataset.test_labels[::-1])
+
+    return garbled
 
 
 def in_group(name):

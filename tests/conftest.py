@@ -157,6 +157,16 @@ def optimized():
         jax.clear_caches()
 
 
+@contextlib.contextmanager
+def keys_checked():
+    """JAX checks that no key is consumed twice, in every thread."""
+    jax.config.update("jax_debug_key_reuse", True)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_debug_key_reuse", False)
+
+
 # Measures of runs that consume a key, their second argument.
 DRAWING = (evaluation, "score"), *((posterior, name) for name in ("importance_nll", "encode", "code_counts"))
 
@@ -185,7 +195,7 @@ class Ran(NamedTuple):
 
 @pytest.fixture(scope="session")
 def ran(run_study, tmp_path_factory):
-    """``ran(name)``: every study of run_all at the smallest size, once for all the tests of a worker."""
+    """``ran(name)``: every study of run_all at the smallest size, once for all the tests of a worker, keys checked."""
 
     @functools.cache
     def call(name):
@@ -193,7 +203,7 @@ def ran(run_study, tmp_path_factory):
         folder = tmp_path_factory.mktemp(name)
         model = (READS_MODEL[name], str(call("latent_space_A5").model)) if name in READS_MODEL else ()
         measured = {}
-        with figures.drawn() as drawings, contextlib.ExitStack() as patches:
+        with figures.drawn() as drawings, keys_checked(), contextlib.ExitStack() as patches:
             if name in LONG:
                 patches.enter_context(optimized())
             for part, function in DRAWING:

@@ -9,21 +9,20 @@ cannot be written.
 import csv
 import hashlib
 import importlib
-import os
+import multiprocessing
 import resource
-import runpy
-import signal
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable
+from multiprocessing.pool import Pool
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from ae_jax import files, results
+from tests.forks import Ended, forked
 
 ROOMS = (0, 40, 200, 1000, 4000, 16_000, 40_000, 100_000, 250_000, 600_000, 2_000_000, 4_000_000, 10_000_000)  # bytes
 STUDY = "experiments.random_search"
@@ -31,39 +30,14 @@ SEARCH = (
     "--study A1 --dataset digits --limit 100 --batch-size 16 --trials 2 --epochs 4 --segment 1 --export csv --resume"
 )
 FIT = "--network dense --widths 4 --latent 2 --epochs 8 --batch-size 8 --resume --force"
-LIMIT = 1800  # seconds of a run, on a machine that is busy
 PARTS = "undisturbed", "filled up"  # folders
 
 
-class Ended(NamedTuple):
-    """How a run ended: its exit code, or minus a signal's number, and what it said on stderr."""
-
-    code: int
-    stderr: str
-
-    def verdict(self) -> str:
-        """Its exit code if it is a clean end, or else ``escaped``."""
-        errors = [line for line in self.stderr.splitlines() if line.startswith("error: ")]
-        clean = "Traceback" not in self.stderr and len(errors) == (self.code == 2) or (self.code, len(errors)) == (1, 1)
-        return f"exit code {self.code}" if self.code in (0, 1, 2) and clean else "escaped"
-
-
-def forked(module: str, arguments: list[str], room: int | None = None, stdout: str = os.devnull) -> Ended:
-    """A command line in a fork of this process, which has imported what it needs and computed nothing."""
-    reader, writer = os.pipe()  # no file, so that there is room to say what is wrong
-    if not (child := os.fork()):
-        os.dup2(writer, 2)
-        os.dup2(os.open(stdout, os.O_WRONLY), 1)
-        signal.alarm(LIMIT)
-        if room is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
-        sys.argv = [module, *arguments]
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
-        sys.exit(0)
-    os.close(writer)
-    with os.fdopen(reader, errors="replace") as stream:
-        said = stream.read()
-    return Ended(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), said)
+def verdict(ended: Ended) -> str:
+    """The exit code of a clean end, or else ``escaped``."""
+    errors = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
+    clean = "Traceback" not in ended.stderr and len(errors) == (ended.code == 2) or (ended.code, len(errors)) == (1, 1)
+    return f"exit code {ended.code}" if ended.code in (0, 1, 2) and clean else "escaped"
 
 
 def _checkpoint(path: Path) -> None:
@@ -107,15 +81,18 @@ def half_written(folder: Path) -> list[str]:
     return broken
 
 
-def fill_up(module: str, arguments: list[str], folder: Path) -> tuple[Counter, list[str]]:
-    """Runs with more and more room, each resuming the one before; how they ended, and what was wrong."""
+def fill_up(module: str, arguments: list[str], folder: Path, apart: Pool) -> tuple[Counter, list[str]]:
+    """Runs with more and more room, each resuming the one before; how they ended, and what was wrong.
+
+    What they leave is read ``apart``, by a process that is never forked: reading a model computes.
+    """
     ends, wrong = Counter(), []
     for room in ROOMS:
-        ended = forked(module, arguments, room)
-        ends[ended.verdict()] += 1
-        print(f"{room:12,} bytes: {ended.verdict()}, {(ended.stderr.splitlines() or [''])[-1][:100]}", flush=True)
-        wrong += [ended.stderr] if ended.verdict() == "escaped" else []
-        wrong += half_written(folder)
+        ended = forked(module, arguments, lambda room=room: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)))
+        ends[verdict(ended)] += 1
+        print(f"{room:12,} bytes: {verdict(ended)}, {(ended.stderr.splitlines() or [''])[-1][:100]}", flush=True)
+        wrong += [ended.stderr] if verdict(ended) == "escaped" else []
+        wrong += apart.apply(half_written, (folder,))
     left = [path.name for path in folder.rglob(".*")]
     return ends, [*wrong, *([f"left over: {left}"] if left else [])]
 
@@ -135,7 +112,7 @@ def main() -> None:
     importlib.import_module(STUDY)
     importlib.import_module("ae_jax.embedded").digits()
     wrong = []
-    with tempfile.TemporaryDirectory() as name:
+    with multiprocessing.get_context("fork").Pool(1) as apart, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         np.savez(folder / "images.npz", images=np.random.default_rng(0).integers(0, 256, (60, 6, 5), np.uint8))
         for module, words, out in (
@@ -145,17 +122,17 @@ def main() -> None:
             lines = [[*words, "--out", str(folder / part / out)] for part in PARTS]
             assert forked(module, lines[0]).code == 0
             print(f"{module} on a disk that fills up")
-            ends, found = fill_up(module, lines[1], folder / PARTS[1])
+            ends, found = fill_up(module, lines[1], folder / PARTS[1], apart)
             print(dict(ends))
             wrong += found
-        wrong += compared(folder)
+        wrong += apart.apply(compared, (folder,))
         for module, line in (
             ("experiments.summary", [str(folder / PARTS[0] / "study")]),
             ("ae_jax", ["info", str(folder / PARTS[0] / "model" / "m.safetensors")]),
         ):
             ended = forked(module, line, stdout="/dev/full")
-            print(f"{module}, its output to a full disk: {ended.verdict()}, {ended.stderr.strip()}")
-            wrong += [ended.stderr] if ended.verdict() != "exit code 1" else []
+            print(f"{module}, its output to a full disk: {verdict(ended)}, {ended.stderr.strip()}")
+            wrong += [ended.stderr] if verdict(ended) != "exit code 1" else []
     print(*wrong, f"{len(wrong)} faults", sep="\n")
     sys.exit(len(wrong) > 0)
 

@@ -10,12 +10,10 @@ import importlib
 import multiprocessing
 import os
 import random
-import runpy
 import signal
 import sys
 import tempfile
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,38 +22,11 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from ae_jax import data, results, trials
-from tests.commands import READS_MODEL, STUDIES, UNOPTIMIZED, words
+from tests.commands import READS_MODEL, STUDIES, UNOPTIMIZED, noisy, words
+from tests.forks import LIMIT, Ended, forked
 
 KILLS = 3
-LIMIT = 1800  # seconds of a run, on a machine that is busy
 SOURCE = "latent_space_A5"  # the study whose model others read
-
-
-def forked(module: str, arguments: list[str], said: Path, first: Callable[[], None], seconds: float = LIMIT) -> int:
-    """A command line in a fork of this process, which has computed nothing: its exit code, or minus a signal's number.
-
-    ``first`` runs in it before. After ``seconds`` it is killed.
-    """
-    if not (child := os.fork()):
-        for stream, path in enumerate((os.devnull, os.devnull, said)):
-            os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), stream)
-        sys.argv = [module, *arguments]
-        code = 70
-        try:
-            first()
-            runpy.run_module(module, run_name="__main__", alter_sys=True)
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
-        except BaseException:
-            traceback.print_exc()
-        os._exit(code)
-    end = time.monotonic() + seconds
-    while not (done := os.waitpid(child, os.WNOHANG))[0]:
-        if time.monotonic() > end:
-            os.kill(child, signal.SIGKILL)
-        time.sleep(0.01)
-    return os.waitstatus_to_exitcode(done[1])
 
 
 def note_runs(path: Path) -> None:
@@ -67,23 +38,11 @@ def note_runs(path: Path) -> None:
         with path.open("a") as file:
             for run in runs:
                 leaves = jax.tree.leaves((run.params, run.status, run.epochs, run.loss, run.curves))
-                found = hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in leaves))
-                print(run.name, run.shape, found.hexdigest(), file=file)
+                content = hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in leaves))
+                print(run.name, run.shape, content.hexdigest(), file=file)
         return runs
 
     trials.results = noting
-
-
-def noise_for_test_images() -> None:
-    """From now on every data set has others, and its test labels backwards."""
-    load = data.load
-
-    def garbled(*arguments):
-        dataset = load(*arguments)
-        noise = np.random.default_rng(0).integers(0, 256, dataset.test_images.shape, np.uint8)
-        return dataset._replace(test_images=noise, test_labels=dataset.test_labels[::-1])
-
-    data.load = garbled
 
 
 def found(folder: Path, name: str) -> str:
@@ -98,42 +57,43 @@ def check(task: tuple[str, Path]) -> tuple[str, dict[str, str]]:
     """Every promise for one study: ``kept``, or what was wrong."""
     name, folder = task
     module, own = STUDIES[name]
-    said = folder / f"{name}.txt"
     runs = {part: folder / name / f"{part}.runs" for part in ("once", "noise")}
 
-    def run(part: str, first: Callable[[], None] = lambda: None, *more: str, seconds: float = LIMIT) -> int:
+    def run(part: str, first: Callable[[], None] = lambda: None, *more: str, seconds: float = LIMIT) -> Ended:
         source = folder / SOURCE / ("noise" if part == "noise" else "once") / f"{SOURCE}.safetensors"
         model = [READS_MODEL[name], str(source)] if name in READS_MODEL else []
         line = [*words(folder / name / part, *own.split(), *model), *more]
         (folder / name).mkdir(exist_ok=True)
-        return forked(f"experiments.{module}", line, said, first, seconds)
+        return forked(f"experiments.{module}", line, first, seconds=seconds)
 
-    def same(part: str, code: int) -> str:
-        if code:
-            errors = [line for line in said.read_text().splitlines() if "Error:" in line or line.startswith("error:")]
-            return f"exit code {code}: {errors[-1] if errors else said}"
-        return "kept" if found(folder / name / part, name) == reference else "other numbers"
+    def failed(ended: Ended) -> str:
+        errors = [line for line in ended.stderr.splitlines() if "Error:" in line or line.startswith("error:")]
+        return f"exit code {ended.code}: {' '.join(errors[-1:])}" if ended.code else ""
+
+    def same(part: str, ended: Ended) -> str:
+        return failed(ended) or ("kept" if found(folder / name / part, name) == reference else "other numbers")
 
     def with_noise() -> None:
-        noise_for_test_images()
+        data.load = noisy(data.load)
         note_runs(runs["noise"])
 
     started = time.monotonic()
-    if code := run("once", lambda: note_runs(runs["once"])):
-        return name, {"ran": same("once", code)}
+    if wrong := failed(run("once", lambda: note_runs(runs["once"]))):
+        return name, {"ran": wrong}
     took, reference = time.monotonic() - started, found(folder / name / "once", name)
-    verdicts = {"again": same("again", run("again"))}
     draw = random.Random(name)
     kills = sum(
-        run("killed", lambda: None, "--resume", seconds=draw.uniform(0.1, 0.9) * took) == -signal.SIGKILL
+        run("killed", lambda: None, "--resume", seconds=draw.uniform(0.1, 0.9) * took).code == -signal.SIGKILL
         for _ in range(KILLS)
     )
-    verdict = same("killed", run("killed", lambda: None, "--resume"))
-    verdicts["killed"] = f"{verdict}, {kills} kills" if verdict == "kept" else verdict
-    code = run("noise", with_noise)
-    unmoved = [path.read_text() if path.exists() else "" for path in runs.values()]
-    verdicts["noise"] = same("noise", code) if code else "kept" if unmoved[0] == unmoved[1] else "others were trained"
-    verdicts["keys"] = same("keys", run("keys", lambda: jax.config.update("jax_debug_key_reuse", True)))
+    noise = failed(run("noise", with_noise))
+    unmoved = len({path.read_text() if path.exists() else "" for path in runs.values()}) == 1
+    verdicts = {
+        "again": same("again", run("again")),
+        f"killed {kills} times": same("killed", run("killed", lambda: None, "--resume")),
+        "noise": noise or ("kept" if unmoved else "others were trained"),
+        "keys": same("keys", run("keys", lambda: jax.config.update("jax_debug_key_reuse", True))),
+    }
     return name, verdicts
 
 
@@ -153,7 +113,7 @@ def main() -> None:
         for studies in (first, rest):
             for study, verdicts in pool.imap_unordered(check, [(study, folder) for study in studies], chunksize=1):
                 print(f"{study:22}", ", ".join(f"{what}: {verdict}" for what, verdict in verdicts.items()), flush=True)
-                broken += sum(not verdict.startswith("kept") for verdict in verdicts.values())
+                broken += sum(verdict != "kept" for verdict in verdicts.values())
     print(f"{broken} broken promises")
     sys.exit(broken > 0)
 

@@ -17,7 +17,7 @@ from ae_jax import data, results
 from ae_jax.lanes import STATUS_NAMES
 from experiments import common
 from tests.aimed import aimed, watched
-from tests.commands import MODULES, ROOT, SMALL, STUDIES, in_group, words
+from tests.commands import MODULES, ROOT, SMALL, STUDIES, in_group, noisy, words
 
 A1 = STUDIES["random_search_A1"][1].split()
 HALVING = "--study", "A1", "--trials", "4", "--epochs", "10", "--segment", "1", "--halving", "2", "2"
@@ -401,17 +401,6 @@ def test_two_processes_halve_stop_and_resume_to_the_numbers_of_one(run_study, ai
     assert {STATUS_NAMES[s] for s in status.flat} == {"done", "halved"}
 
 
-def _with_other_test_images(monkeypatch):
-    load = data.load
-
-    def garbled(*arguments):
-        dataset = load(*arguments)
-        noise = np.random.default_rng(0).integers(0, 256, dataset.test_images.shape, np.uint8)
-        return dataset._replace(test_images=noise, test_labels=dataset.test_labels[::-1])
-
-    monkeypatch.setattr(data, "load", garbled)
-
-
 @pytest.mark.parametrize(
     ("name", "tested"),
     [
@@ -431,7 +420,7 @@ def _with_other_test_images(monkeypatch):
 def test_the_test_set_never_selects(ran, run_study, monkeypatch, tmp_path, name, tested):
     """With noise for test images only what was measured on them changes; trials, curves, ranking and weights stay."""
     reference = ran(name)  # before the images are others
-    _with_other_test_images(monkeypatch)
+    monkeypatch.setattr(data, "load", noisy(data.load))
     module, arguments = STUDIES[name]
     done = run_study(module, tmp_path, *arguments.split())
     assert done.returncode == 0, done.stderr

@@ -321,7 +321,7 @@ def test_priors_stay_in_their_support(bounds, positive, whole, values, seed):
         (*whole, random_search.integer_uniform(*whole)),
     ):
         drawn = prior(key, 64)
-        slack = 1e-6 * max(abs(low), abs(high)) if prior is not None and drawn.dtype.kind == "f" else 0
+        slack = 1e-6 * max(abs(low), abs(high)) if drawn.dtype.kind == "f" else 0
         assert drawn.shape == (64,) and low - slack <= drawn.min() and drawn.max() <= high + slack
     assert set(random_search.choice(values)(key, 64)) <= set(values)
 
@@ -343,7 +343,8 @@ def test_corruptions_keep_shape_range_and_area(name, shape, level, seed):
     assert (found.dtype, found.shape) == (images.dtype, images.shape)
     hit = found != images
     if name == "gaussian":
-        assert np.isfinite(found).all() and hit.any() == (level > 0) or level < 1e-6
+        assert np.isfinite(found).all()
+        assert hit.mean() > 0.9 if level > 0.1 else level > 0 or not hit.any()  # little noise is lost to rounding
         return
     assert ((found[hit] >= 0) & (found[hit] <= 1)).all()
     if name.startswith("occlusion"):
