@@ -71,7 +71,8 @@ def places(tree: ast.AST) -> Iterator[ast.AST]:
                 if isinstance(node, ast.Assign | ast.AnnAssign) and _is_type(node):
                     continue
                 yield node
-                yield from places(node)
+                if not _is_negative(node):
+                    yield from places(node)
 
 
 def _is_type(node: ast.Assign | ast.AnnAssign) -> bool:
@@ -81,6 +82,20 @@ def _is_type(node: ast.Assign | ast.AnnAssign) -> bool:
         and isinstance(node.value.value, ast.Name)
         and (node.value.value.id in ("Callable", "Mapping", "Sequence", "dict", "list", "tuple", "Literal"))
     )
+
+
+def _is_negative(node: ast.AST) -> bool:
+    """Whether it is a whole number below zero, which is broken as one: NumPy's shapes take any of them for -1."""
+    match node:
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int())):
+            return True
+    return False
+
+
+def _is_symmetric(call: ast.Call) -> bool:
+    """Whether it is of a function that gives the same with its arguments swapped."""
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    return name in ("min", "max", "minimum", "maximum", "clip", "logaddexp")
 
 
 def changes(node: ast.AST) -> list[tuple[str, dict]]:
@@ -93,6 +108,9 @@ def changes(node: ast.AST) -> list[tuple[str, dict]]:
             found.append((f"{type(op).__name__} -> {SWAPS[type(op)].__name__}", {"ops": [SWAPS[type(op)](), *rest]}))
         case ast.UnaryOp(op=ast.USub() | ast.Not() | ast.Invert() as op):
             found.append((f"{type(op).__name__} dropped", {"op": ast.Not() if isinstance(op, ast.Not) else ast.UAdd()}))
+            if _is_negative(node):
+                value = node.operand.value
+                found.append((f"-{value} -> {1 - value}", {"operand": ast.Constant(value - 1)}))
         case ast.Constant(value=bool() as value):
             found.append((f"{value} -> {not value}", {"value": not value}))
         case ast.Constant(value=int() as value):
@@ -102,7 +120,9 @@ def changes(node: ast.AST) -> list[tuple[str, dict]]:
             found.append((f"{value} -> {other}", {"value": other}))
         case ast.If(test=test) | ast.IfExp(test=test):
             found.append(("condition inverted", {"test": ast.UnaryOp(ast.Not(), test)}))
-        case ast.Call(args=[first, second, *rest]) if not any(isinstance(a, ast.Starred) for a in (first, second)):
+        case ast.Call(args=[first, second, *rest]) if not (
+            _is_symmetric(node) or any(isinstance(argument, ast.Starred) for argument in (first, second))
+        ):
             found.append(("arguments swapped", {"args": [second, first, *rest]}))
     if isinstance(node, ast.Call):
         if isinstance(node.func, ast.Attribute) and node.func.attr == "fold_in":
@@ -110,7 +130,7 @@ def changes(node: ast.AST) -> list[tuple[str, dict]]:
                 ("key not folded", {"func": ast.Lambda(_arguments("key", "number"), ast.Name("key", ast.Load()))})
             )
         for i, keyword in enumerate(node.keywords):
-            if keyword.arg is not None:
+            if keyword.arg not in (None, "strict"):  # where all is well zip's strict changes nothing
                 found.append((f"{keyword.arg}= dropped", {"keywords": node.keywords[:i] + node.keywords[i + 1 :]}))
     return found
 

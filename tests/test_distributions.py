@@ -12,6 +12,7 @@ from ae_jax.types import UsageError
 
 MEAN = np.array([[0.3, -1.2, 0.0], [2.0, 0.1, -0.4]])
 LOG_VARIANCE = np.array([[0.0, -1.5, 0.7], [-3.0, 0.2, 1.0]])
+SCALES = 0.1, 0.2, 0.5, 1, 2, 5, 10  # of the kernels: a Gaussian's variance is such a multiple of the latents
 
 
 def compiled(function):
@@ -61,6 +62,15 @@ def test_a_limited_log_variance_is_counted():
     np.testing.assert_array_equal(share, [0.5, 0.0])
 
 
+def test_log_variances_are_kept_within_20_of_zero():
+    """Beyond, they have no gradient, and count as limited."""
+    given = np.array([[-21.0, -20.0, -19.0], [19.0, 25.0, 0.0]])
+    np.testing.assert_array_equal(distributions.limit(given), [[-20, -20, -19], [19, 20, 0]])
+    np.testing.assert_allclose(distributions.limited(given[None]), [[2 / 3, 1 / 3]])
+    slopes = jax.grad(lambda values: distributions.limit(values).sum())(given)
+    np.testing.assert_array_equal(slopes[:, [0, 2]], [[0, 1], [1, 1]])
+
+
 def test_mmd_by_quadrature():
     """One latent: the double integral of the kernel against (mixture - prior) on a grid, in float64."""
     mean, log_variance = np.array([0.5, -1.0, 2.0]), np.array([-1.0, 0.3, -2.0])
@@ -68,7 +78,7 @@ def test_mmd_by_quadrature():
     mixture = stats.norm.pdf(grid[:, None], mean, np.exp(0.5 * log_variance)).mean(1)
     difference = (mixture - stats.norm.pdf(grid)) * (grid[1] - grid[0])
     square = np.square(grid[:, None] - grid)
-    kernel = np.mean([np.exp(-square / (2 * scale)) for scale in distributions.MMD_SCALES], axis=0)
+    kernel = np.mean([np.exp(-square / (2 * scale)) for scale in SCALES], axis=0)
     ours = mmd(mean[:, None], log_variance[:, None])
     np.testing.assert_allclose(ours.mean(), difference @ kernel @ difference, rtol=1e-4)
 
@@ -83,7 +93,7 @@ def test_mmd_in_several_dimensions_by_monte_carlo():
 
         def kernel(a, b):
             square = jnp.square(a[:, None] - b).sum(-1)
-            return sum(jnp.exp(-square / (6 * s)).mean() for s in distributions.MMD_SCALES) / 7
+            return sum(jnp.exp(-square / (6 * s)).mean() for s in SCALES) / 7
 
         cross = kernel(ours[0], prior[0]) + kernel(ours[1], prior[1])
         return kernel(*ours) + kernel(*prior) - cross

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from ae_jax import batching, corruptions, evaluation
-from ae_jax.lanes import DIVERGED, DONE
+from ae_jax.lanes import DIVERGED, DONE, make_lanes
+from ae_jax.types import hparams
 from tests.made import run_of
 
 
@@ -39,6 +40,31 @@ GAINED = run_of(Gain(), GAINS)
 @pytest.fixture
 def images(data):
     return batching.take(data, jnp.arange(200)).images
+
+
+def test_a_score_is_of_each_lanes_numbers_and_of_one_draw_for_all(data, images):
+    """Metrics of a loss that shows what it was given: parameters, hyper-parameters, images, and a draw of its key."""
+
+    def loss(gain, key, batch, numbers, train):
+        draws = jax.random.uniform(key, batch.labels.shape)
+        return jnp.square((gain - 1) * batch.images).sum((1, 2, 3)), {
+            "noise": 0 * draws + numbers.noise,
+            "drawn": draws,
+        }
+
+    objective = GAINED.objective._replace(loss=loss)
+    lanes = make_lanes(hparams(noise=[0.1, 0.2, 0.3]))
+    run = dataclasses.replace(GAINED, objective=objective, lanes=lanes)
+    scores = evaluation.score(run, jax.random.key(0), data)
+    expected = np.square(GAINS - 1) * np.square(images).sum((1, 2, 3)).mean()
+    np.testing.assert_allclose(scores["loss"], expected, rtol=1e-5)
+    np.testing.assert_allclose(scores["noise"], [0.1, 0.2, 0.3], rtol=1e-6)
+    assert len({*scores["drawn"].tolist()}) == 1 and 0.4 < scores["drawn"][0] < 0.6
+    assert (evaluation.score(run, jax.random.key(1), data)["drawn"] != scores["drawn"]).all()
+    of_another = evaluation.score(
+        run, jax.random.key(0), data, objective._replace(loss=lambda *a: (0 * loss(*a)[0], {}))
+    )
+    assert of_another.keys() == {"loss"} and (of_another["loss"] == 0).all()
 
 
 def test_confusion_has_true_classes_in_rows():
@@ -103,3 +129,21 @@ def test_a_probe_is_scored_on_the_test_codes():
     train, test = np.linspace(-100, 100, 40)[:, None], np.array([[-90.0], [-80.0], [80.0], [90.0]])
     accuracy = evaluation.linear_probe(train, (train[:, 0] > 0).astype(int), test, np.array([0, 0, 1, 0]))
     assert accuracy == 0.75
+
+
+def test_anomalies_above_normal_examples_are_the_area():
+    """Of six pairs of an anomaly and a normal example, four are in order and one is a tie."""
+    scores, anomalous = np.array([1.0, 2.0, 5.0, 2.0, 6.0]), np.array([False, False, False, True, True])
+    assert evaluation.auc(scores, anomalous) == pytest.approx(4.5 / 6)
+    assert np.isnan(evaluation.auc(np.where(scores == 5.0, np.nan, scores), anomalous))
+
+
+def test_lost_pixels_are_a_share_of_those_with_ink():
+    """Of four pixels three have ink on one image or the other: black on both are two, on one only none, by lane."""
+    images = np.zeros((2, 2, 2, 1))
+    images[0, 0] = images[1, :, 0] = 0.5  # the last pixel is always black
+    grey = np.full((2, 2, 2, 1), 0.1)
+    two_lost, none_lost = grey.copy(), grey.copy()
+    two_lost[:, 0] = two_lost[:, 1, 1] = none_lost[0] = 0.0
+    outputs = np.stack([two_lost, none_lost, grey * np.nan])
+    np.testing.assert_allclose(evaluation.lost_pixels(outputs, images), [2 / 3, 0, np.nan])

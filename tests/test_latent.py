@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.manifold import TSNE
 
 from ae_jax import batching, latent
 from ae_jax.models import dense_autoencoder
@@ -148,3 +149,14 @@ def test_tsne_keeps_far_clusters_apart():
     spread = max(np.linalg.norm(part - part.mean(0), axis=1).max() for part in (near, far))
     assert np.linalg.norm(near.mean(0) - far.mean(0)) > spread
     np.testing.assert_array_equal(plane, latent.tsne(codes, seed=0))
+
+
+@pytest.mark.parametrize(
+    "n,dimensions,perplexity,init",
+    [(3, 2, 1, "pca"), (31, 2, 10, "pca"), (31, 1, 10, "random"), (31, 3, 10, "pca"), (100, 2, 30, "pca")],
+)
+def test_tsne_is_scikit_learns_with_a_perplexity_that_the_codes_allow(n, dimensions, perplexity, init):
+    """At most scikit-learn's default of 30, at most a third of the others, and 1 at least."""
+    codes = np.random.default_rng(0).normal(size=(n, dimensions))
+    expected = TSNE(2, perplexity=perplexity, init=init, random_state=7).fit_transform(codes)
+    np.testing.assert_array_equal(latent.tsne(codes, seed=7), expected)

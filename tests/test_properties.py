@@ -16,7 +16,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 from hypothesis.extra import numpy as of_numpy
 
 from ae_jax import checkpoints, convolutions, corruptions, evaluation, random_search, results, runs, trials, widening
@@ -247,7 +247,13 @@ def halved(table, halving, trial):
     return going
 
 
-@given(LOSSES, HALVINGS, st.sampled_from([(0, 1, 2, 3, 4), (0, 0, 1, 1, 2)]))
+IN_PAIRS = 0, 0, 1, 1, 2  # of which trial each lane is
+
+
+@given(LOSSES, HALVINGS, st.sampled_from([(0, 1, 2, 3, 4), IN_PAIRS]))
+@example(  # the best lane of all diverges before the rung, so that its trial is the worst
+    table=np.float32([[0, np.nan, 0, 0], [1] * 4, [2] * 4, [2] * 4, [3] * 4]), halving=Halving(2, 2), trial=IN_PAIRS
+)
 def test_halving_keeps_the_best_of_any_losses(data, table, halving, trial):
     """Ties and lanes that diverge included; a trial of several lanes counts by their mean."""
     group = scripted.group(table, np.array(trial))

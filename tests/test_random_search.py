@@ -121,6 +121,8 @@ def test_numbers_become_lanes_and_shapes_become_groups():
     assert first.lanes.split.tolist() == [[0, 1], [0, 1]]
     assert first.lanes.seed.tolist() == [[100, 101], [104, 105]]
     assert first.objective is build(2, 16)[0]
+    alone = random_search.plan_search(drawn, build)
+    assert [group.lanes.seed.ravel().tolist() for group in alone.groups] == [[0, 2], [1], [3]]  # from 0, a fold each
 
 
 def test_shapes_may_be_tuples():
@@ -161,6 +163,7 @@ def test_results_come_back_by_trial_and_the_diverged_rank_last(data):
     run = random_search.trial_run(runs, 3)
     assert run.name == "latent=3" and run.shape == (2,)  # its two folds
     np.testing.assert_array_equal(run.loss, outcome.fold_loss[3])
+    np.testing.assert_array_equal(random_search.trial_run(runs, 0).loss, outcome.fold_loss[0])
     with pytest.raises(UsageError, match="trial 9"):
         random_search.trial_run(runs, 9)
 
