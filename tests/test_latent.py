@@ -36,7 +36,8 @@ def test_encoding_in_batches_is_encoding(run, params, data, monkeypatch):
 
 def test_centroids_by_hand():
     codes = np.array([[1.0, 2.0], [3.0, 4.0], [10.0, 0.0]])
-    means = latent.centroids(codes, np.array([0, 0, 2]), classes=3)
+    with np.errstate(all="raise"):
+        means = latent.centroids(codes, np.array([0, 0, 2]), classes=3)
     np.testing.assert_array_equal(means, [[2.0, 3.0], [np.nan, np.nan], [10.0, 0.0]])
     np.testing.assert_array_equal(latent.bounding_box(means), [[2.0, 0.0], [10.0, 3.0]])
 
@@ -58,6 +59,15 @@ def test_normal_samples_are_normal_with_the_moments_of_the_codes():
     for axis in ([1, 0], [0, 1], [1, -2]):
         expected = stats.norm(codes.mean(0) @ axis, (codes @ axis).std(ddof=1))
         assert stats.kstest(samples[::5] @ axis, expected.cdf).pvalue > 1e-3
+
+
+def test_normal_samples_of_codes_on_a_line_stay_on_it():
+    """A covariance that is not positive definite, as of a latent that never moves."""
+    codes = np.random.default_rng(0).normal(size=(50, 1)) * [2.0, 0.0, -1.0] + [0.0, 3.0, 0.0]
+    samples = latent.sample_normal(jax.random.key(0), codes, 2_000)
+    np.testing.assert_allclose(samples[:, 1], 3.0)
+    np.testing.assert_allclose(samples[:, 0], -2.0 * samples[:, 2], atol=1e-5)
+    np.testing.assert_allclose(samples.std(0), codes.std(0), rtol=0.05)
 
 
 def test_grid_runs_along_x_in_a_row():

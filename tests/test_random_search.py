@@ -102,6 +102,27 @@ def test_impossible_priors_are_refused(make):
         make()
 
 
+@pytest.mark.parametrize(
+    "make,low,high",
+    [
+        (lambda: random_search.uniform(-random_search.LARGEST_FLOAT, 0.0), -random_search.LARGEST_FLOAT, 0.0),
+        (lambda: random_search.log_uniform(1e-30, random_search.LARGEST_FLOAT), 1e-30, random_search.LARGEST_FLOAT),
+        (lambda: random_search.integer_uniform(-(2**31 - 1), 2**31 - 2), -(2**31 - 1), 2**31 - 2),
+        (lambda: random_search.choice([1, 2], p=[0.0, 1.0]), 2, 2),
+    ],
+)
+def test_the_widest_priors_are_allowed(make, low, high):
+    drawn = make()(jax.random.key(0), 100)
+    assert np.isfinite(drawn).all() and low <= drawn.min() <= drawn.max() <= high
+
+
+@pytest.mark.parametrize(
+    "value,words", [(0.0123456, "0.01235"), (1e-5, "1e-05"), (3, "3"), ("adam", "adam"), ((4, 8), "(4, 8)")]
+)
+def test_people_read_four_digits(value, words):
+    assert random_search.short(value) == words
+
+
 def test_numbers_become_lanes_and_shapes_become_groups():
     drawn = {
         "learning_rate": np.array([1e-3, 2e-3, 3e-3, 4e-3]),
@@ -157,6 +178,9 @@ def test_results_come_back_by_trial_and_the_diverged_rank_last(data):
     outcome = random_search.collect(plan, runs)
     assert outcome.train_loss.shape == (4, 2, 4)
     assert outcome.epochs.tolist() == [[2, 2], [4, 4], [1, 1], [4, 4]]
+    for curves in outcome.train_loss, outcome.validation_loss:
+        assert np.isnan(curves[0, :, 2:]).all() and np.isnan(curves[2, :, 1:]).all()
+        assert np.isfinite(curves[0, :, :2]).all() and np.isfinite(curves[[1, 3]]).all()
     assert outcome.ranking.tolist() == [1, 3, 0, 2]
     assert outcome.loss[2] == np.inf
     np.testing.assert_allclose(outcome.loss[1], outcome.validation_loss[1, :, 3].mean(), rtol=1e-6)
