@@ -36,7 +36,7 @@ TESTS = {
     "widening": ("widening", "properties", "runs"),
     "random_search": ("random_search", "random_search_priors", "properties", "bad_input"),
     "posterior": ("posterior", "variational"),
-    "evaluation": ("evaluation", "properties", "training"),
+    "evaluation": ("evaluation", "objectives", "training"),
     "latent": ("latent",),
 }
 # Imported once, before the mutants are forked; nothing of the project is.

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import optimize
 
 from ae_jax import batching, corruptions, evaluation
 from ae_jax.lanes import DIVERGED, DONE, make_lanes
@@ -17,7 +18,10 @@ from tests.made import run_of
 class Gain:
     """A model of one parameter: images times its gain."""
 
-    init = None
+    image = (28, 28, 1)
+
+    def init(self, key, images):
+        return jnp.ones(())
 
     def apply(self, gain, images):
         return gain * images
@@ -83,6 +87,22 @@ def test_reconstructions_are_each_lanes_own(images):
     np.testing.assert_allclose(evaluation.reconstruction_error(GAINED, inputs, targets), expected.mean(1), rtol=1e-5)
 
 
+def test_a_lane_alone_has_no_axis_and_several_runs_give_a_list(images):
+    inputs, levels = 0.5 * images[:45], np.array([0.1, 0.3])
+    found = evaluation.reconstruction_error(GAINED, inputs, images[:45])
+    alone = evaluation.reconstruction_error(GAINED[1], inputs, images[:45])
+    several = evaluation.reconstruction_error([GAINED[1], GAINED], inputs, images[:45])
+    assert alone.shape == () and isinstance(several, list)
+    np.testing.assert_allclose([alone, several[0], *several[1]], found[[1, 1, 0, 1, 2]], rtol=1e-6)
+    curves = [
+        evaluation.robustness(run, corruptions.gaussian, jax.random.key(0), images[:45], levels)
+        for run in (GAINED, GAINED[1], [GAINED[1], GAINED])
+    ]
+    np.testing.assert_allclose(curves[1], curves[0][1], rtol=1e-6)
+    np.testing.assert_allclose(curves[2][0], curves[0][1], rtol=1e-6)
+    np.testing.assert_allclose(curves[2][1], curves[0], rtol=1e-6)
+
+
 def test_robustness_is_the_error_from_the_clean_image_at_each_level(images):
     """Light is added to the input, level times a draw of the key: a gain w leaves ``(w - 1) x + w light``."""
     levels, key = np.array([0.0, 0.7, 0.2]), jax.random.key(3)
@@ -112,6 +132,8 @@ def test_predictions_are_each_lanes_classes(monkeypatch):
     brightest = images[:, 0, :10, 0].argmax(1)
     found = evaluation.predict(run_of(Moved(), jnp.array([0, 3])), jnp.asarray(images))
     np.testing.assert_array_equal(found, [brightest, (brightest + 3) % 10])
+    logits = evaluation.class_logits(run_of(Moved(), jnp.array([0, 3])), jnp.asarray(images))
+    np.testing.assert_array_equal(logits[1], np.roll(images[:, 0, :10, 0], 3, axis=1))
 
 
 def test_a_diverged_lane_is_nan_or_nowhere(images):
@@ -131,6 +153,20 @@ def test_a_probe_is_scored_on_the_test_codes():
     assert accuracy == 0.75
 
 
+def test_a_probe_is_regularised_by_a_tenth():
+    """Three examples of a class to one of the other: where they part depends on C, here by SciPy in float64."""
+    codes, labels = np.array([[-5.0], [0.0], [1.0], [4.0]]), np.array([0, 0, 0, 1])
+    standard = (codes[:, 0] - codes.mean()) / codes.std()
+
+    def penalised(of):
+        return np.square(of[0]) / 2 + 0.1 * np.logaddexp(0, (1 - 2 * labels) * (of[0] * standard + of[1])).sum()
+
+    slope, offset = optimize.minimize(penalised, np.zeros(2), tol=1e-10).x
+    parting = codes.mean() - codes.std() * offset / slope
+    at = parting + np.array([[-0.01], [0.01]]) * abs(parting)
+    assert evaluation.linear_probe(codes, labels, at, np.array([0, 1])) == 1.0
+
+
 def test_anomalies_above_normal_examples_are_the_area():
     """Of six pairs of an anomaly and a normal example, four are in order and one is a tie."""
     scores, anomalous = np.array([1.0, 2.0, 5.0, 2.0, 6.0]), np.array([False, False, False, True, True])
@@ -140,9 +176,9 @@ def test_anomalies_above_normal_examples_are_the_area():
 
 def test_lost_pixels_are_a_share_of_those_with_ink():
     """Of four pixels three have ink on one image or the other: black on both are two, on one only none, by lane."""
-    images = np.zeros((2, 2, 2, 1))
-    images[0, 0] = images[1, :, 0] = 0.5  # the last pixel is always black
-    grey = np.full((2, 2, 2, 1), 0.1)
+    images = np.zeros((3, 2, 2, 1))
+    images[0, 0] = images[2, :, 0] = 0.5  # the last pixel is always black
+    grey = np.full((3, 2, 2, 1), 0.1)
     two_lost, none_lost = grey.copy(), grey.copy()
     two_lost[:, 0] = two_lost[:, 1, 1] = none_lost[0] = 0.0
     outputs = np.stack([two_lost, none_lost, grey * np.nan])
