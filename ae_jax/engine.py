@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from ae_jax import calls, checkpoints, host, sharing
@@ -137,9 +136,9 @@ class ProgramRun:
         """Give every process the lanes that the others have trained."""
         if jax.process_count() > 1:
             lane = np.arange(len(self.budget))
-            gathered = multihost_utils.process_allgather((self.store, self.curves))
             owners = lane % jax.process_count(), lane
-            self.store, self.curves = jax.tree.map(lambda leaf: np.array(leaf[owners]), gathered)
+            everyones = sharing.gathered((self.store, self.curves))
+            self.store, self.curves = jax.tree.map(lambda leaf: np.array(leaf[owners]), everyones)
 
     def save(self, ids: np.ndarray) -> None:
         """Checkpoint those of these lanes that this process owns."""

@@ -74,8 +74,8 @@ def in_one_line(options: Mapping[str, str], interrupted: str) -> Iterator[None]:
     """How a command line ends: bad input in a line on stderr and exit code 2, its arguments called as ``options``.
 
     Ctrl-C and SIGTERM end in the line ``interrupted`` and, as shells have it, 128 and the signal's number: 130, 143.
-    Output that cannot be written is told in a line, and exit code 1; that nobody reads, as behind ``head``, is no error
-    of ours: the same without a word.
+    Output that cannot be written, or another process that is gone, is told in a line, and exit code 1; output that
+    nobody reads, as behind ``head``, is no error of ours: the same without a word.
     """
     with _terminable():
         try:
@@ -90,7 +90,7 @@ def in_one_line(options: Mapping[str, str], interrupted: str) -> Iterator[None]:
             with contextlib.suppress(OSError):  # Python would complain when it flushes at the end
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             if not isinstance(error, BrokenPipeError):
-                print(f"error: {error}", file=sys.stderr)
+                print(f"error: {in_options(str(error), options)}", file=sys.stderr)
             sys.exit(1)
 
 

@@ -123,10 +123,23 @@ def in_first_process(action: Callable[[], Any]) -> None:
             action()
         except UsageError as error:
             refusal = error
-    if jax.process_count() > 1 and multihost_utils.broadcast_one_to_all(np.int32(refusal is not None)):
+    if gathered(np.int32(refusal is not None)).any():
         refusal = refusal or UsageError("process 0 has refused the run, and says why")
     if refusal is not None:
         raise refusal
+
+
+def gathered(tree: PyTree) -> PyTree:
+    """``tree`` of every process of a distributed run, ``[processes, ...]``: each waits here for all others.
+
+    Raises ConnectionError where one of them is gone.
+    """
+    if jax.process_count() == 1:
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[None], tree)
+    try:
+        return multihost_utils.process_allgather(tree)
+    except jax.errors.JaxRuntimeError as error:
+        raise ConnectionError("another process of this run is gone: start all again, with resume=True") from error
 
 
 def side_by_side(compiling: Callable[[Any], Any], arguments: Iterable[Any]) -> list[Any]:

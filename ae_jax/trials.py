@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ae_jax import checkpoints, sharing
@@ -153,6 +152,7 @@ def run_groups(
     Raises:
         UsageError: a batch larger than the training split; checkpoints of another search.
         Interrupted: ``monitor.should_stop`` said so.
+        ConnectionError: another process of a distributed run is gone.
     """
     return results(groups, train_groups(groups, data, splits, settings, monitor), settings.keep_best)
 
@@ -165,10 +165,8 @@ def train_groups(
     last = max(int(run.budget.max()) for run in runs)
     side_by_side(lambda run: monitor.should_stop() or run.compile(last), runs)
     for rung in (*_rungs(settings, last), last):
-        stopped = _train_until(runs, rung, monitor)
-        if jax.process_count() > 1:  # a process that was stopped waits here for the others, so that all stop
-            stopped = int(multihost_utils.process_allgather(np.int32(stopped)).max())
-        if stopped:
+        # A process that was stopped waits here for the others, so that all stop.
+        if stopped := int(sharing.gathered(np.int32(_train_until(runs, rung, monitor))).max()):
             raise Interrupted(
                 "stopped between two calls; checkpoints, if any are kept, go on with resume=True", stopped
             )

@@ -12,6 +12,7 @@ import functools
 import importlib
 import importlib.abc
 import importlib.util
+import inspect
 import multiprocessing
 import os
 import random
@@ -70,6 +71,8 @@ def places(tree: ast.AST) -> Iterator[ast.AST]:
             ):
                 if isinstance(node, ast.Assign | ast.AnnAssign) and _is_type(node):
                     continue
+                if isinstance(node, ast.keyword) and node.arg == "strict":  # of zip: where all is well it does nothing
+                    continue
                 yield node
                 if not _is_negative(node):
                     yield from places(node)
@@ -85,7 +88,10 @@ def _is_type(node: ast.Assign | ast.AnnAssign) -> bool:
 
 
 def _is_negative(node: ast.AST) -> bool:
-    """Whether it is a whole number below zero, which is broken as one: NumPy's shapes take any of them for -1."""
+    """Whether it is a whole number below zero, which is broken as one.
+
+    Of a matrix axis 1 is axis -1, and a shape takes -2 for -1: both would be no change.
+    """
     match node:
         case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int())):
             return True
@@ -93,9 +99,18 @@ def _is_negative(node: ast.AST) -> bool:
 
 
 def _is_symmetric(call: ast.Call) -> bool:
-    """Whether it is of a function that gives the same with its arguments swapped."""
+    """Whether it is of a function that gives the same with its first two arguments swapped."""
     name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-    return name in ("min", "max", "minimum", "maximum", "clip", "logaddexp")
+    return name in ("min", "max", "minimum", "maximum", "clip", "logaddexp", "mean_squared_error", "log_density")
+
+
+def _says_the_default(call: ast.Call, keyword: ast.keyword) -> bool:
+    """Whether a call of optax would do the same without the keyword."""
+    match call.func:
+        case ast.Attribute(value=ast.Name(id="optax"), attr=name):
+            parameters = inspect.signature(getattr(importlib.import_module("optax"), name)).parameters
+            return isinstance(keyword.value, ast.Constant) and parameters[keyword.arg].default == keyword.value.value
+    return False
 
 
 def changes(node: ast.AST) -> list[tuple[str, dict]]:
@@ -106,11 +121,10 @@ def changes(node: ast.AST) -> list[tuple[str, dict]]:
             found.append((f"{type(op).__name__} -> {SWAPS[type(op)].__name__}", {"op": SWAPS[type(op)]()}))
         case ast.Compare(ops=[op, *rest]) if type(op) in SWAPS:
             found.append((f"{type(op).__name__} -> {SWAPS[type(op)].__name__}", {"ops": [SWAPS[type(op)](), *rest]}))
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() as value)):
+            found.append((f"-{value} -> {1 - value}", {"operand": ast.Constant(value - 1)}))
         case ast.UnaryOp(op=ast.USub() | ast.Not() | ast.Invert() as op):
             found.append((f"{type(op).__name__} dropped", {"op": ast.Not() if isinstance(op, ast.Not) else ast.UAdd()}))
-            if _is_negative(node):
-                value = node.operand.value
-                found.append((f"-{value} -> {1 - value}", {"operand": ast.Constant(value - 1)}))
         case ast.Constant(value=bool() as value):
             found.append((f"{value} -> {not value}", {"value": not value}))
         case ast.Constant(value=int() as value):
@@ -130,7 +144,7 @@ def changes(node: ast.AST) -> list[tuple[str, dict]]:
                 ("key not folded", {"func": ast.Lambda(_arguments("key", "number"), ast.Name("key", ast.Load()))})
             )
         for i, keyword in enumerate(node.keywords):
-            if keyword.arg not in (None, "strict"):  # where all is well zip's strict changes nothing
+            if keyword.arg not in (None, "strict") and not _says_the_default(node, keyword):
                 found.append((f"{keyword.arg}= dropped", {"keywords": node.keywords[:i] + node.keywords[i + 1 :]}))
     return found
 

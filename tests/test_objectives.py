@@ -2,6 +2,7 @@
 
 import functools
 
+import flax.linen as nn
 import jax
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import scipy.special
 
 from ae_jax import batching, corruptions, evaluation, objectives
 from ae_jax.models import Classifier, DenseEncoder, dense_autoencoder
-from ae_jax.types import Batch, hparams
+from ae_jax.types import Batch, UsageError, hparams
 from tests import made
 from tests.made import run_of
 
@@ -205,3 +206,53 @@ def test_classifier_counts_what_it_gets_right(data):
     assert logits.shape == (45, 10)
     np.testing.assert_array_equal(metrics["accuracy"], logits.argmax(1) == batch.labels)
     np.testing.assert_allclose(loss, -np.log(scipy.special.softmax(logits, 1))[np.arange(45), batch.labels], rtol=1e-4)
+
+
+SIGMOID = dense_autoencoder(latent=3, widths=(8,), code_activation=nn.sigmoid)
+CLASSIFIER = Classifier(DenseEncoder(4, (8,)), classes=7)
+BUILT = {
+    "autoencoder": objectives.autoencoder(MODEL),
+    "cross-entropy": objectives.cross_entropy_autoencoder(MODEL),
+    "denoising": objectives.denoising(MODEL, corruptions.gaussian),
+    "sparse L1": objectives.sparse_l1(SIGMOID),
+    "sparse KL": objectives.sparse_kl(SIGMOID),
+    "contractive": objectives.contractive(MODEL),
+    "classifier": objectives.classifier(CLASSIFIER),
+}
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_separable_says_whether_a_batch_may_be_computed_in_parts(name, batch):
+    objective, batch = BUILT[name], batch._replace(labels=batch.labels % 7)
+    params = made.init(objective.model, batch.images)
+    halves = [jax.tree.map(lambda leaf, half=half: leaf[half], batch) for half in (slice(3), slice(3, 6))]
+    whole, *parts = (
+        made.loss(objective, params, jax.random.key(1), part, hparams(penalty=1.0), train=True)[0]
+        for part in (batch, *halves)
+    )
+    assert np.allclose(whole, np.concatenate(parts), rtol=1e-5) == objective.separable == (name != "sparse KL")
+
+
+def test_an_objective_knows_what_its_model_gives():
+    small = objectives.autoencoder(dense_autoencoder(2, (4,), image=(3, 2, 1)))
+    assert objectives.output_shape(small) == (3, 2, 1) and objectives.classes(small) is None
+    assert objectives.output_shape(BUILT["classifier"]) == (7,) and objectives.classes(BUILT["classifier"]) == 7
+    assert objectives.classes(small._replace(recipe=None)) is None
+
+
+def test_a_classifier_drops_units_in_training_only(batch):
+    objective, params = BUILT["classifier"], made.init(CLASSIFIER, batch.images)
+
+    def loss(seed, train):
+        batch_of_seven = batch._replace(labels=batch.labels % 7)
+        return made.loss(objective, params, jax.random.key(seed), batch_of_seven, hparams(dropout=0.5), train=train)[0]
+
+    assert not np.allclose(loss(1, True), loss(2, True))
+    np.testing.assert_array_equal(loss(1, False), loss(2, False))
+
+
+def test_sparseness_is_a_share_of_ng_by_default():
+    assert BUILT["sparse KL"].recipe.rho == 0.05
+    for rho in (0.0, 1.0, 1.5):
+        with pytest.raises(UsageError, match="rho"):
+            objectives.sparse_kl(SIGMOID, rho)

@@ -51,12 +51,28 @@ def test_images_in_padded_batches_keep_their_places(monkeypatch):
     np.testing.assert_allclose(codes.log_variance[0], log_variance, rtol=1e-5)
 
 
+def test_each_batch_of_images_draws_for_itself(monkeypatch):
+    """The same image, once in each of four batches, with a posterior that is off, so that a draw shows."""
+    monkeypatch.setattr(batching, "EVALUATION_BATCH", 1)
+    jax.clear_caches()
+    images, run = np.repeat(toy.images()[:1], 4, axis=0), run_of(toy.MODEL, lanes(toy.params(0.3, 0.5)), toy.LIKELIHOOD)
+    nll = posterior.importance_nll(run, jax.random.key(0), images, 2)
+    assert len({*nll[0].tolist()}) == 4
+    jax.clear_caches()
+
+
+def test_likelihoods_are_by_five_thousand_samples():
+    images, run = toy.images(), run_of(toy.MODEL, lanes(toy.params(0.3, 0.5)), toy.LIKELIHOOD)
+    told, usual = (posterior.importance_nll(run, jax.random.key(0), images, *given) for given in ((5000,), ()))
+    np.testing.assert_array_equal(told, usual)
+
+
 def test_likelihood_of_a_dynamically_binarised_image():
     """A decoder that ignores its code gives each pixel on with probability 3/4; the image is grey, 1/2.
 
     The likelihood of a draw with m of 784 pixels on is known, and the encoder that is the prior makes it exact.
     """
-    model = VAE(toy.Affine((4,)), toy.Affine((28, 28, 1)))
+    model = VAE(toy.Affine((6,)), toy.Affine((28, 28, 1)))
     images = np.full((3, 28, 28, 1), 0.5, np.float32)
     shapes = jax.eval_shape(model.init, jax.random.key(0), images)
     params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
@@ -78,6 +94,12 @@ def test_active_units_and_latent_rates():
     codes = codes_of(mean, np.tile([-2.0, 0.0, 0.0], (50, 1)))
     np.testing.assert_array_equal(posterior.active_units(codes), [1])
     np.testing.assert_array_equal(posterior.active_units(codes, threshold=0.001), [2])
+    steps = np.array([[0.5, 0.0], [-0.5, 0.0]])  # a variance of 1/4
+    assert posterior.active_units(posterior.Codes(steps, steps), threshold=0.25) == 0
+    assert posterior.active_units(posterior.Codes(steps, steps), threshold=0.24) == 1
+    just_below, just_above = (np.sqrt(variance) * np.array([[1.0], [-1.0]]) for variance in (0.0099, 0.0101))
+    assert posterior.active_units(posterior.Codes(just_below, just_below)) == 0
+    assert posterior.active_units(posterior.Codes(just_above, just_above)) == 1
     second_moment = np.square(mean).mean(0)
     expected = 0.5 * (second_moment + np.exp([-2.0, 0, 0]) - 1 - [-2.0, 0, 0])
     np.testing.assert_allclose(posterior.latent_rates(codes)[0], expected, rtol=1e-5, atol=1e-7)
@@ -109,7 +131,11 @@ def test_code_counts_and_perplexity():
     counts = posterior.code_counts(run_of(model, lanes(params), GREY), jax.random.key(0), images)
     ones = int(images.sum())
     np.testing.assert_array_equal(counts, [[1200 - ones, ones, 0]])
-    np.testing.assert_allclose(posterior.perplexity([[5, 5, 0], [1, 1, 1], [7, 0, 0]]), [2.0, 3.0, 1.0])
+    table = np.array([[5, 5, 0], [1, 1, 1], [7, 0, 0], [-1, -1, -1]])
+    effective = [2.0, 3.0, 1.0, np.nan]  # of a diverged lane no code
+    np.testing.assert_allclose(posterior.perplexity(table), effective)
+    np.testing.assert_allclose(posterior.perplexity(table[None]), [effective])
+    assert posterior.perplexity(table[0]) == pytest.approx(2.0)
 
 
 def test_at_least_one_sample():

@@ -188,20 +188,30 @@ def test_unknown_optimizer_names_the_known_ones(objective):
         made.init_state(objective, Plan(16, "adamw"), jax.random.key(0), hparams())
 
 
-def test_the_penalty_warms_up_linearly(numbered):
-    """Steps 0, 1, 2, ... of a warm-up over 4 see 0, 1/4, 2/4, 3/4, 1, 1 of the penalty."""
+def test_streams_share_no_key():
+    keys = [
+        jax.random.key_data(training.stream_key(jax.random.key(0), stream, index)).tolist()
+        for stream in (training.STEP_STREAM, training.SHUFFLE_STREAM, training.EVALUATION_STREAM)
+        for index in range(5)
+    ]
+    assert len({*map(tuple, keys)}) == 15
+
+
+@pytest.mark.parametrize("warmup,expected", [(4, [0.0, 2.0, 4.0, 6.0, 8.0, 8.0]), (0, [8.0] * 6)])
+def test_the_penalty_warms_up_linearly(numbered, warmup, expected):
+    """Steps 0, 1, 2, ... of a warm-up over 4 see 0, 1/4, 2/4, 3/4, 1, 1 of the penalty; without one, all of it."""
     objective = Objective(
         no_parameters,
         lambda params, key, batch, hparams, train: (hparams.penalty + 0.0 * batch.labels + 0.0 * params["w"], {}),
         separable=True,
     )
-    numbers = hparams(learning_rate=0.1, penalty=8.0, warmup=4)
+    numbers = hparams(learning_rate=0.1, penalty=8.0, warmup=warmup)
     state = made.init_state(objective, PLAN, jax.random.key(0), numbers)
     seen, batch = [], made.take(numbered, np.arange(16))
     for _ in range(6):
         state, loss = made.train_step(objective, PLAN, state, numbers, batch)
         seen.append(float(loss))
-    assert seen == [0.0, 2.0, 4.0, 6.0, 8.0, 8.0]
+    assert seen == expected
 
 
 def test_frozen_modules_stay_bit_identical(data):
