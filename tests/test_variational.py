@@ -35,6 +35,16 @@ OBJECTIVES = {
 BOUNDS = {"iwae": variational.iwae, "dreg": variational.iwae_doubly_reparameterised}
 
 
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_the_bound_is_minus_distortion_minus_rate(name, batch):
+    """Of every code's three positions a VQ-VAE tells one of five vectors."""
+    _, metrics = made.loss(OBJECTIVES[name], start(name), jax.random.key(1), batch, hparams())
+    np.testing.assert_allclose(metrics["elbo"], -metrics["distortion"] - metrics["rate"], rtol=1e-6)
+    assert (metrics["distortion"] > 0).all() and (metrics["rate"] > 0).all()
+    if name == "vq":
+        np.testing.assert_allclose(metrics["rate"], 3 * np.log(5), rtol=1e-6)
+
+
 def test_all_but_the_mmd_of_a_batch_may_be_computed_in_parts():
     assert {name for name, objective in OBJECTIVES.items() if not objective.separable} == {"wae"}
 
