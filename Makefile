@@ -8,7 +8,7 @@ OUT ?= results/demo
 # A worker for each core, which takes whole groups, those of tests/conftest.py; what compares with PyTorch shares nothing.
 WORKERS := --numprocesses logical --maxprocesses 8 --no-loadscope-reorder --dist
 
-.PHONY: demo reproduce test test-oldest test-peers test-optimized test-browser fuzz faults promises properties mutants lint bench clean
+.PHONY: demo reproduce test test-oldest test-peers test-optimized test-browser fuzz faults hostile promises properties mutants lint bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m experiments.compression --dataset digits --budget quick --out $(OUT) --resume
@@ -47,6 +47,10 @@ faults: $(VENV)/.installed-test
 # Every study again, killed and resumed, with other test images, under the check of keys: half an hour.
 promises: $(VENV)/.installed-test
 	$(BIN)/python -m tests.promises
+
+# Every option of every study with hostile values: minutes.
+hostile: $(VENV)/.installed-test
+	$(BIN)/python -m tests.hostile
 
 # The properties of make test with many and other examples: minutes.
 properties: $(VENV)/.installed-test

@@ -6,6 +6,7 @@ Nothing heavy is imported before it is used, so that bad input is told at once.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -87,6 +88,8 @@ def in_one_line(options: Mapping[str, str], interrupted: str) -> Iterator[None]:
             print(interrupted, file=sys.stderr)
             sys.exit(128 + getattr(error, "signum", signal.SIGINT))
         except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                fail(f"{error.filename}: a name that long is not allowed here; give a shorter one")
             with contextlib.suppress(OSError):  # Python would complain when it flushes at the end
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             if not isinstance(error, BrokenPipeError):

@@ -29,6 +29,7 @@ VALUES = (
 )  # fmt: skip
 SMALLEST = dict(reversed(STUDIES.values()))  # of each module its first study
 SOURCE = "latent_space_A5"  # the study whose model others read
+MODEL = "AE_JAX_HOSTILE_MODEL"  # where it is
 MODELS = {STUDIES[name][0]: option for name, option in READS_MODEL.items()}
 
 
@@ -66,12 +67,14 @@ def wrong(line: Line, ended: Ended, files: list[Path]) -> str:
     if "Traceback" in ended.stderr:
         return f"a traceback: {ended.stderr.splitlines()[-1]}"
     if ended.code == 0:
-        return "" if any(path.suffix == ".npz" for path in files) else "exit code 0 and no results"
+        written = any(path.suffix == ".npz" for path in files)
+        return "" if written or line.option == "--dry-run" else "exit code 0 and no results"
     if ended.code != 2:
         return f"exit code {ended.code}"
     if len(errors) != 1:
         return f"{len(errors)} lines of error: {ended.stderr[-300:]}"
-    return f"files left: {files}" if files else ""
+    diverged = "every run diverged" in errors[0]  # which is told when all has trained, and leaves its checkpoints
+    return f"files left: {files}" if files and not diverged else ""
 
 
 def tried(line: Line) -> tuple[Line, int, str]:
@@ -80,7 +83,7 @@ def tried(line: Line) -> tuple[Line, int, str]:
     with tempfile.TemporaryDirectory() as sandbox:
         here = Path(sandbox) / "one" / "two" / "three"
         here.mkdir(parents=True)
-        model = [MODELS[line.module], os.environ["AE_JAX_HOSTILE_MODEL"]] if line.module in MODELS else []
+        model = [MODELS[line.module], os.environ[MODEL]] if line.module in MODELS else []
         arguments = words("out", *own.split(), *model, line.option, line.value)
         ended = forked(f"experiments.{line.module}", arguments, lambda: os.chdir(here))
         files = [path for path in Path(sandbox).rglob("*") if not path.is_dir()]
@@ -97,17 +100,17 @@ def main() -> None:
     importlib.import_module("ae_jax.embedded").digits()
     counts: Counter[int] = Counter()
     failures = 0
-    with tempfile.TemporaryDirectory() as name, multiprocessing.get_context("fork").Pool(os.cpu_count()) as pool:
-        os.environ["JAX_COMPILATION_CACHE_DIR"] = f"{name}/programs"
-        os.environ["AE_JAX_HOSTILE_MODEL"] = f"{name}/{SOURCE}.safetensors"
-        if MODELS.keys() & set(modules):
-            module, own = STUDIES[SOURCE]
-            pool.apply(forked, (f"experiments.{module}", words(name, *own.split())))
-        for line, code, what in pool.imap_unordered(tried, lines(modules), chunksize=1):
-            counts[code] += 1
-            if what:
-                failures += 1
-                print(f"{line.module} {line.option} {line.value[:40]!r}: {what}", flush=True)
+    with tempfile.TemporaryDirectory() as name:
+        os.environ |= {"JAX_COMPILATION_CACHE_DIR": f"{name}/programs", MODEL: f"{name}/{SOURCE}.safetensors"}
+        with multiprocessing.get_context("fork").Pool(os.cpu_count()) as pool:
+            if MODELS.keys() & set(modules):
+                module, own = STUDIES[SOURCE]
+                pool.apply(forked, (f"experiments.{module}", words(name, *own.split())))
+            for line, code, what in pool.imap_unordered(tried, lines(modules), chunksize=1):
+                counts[code] += 1
+                if what:
+                    failures += 1
+                    print(f"{line.module} {line.option} {line.value[:40]!r}: {what}", flush=True)
     print(f"{counts[2]} lines refused, {counts[0]} run to their end, {failures} ended wrongly")
     sys.exit(failures > 0)
 

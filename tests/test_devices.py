@@ -7,6 +7,7 @@ import sys
 import jax
 import numpy as np
 import pytest
+from jax.experimental import multihost_utils
 
 from ae_jax import sharing
 from ae_jax.models import conv_autoencoder, dense_autoencoder
@@ -45,6 +46,19 @@ def test_devices_of_no_use_are_left_out():
     assert sharing.mesh_for(DENSE, Plan(128), 2, three).devices.shape == (2, 1)
     assert sharing.mesh_for(SMALL, Plan(128), 1, three).devices.shape == (1, 2)
     assert sharing.mesh_for(SMALL, Plan(120), 5, three).devices.shape == (3, 1)
+
+
+def test_a_process_that_is_gone_is_told(monkeypatch):
+    """What JAX raises when a peer closes its connection; alone, nobody is asked."""
+
+    def closed(tree):
+        raise jax.errors.JaxRuntimeError("UNKNOWN: Gloo AllGather failed: Connection closed by peer")
+
+    monkeypatch.setattr(multihost_utils, "process_allgather", closed)
+    np.testing.assert_array_equal(sharing.gathered(np.int32(3)), [3])
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(ConnectionError, match="another process of this run is gone: start all again, with resume=True"):
+        sharing.gathered(np.int32(3))
 
 
 PROGRAM = """

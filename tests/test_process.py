@@ -25,6 +25,14 @@ def full():
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
+def too_long():
+    Path("x" * 300).read_text()
+
+
+def alone():
+    raise ConnectionError("start all again, with\nresume=True")
+
+
 def unread():
     raise BrokenPipeError
 
@@ -39,6 +47,8 @@ def stopped():
         (usage, 2, "error: give --resume\n"),
         (unreadable, 1, "error: [Errno 2] No such file or directory: '/nowhere/at/all'\n"),
         (full, 1, "error: [Errno 28] No space left on device\n"),
+        (too_long, 2, f"error: {'x' * 300}: a name that long is not allowed here; give a shorter one\n"),
+        (alone, 1, "error: start all again, with --resume\n"),
         (unread, 1, ""),
         (lambda: signal.raise_signal(signal.SIGINT), 130, "stopped\n"),
         (lambda: signal.raise_signal(signal.SIGTERM), 143, "stopped\n"),
