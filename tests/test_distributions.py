@@ -171,6 +171,14 @@ def test_binarised_pixels_are_on_as_often_as_they_are_bright(grey_images, binari
     np.testing.assert_array_equal(binarize(jax.random.key(1), black_and_white), black_and_white)
 
 
+def test_static_draws_are_the_same_for_ever():
+    """Two grey squares as they were once drawn, 64 pixels each: likelihoods of another draw would not compare."""
+    squares = np.float32([128, 100])[:, None, None, None] / 255 * np.ones((8, 8, 1), np.float32)
+    drawn = compiled(distributions.binarize_static)(jax.random.key(0), squares).reshape(2, 64)
+    known = np.array([0xE03E4809E19B9841, 0x5114B6120213B240], ">u8").view(np.uint8).reshape(2, 8)
+    np.testing.assert_array_equal(drawn, np.unpackbits(known, axis=1))
+
+
 def test_dynamic_draws_differ_and_static_draws_belong_to_the_image(grey_images):
     dynamic, static = map(compiled, (distributions.binarize_dynamic, distributions.binarize_static))
     keys = jax.random.key(0), jax.random.key(1)
