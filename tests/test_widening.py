@@ -12,6 +12,7 @@ from ae_jax.models import Autoencoder, ConvDecoder, ConvEncoder, conv_autoencode
 from ae_jax.objectives import autoencoder, cross_entropy_autoencoder, denoising, parameter_shapes, sparse_l1
 from ae_jax.optimizers import OPTIMIZERS
 from ae_jax.types import Plan, hparams
+from ae_jax.widening import fits
 
 SIZES = (3, 1, 2)  # the widest not last
 SPLITS = stack_splits([(np.arange(0, 120), np.arange(120, 160))])
@@ -24,6 +25,12 @@ def dense(latent):
 
 def conv(latent):
     return conv_autoencoder(latent, (4, 4), 16)
+
+
+def test_an_objective_fits_itself_and_a_little_more_and_nothing_less():
+    few, some, many = (autoencoder(dense(latent)) for latent in (1, 3, 100))
+    assert fits(some, some) and fits(few, some)
+    assert not fits(some, few) and not fits(few, many)  # which has more than a tenth more parameters
 
 
 def groups_of(objectives, plan=PLAN, **numbers):
