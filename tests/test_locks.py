@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import jax
+import numpy as np
 import pytest
 
 from ae_jax import locks, sharing
@@ -94,11 +95,13 @@ def test_on_a_full_disk_no_lock_is_left(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("index", "message"), [(0, "mine"), (1, "process 0 has refused the run")])
 def test_what_the_first_process_refuses_every_process_does(monkeypatch, index, message):
-    """Both ends of two processes, one after the other; the other's word comes by way of the broadcast."""
+    """Both ends of two processes, one after the other; each hears all words."""
     said = []
     monkeypatch.setattr(jax, "process_index", lambda: index)
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    monkeypatch.setattr(sharing.multihost_utils, "broadcast_one_to_all", lambda word: said.append(word) or 1)
+    monkeypatch.setattr(
+        sharing.multihost_utils, "process_allgather", lambda word: said.append(word) or np.array([1, 0])
+    )
 
     def refuse():
         raise UsageError("mine")
