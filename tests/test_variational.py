@@ -45,6 +45,14 @@ def test_the_bound_is_minus_distortion_minus_rate(name, batch):
         np.testing.assert_allclose(metrics["rate"], 3 * np.log(5), rtol=1e-6)
 
 
+def test_a_code_is_drawn_for_each_image_unless_more_are_asked_for(batch):
+    def infer(*samples):
+        arguments = MODEL, BERNOULLI, start("elbo"), jax.random.key(1), batch, hparams(), True
+        return jax.eval_shape(lambda: variational.infer(*arguments, *samples).codes).shape
+
+    assert infer() == (1, len(batch.labels), 2) and infer(3) == (3, len(batch.labels), 2)
+
+
 def test_all_but_the_mmd_of_a_batch_may_be_computed_in_parts():
     assert {name for name, objective in OBJECTIVES.items() if not objective.separable} == {"wae"}
 
