@@ -28,7 +28,7 @@ from jax.sharding import AxisType, Mesh
 from ae_jax import batching
 from ae_jax.batching import PADDING, Division, divide, microbatch_keys, microbatches
 from ae_jax.objectives import Objective, parameter_count, parameter_shapes
-from ae_jax.types import Batch, HParams, Plan, PyTree, UsageError
+from ae_jax.types import Batch, HParams, Plan, PyTree, UsageError, reason
 
 LANES, SHARE = "lanes", "share"  # the axes of a mesh: devices with lanes of their own, devices that share batches
 SHARED_PARAMETERS = 2**19  # with as many gradients to average there is hardly anything left to save
@@ -139,7 +139,9 @@ def gathered(tree: PyTree) -> PyTree:
     try:
         return multihost_utils.process_allgather(tree)
     except jax.errors.JaxRuntimeError as error:
-        raise ConnectionError("another process of this run is gone: start all again, with resume=True") from error
+        raise ConnectionError(
+            f"another process of this run is gone ({reason(error)}): start all again, with resume=True"
+        ) from error
 
 
 def side_by_side(compiling: Callable[[Any], Any], arguments: Iterable[Any]) -> list[Any]:

@@ -18,6 +18,7 @@ from pathlib import Path
 STUDY = "experiments.random_search"
 LIMIT = 300  # seconds that a search may take
 
+CHECKPOINT = "os.rename", "*.msgpack"  # the moment a lane's checkpoint takes its name
 PLACE = {"open": 0, "os.rename": 1, "shutil.rmtree": 0}  # of the path among an event's arguments
 _watchers = []
 

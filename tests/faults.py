@@ -38,7 +38,6 @@ SEARCH = (
 )
 FIT = "--network dense --widths 4 --latent 2 --epochs 8 --batch-size 8 --resume --force"
 ALONE = "undisturbed"  # the folder of runs that nothing disturbs
-CHECKPOINT = "os.rename", "*.msgpack"  # the moment a lane's checkpoint takes its name
 TWO = f"{SEARCH} --trials 4 --epochs 10 --halving 2 2"
 
 
@@ -158,7 +157,7 @@ def kill_one_of_two(folder: Path) -> list[str]:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             joined = f"--coordinator 127.0.0.1:{free.getsockname()[1]} --num-processes 2 --process-id".split()
-        aims = [aimed.aimed(signal.SIGKILL, *CHECKPOINT, 3 if index == killed else 0) for index in (0, 1)]
+        aims = [aimed.aimed(signal.SIGKILL, *aimed.CHECKPOINT, 3 if index == killed else 0) for index in (0, 1)]
         lines = [[*TWO.split(), "--out", str(out), *joined, str(index)] for index in (0, 1)]
         with ThreadPool(2) as pool:
             return pool.starmap(forked, [(STUDY, line, aim.__enter__) for line, aim in zip(lines, aims, strict=True)])

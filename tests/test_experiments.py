@@ -16,12 +16,11 @@ import pytest
 from ae_jax import data, results
 from ae_jax.lanes import STATUS_NAMES
 from experiments import common
-from tests.aimed import aimed, watched
+from tests.aimed import CHECKPOINT, aimed, watched
 from tests.commands import MODULES, ROOT, SMALL, STUDIES, in_group, noisy, words
 
 A1 = STUDIES["random_search_A1"][1].split()
 HALVING = "--study", "A1", "--trials", "4", "--epochs", "10", "--segment", "1", "--halving", "2", "2"
-CHECKPOINT = "os.rename", "*.msgpack"  # the moment a lane's checkpoint takes its name
 ONE_DEVICE = {"JAX_NUM_CPU_DEVICES": "1"}  # a process of its own with the devices of this one
 CLOCKS = {
     "created", "compile_seconds", "train_seconds", "wall_seconds", "cpu_seconds", "peak_host_bytes", "resumed",
