@@ -73,8 +73,8 @@ def draw(saved: Saved) -> Paths:
     """AUC of each digit, errors of the easiest and the hardest one, the most anomalous images."""
     arrays, digits, areas = saved.arrays, saved.arrays["digit"], saved.arrays["auc"]
     yield from saved.draw(
-        plotting.bar_panels, "auc", [f"digit {k}" for k in digits], {"area under the ROC curve": areas},
-        title="Telling a left-out digit by its error",
+        plotting.bar_panels, "auc", [f"digit {k}" for k in digits], {"area under the ROC curve (0.5: chance)": areas},
+        mark=0.5, title="Telling a left-out digit by its error",
     )  # fmt: skip
     mean = np.nanmean(areas, axis=1)
     for which, row in (("easiest", np.nanargmax(mean)), ("hardest", np.nanargmin(mean))):

@@ -131,11 +131,17 @@ def scatter_grid(
 
 
 def bar_panels(
-    path: Path, names: Sequence[str], panels: Mapping[str, np.ndarray], *, title: str, caption: str = ""
+    path: Path,
+    names: Sequence[str],
+    panels: Mapping[str, np.ndarray],
+    *,
+    title: str,
+    caption: str = "",
+    mark: float | None = None,
 ) -> list[Path]:
     """A bar for each name, first at the top, in a panel for each quantity ``[names]`` or ``[names, runs]``.
 
-    Several runs are drawn as their mean with a whisker of one deviation.
+    Several runs are drawn as their mean with a whisker of one deviation. ``mark``: a value to compare with, a line.
     """
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
@@ -150,6 +156,8 @@ def bar_panels(
                 panel.text(0, position, " diverged", va="center", fontsize=7, color="0.4")
             panel.set_xlabel(label)
             panel.grid(axis="y", visible=False)
+            if mark is not None:
+                panel.vlines(mark, -0.5, len(names) - 0.5, color="0.2", linestyle="--", linewidth=1)
         axes[0, 0].set_yticks(np.arange(len(names)), names)
         axes[0, 0].invert_yaxis()
         return save(figure, path, caption, title)

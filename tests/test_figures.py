@@ -318,6 +318,7 @@ def test_bars_are_the_means_of_the_npz(ran, name, figure):
     panels, (values, labels) = run.drawing(figure and f"_{figure}").panels, BARS[name, figure](run.arrays)
     for panel, expected in zip(panels, values, strict=True):
         np.testing.assert_allclose(panel.bars, expected.mean(1), rtol=1e-6)
+        assert panel.areas == (expected.shape[1] > 1) + (name == "anomaly")  # whiskers, and the mark at chance
         assert panel.xlabel
     assert panels[0].ticks[: len(labels)] == labels
 
