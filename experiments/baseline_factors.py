@@ -133,7 +133,7 @@ def draw(saved: Saved) -> Paths:
     """The errors as bars, as they are and over those of the same seed as written."""
     names, errors = saved.arrays["factor"].tolist(), saved.arrays["validation_mse"]
     panels = {"validation MSE per pixel": errors, f"over {WRITTEN}, same seed": errors / errors[0]}
-    yield from saved.draw(plotting.bar_panels, "", names, panels, title="Report B's baseline with one thing changed")
+    yield from saved.draw(plotting.bar_panels, "", names, panels, title="Report B's baseline, changed")
 
 
 STUDY = Study("baseline_factors", Options, BUDGETS, plan, measure, draw, deviations=("factors",))

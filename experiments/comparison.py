@@ -24,14 +24,14 @@ class Row(NamedTuple):
     what: protocol and quantity, such as ``A2 test MSE, d = 4``.
     reported: the report's figure; None where it gives none.
     ours: one for each run; NaN for a run that diverged.
-    higher_is_better: for accuracies; errors are better when lower.
+    higher_is_better: for accuracies; errors are better when lower; None where neither is, as for a correlation.
     source: who says ``reported``: the report, the notebook that its authors published, or others.
     """
 
     what: str
     reported: float | None
     ours: Sequence[float]
-    higher_is_better: bool = False
+    higher_is_better: bool | None = False
     source: str = REPORT
 
 
@@ -55,7 +55,7 @@ class Finding(NamedTuple):
 
 def rows(
     what: str, names: Iterable[Any], ours: Iterable[Any], reported: Numbers | None = None,
-    higher_is_better: bool = False,
+    higher_is_better: bool | None = False,
 ) -> list[Row]:  # fmt: skip
     """A row for each of ``names``, which ``what`` has a place for: ``rows("test MSE, d = {}", (1, 2), errors)``.
 
@@ -125,6 +125,8 @@ def verdict(row: Row, comparable: bool) -> str:
     error = 1.0 - row.reported if row.higher_is_better else row.reported
     if abs(ours - row.reported) <= 0.01 * abs(error):
         return "equal"
+    if row.higher_is_better is None:
+        return "different"
     return "better" if (ours > row.reported) == row.higher_is_better else "worse"
 
 

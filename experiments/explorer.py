@@ -61,7 +61,7 @@ def model_path(npz: Path, name: str = "") -> Path:
 
 def export(saved: Saved, models: Mapping[str, Run]) -> list[Path]:
     """Write lanes by their names, a file each, with where they come from."""
-    origin = {name: saved.meta[name] for name in ("study", "dataset", "config", "caption")}
+    origin = {name: saved.meta[name] for name in ("study", "dataset", "config", "caption", "comparable")}
     return [
         files.save(dataclasses.replace(lane, name=name or lane.name), model_path(saved.npz, name), origin)
         for name, lane in models.items()

@@ -118,7 +118,7 @@ def draw(saved: Saved) -> Paths:
     )  # fmt: skip
 
 
-STUDY = Study("latent_sweep", Options, BUDGETS, plan, measure, draw)
+STUDY = Study("latent_sweep", Options, BUDGETS, plan, measure, draw, deviations=("latent",))
 
 if __name__ == "__main__":
     study.main(STUDY)

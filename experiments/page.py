@@ -30,7 +30,7 @@ from ae_jax import results
 from ae_jax.data import TITLES
 from ae_jax.lanes import STATUS_NAMES
 from ae_jax.types import UsageError
-from experiments import command_line, comparison, explorer, reports, tables
+from experiments import command_line, comparison, explorer, reports, search_results, tables
 from experiments.registry import NAMES, STUDIES
 
 WEB = Path(__file__).parent / "web"
@@ -141,10 +141,10 @@ def _figure(path: Path, label: str, out: Path) -> Shown:
 
 
 def _label(path: Path, name: str) -> str:
-    """What the report calls the figure, or its file's name in words."""
+    """What the reports call the figure, all of those that it shows, or its file's name in words."""
     own = path.stem.removeprefix(name).strip("_").replace("_", " ")
-    reported = {Path(figure.path).stem: f"{figure.where}: {figure.shows}" for figure in reports.FIGURES}
-    return reported.get(path.stem, own or "results")
+    reported = [f"{figure.where}: {figure.shows}" for figure in reports.FIGURES if Path(figure.path).stem == path.stem]
+    return "; ".join(reported) or own or "results"
 
 
 def description(name: str) -> tuple[str, str, str]:
@@ -198,11 +198,11 @@ def trials(arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> dict[st
     def plain(values: np.ndarray) -> list[Any]:
         return [None if isinstance(x, float) and not np.isfinite(x) else x for x in values.tolist()]
 
-    curves = arrays["validation_loss"].mean(1)
+    curves, columns = arrays["validation_loss"].mean(1), tables.varying_numbers(dict(arrays))
     return {
         "caption": meta["caption"],
-        "columns": {name: plain(values) for name, values in tables.varying_numbers(dict(arrays)).items()},
-        "log": ["learning_rate", "l2"],
+        "columns": {name: plain(values) for name, values in columns.items()},
+        "log": search_results.log_axes(columns),
         "score": plain(arrays["score"]),
         "status": [STATUS_NAMES[status.max()] for status in arrays["status"]],
         "curves": [plain(curve.astype(float).round(5)) for curve in curves],
@@ -223,7 +223,7 @@ def _html(sections: list[Section], scripts: list[str], beside: str) -> str:
     environment = Environment(
         loader=FileSystemLoader(WEB), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    places = {shown.pdf: f"#{Path(shown.image).stem}" for of in sections for shown in of.figures}
+    places = {shown.pdf: f"#figure-{Path(shown.image).stem}" for of in sections for shown in of.figures}
     places |= {file: f"{beside}/{file}" for of in sections for file in of.pages}
     return environment.get_template("index.html.jinja").render(
         sections=sections,
@@ -266,8 +266,9 @@ def _score(sections: list[Section], present: Collection[str | None]) -> list[tup
     drawn = sum(figure.path in present for figure in reports.FIGURES)
     return [
         (
-            f"{met} of {reported}", "reported numbers met: equal within 1 % of the error, or better",
-            f"{verdicts['worse']} worse, {verdicts['not comparable']} not comparable (other data, or a quick run)",
+            f"{met} of {reported}", "comparisons with a reported number met: equal within 1 % of the error, or better",
+            f"{verdicts['worse'] + verdicts['different']} worse or different, {verdicts['not comparable']} not "
+            "comparable (other data, or a quick run)",
         ),
         (
             f"{decided['confirmed']} of {sum(decided.values())}", "findings confirmed by every run",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from ae_jax import random_search
@@ -10,7 +12,12 @@ from experiments.comparison import print_table
 from experiments.spaces import PROTOCOLS, Protocol
 from experiments.study import Paths, Row, Saved
 
-LOG = {"learning_rate", "l2", "variance"}  # drawn on logarithmic axes
+LOG = {"learning_rate", "l2", "variance"}  # drawn on logarithmic axes, unless a trial has none
+
+
+def log_axes(columns: Mapping[str, np.ndarray]) -> list[str]:
+    """Those of the hyper-parameters ``[trials]`` that are drawn on logarithmic axes."""
+    return [name for name, values in columns.items() if name in LOG and (values > 0).all()]
 
 
 def rows(study: str, name: str, arrays: dict[str, np.ndarray]) -> list[Row]:
@@ -24,7 +31,7 @@ def rows(study: str, name: str, arrays: dict[str, np.ndarray]) -> list[Row]:
             np.take_along_axis(arrays["train_loss"][best], kept[:, None], 1)[:, 0]),
         Row(f"{name} its test {loss}", protocol.reported_test, arrays["best_test_loss"]),
         Row(f"{name} median validation {loss}", reports.a.MEDIAN_MSE if study == "A1" else None,
-            [np.median(arrays["score"])], source=source),
+            [np.median(arrays["score"])], None, source),
     ]  # fmt: skip
     for i, own in enumerate(arrays.get("beside", ())):
         reported, tested = (None, None) if i else (protocol.reported, protocol.reported_test)
@@ -35,7 +42,7 @@ def rows(study: str, name: str, arrays: dict[str, np.ndarray]) -> list[Row]:
     for varied, rho in tables.correlations(arrays).items():
         said = protocol.reported_spearman if varied == "l2" else None
         words = "L2" if varied == "l2" else varied.replace("_", " ")
-        found.append(Row(f"{name} Spearman({words}, {loss})", said, [rho], True, source))
+        found.append(Row(f"{name} Spearman({words}, {loss})", said, [rho], None, source))
     return found
 
 
@@ -48,12 +55,12 @@ def draw(saved: Saved) -> Paths:
     panels = {"scatter": (drawn, "Validation error against each hyper-parameter")}
     if "l2" in drawn:
         panels["fig1_l2"] = {"l2": drawn["l2"]}, "Fig. 1  Error against the L2 penalty"
-    loss = f"validation {_unit(saved)}"
+    loss, log = f"validation {_unit(saved)}", log_axes(drawn)
     for name, (columns, words) in panels.items():
-        yield from saved.draw(plotting.scatter_grid, name, columns, score, log_x=LOG, ylabel=loss, title=words)
+        yield from saved.draw(plotting.scatter_grid, name, columns, score, log_x=log, ylabel=loss, title=words)
     columns = drawn | {f"validation {_protocol(saved).loss}": score}
     page = saved.place("parallel").with_suffix(".html")
-    yield interactive.parallel_coordinates(page, columns, log=LOG, title=saved.caption)
+    yield interactive.parallel_coordinates(page, columns, log=log, title=saved.caption)
 
 
 def _draw_best(saved: Saved) -> Paths:

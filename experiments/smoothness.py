@@ -80,7 +80,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         Row("A6 largest step of D around the centroids", None, [arrays["step_central"]]),
         Row("A6 median step of D across a border over the larger D", None, [arrays["ridge"]]),
     ]
-    return Measured(arrays, rows, origin["caption"], {"model": path.name})
+    return Measured(arrays, rows, origin["caption"], {"model": path.name}, origin.get("comparable", False))
 
 
 def _profile(model: Run, centroids: np.ndarray) -> dict[str, np.ndarray]:
@@ -129,7 +129,7 @@ def _draw_profile(saved: Saved) -> Paths:
     )  # fmt: skip
 
 
-STUDY = Study("smoothness", Options, latent_space.BUDGETS["A5"], plan, measure, draw)
+STUDY = Study("smoothness", Options, latent_space.BUDGETS["A5"], plan, measure, draw, deviations=("model",))
 
 if __name__ == "__main__":
     study.main(STUDY)

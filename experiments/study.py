@@ -39,12 +39,14 @@ class Measured(NamedTuple):
     rows: of its table; what its report claims is decided from the arrays, see :mod:`experiments.reports`.
     caption: of every figure; :func:`~experiments.common.describe` by default.
     config: what options and budget do not say, as plain JSON values.
+    comparable: False where what the study starts from, as a model that it was given, is not by a report's protocol.
     """
 
     arrays: dict[str, Any]
     rows: Sequence[Row]
     caption: str | None = None
     config: dict[str, Any] = {}
+    comparable: bool = True
 
 
 class Saved(NamedTuple):
@@ -170,7 +172,7 @@ def save(study: Study, setup: Setup, runs: Runs, measured: Measured) -> Path:
     costs = [run.cost for run in [*setup.earlier.values(), *runs.values()]]
     meta = results.provenance(study.name, setup.dataset, config) | {
         "caption": measured.caption or default,
-        "comparable": common.comparable(setup, *_of(options, study.deviations)),
+        "comparable": measured.comparable and common.comparable(setup, *_of(options, study.deviations)),
         "rows": comparison.plain(measured.rows),
         "findings": comparison.plain(reports.findings(study.label(options), measured.arrays)),
         "status_names": STATUS_NAMES,

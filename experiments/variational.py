@@ -88,7 +88,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         manifolds, labels = arrays.pop("manifolds"), setup.dataset.test_labels
         arrays |= planes.of_manifolds(manifolds, prior_figures.manifold(), images, labels)
         arrays |= maps.of_planes(means, labels, arrays["sample"])
-    return Measured(arrays, _rows(setup.options, arrays))
+    return Measured(arrays, _rows(setup.options, min(UNSEEN, len(images)), arrays))
 
 
 def _variants(options: Options, runs: Runs) -> Runs:
@@ -118,12 +118,12 @@ def _measures(
     return measures
 
 
-def _rows(options: Options, arrays: dict[str, np.ndarray]) -> list[Row]:
+def _rows(options: Options, unseen: int, arrays: dict[str, np.ndarray]) -> list[Row]:
     """The report's figures beside each variant; the error of the mean's reconstruction beside the autoencoder's."""
     further = {
         "test rate, nats": "test_rate",
         "test distortion, nats, normalised": "test_distortion",
-        f"test -log p(x), {options.samples} samples, 1,000 images": "nll",
+        f"test -log p(x), {options.samples} samples, {unseen:,} images": "nll",
         "test MSE of the mean's reconstruction": "mse",
         "latents in use (rate above 0.01 nats)": "active",
         "log-variances at their limit": "test_clipped",
@@ -134,7 +134,8 @@ def _rows(options: Options, arrays: dict[str, np.ndarray]) -> list[Row]:
         title = f"{options.study} {variant}"
         rows += comparison.rows(f"{title} {{}} loss", parts, losses, PROTOCOLS[options.study].reported)
         rows += comparison.rows(f"{title} {{}}", further, [arrays[name][index] for name in further.values()])
-    return [*rows, Row(f"{options.study} {PLAIN} test MSE", None, arrays["plain_mse"])]
+    d = PROTOCOLS[options.study].plain.encoder.latent
+    return [*rows, Row(f"{options.study} {PLAIN} test MSE, d = {d}", None, arrays["plain_mse"])]
 
 
 def export(setup: Setup, runs: Runs, saved: Saved) -> list[Path]:

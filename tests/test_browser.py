@@ -171,9 +171,18 @@ def test_brushing_trials_shows_their_curves_and_the_table_sorts(tab):
     assert tab.evaluate(rates) == sorted(tab.evaluate(rates), reverse=True)
 
 
-def test_logarithmic_axes_are_labelled_in_powers_of_ten(tab):
+def test_axes_are_labelled_logarithmic_ones_in_powers_of_ten(tab):
+    for chart in tab.locator("#trials svg").all():
+        labels = chart.locator("text").all_text_contents()
+        assert len(labels) >= 6 and not any(label.startswith("-") for label in labels)  # two ticks and a name by axis
     labels = tab.locator("#trials svg").first.locator("text").all_text_contents()
-    assert {"1e-3", "1e-2"} & set(labels) and not any(label.startswith("-") for label in labels)
+    assert {"1e-3", "1e-2"} & set(labels)
+
+
+def test_the_lowest_tick_of_an_axis_is_kept(tab):
+    """Rates from 1e-5 on, which 10 to the power of -5 is not."""
+    labels = tab.locator("#trials svg").nth(1).locator("text").all_text_contents()
+    assert "1e-5" in labels
 
 
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)

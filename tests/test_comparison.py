@@ -22,6 +22,9 @@ from experiments.comparison import NOTEBOOK, Finding, Numbers, Row
         (Row("", 0.040, [0.030, np.nan]), "better"),
         (Row("", 0.040, [np.nan]), "diverged"),
         (Row("", None, [0.030]), ""),
+        (Row("", 0.979, [0.985], None), "equal"),
+        (Row("", 0.979, [0.999], None), "different"),
+        (Row("", 0.979, [0.959], None), "different"),
     ],
 )
 def test_verdict(row, expected):
@@ -47,7 +50,7 @@ def test_a_finding_is_decided_by_all_of_its_runs(finding, expected):
 
 
 def test_rows_and_findings_survive_json_diverged_runs_and_open_ends_included():
-    rows = [Row("a", 0.1, [0.2, np.nan]), Row("b", None, [0.5], True, NOTEBOOK)]
+    rows = [Row("a", 0.1, [0.2, np.nan]), Row("b", None, [0.5], None, NOTEBOOK)]
     findings = [Finding("A1", "says", "measure", [0.5, np.nan], high=1.0), Finding("A2", "s", "m", [1.0], 0.0)]
     meta = json.loads(json.dumps({"rows": comparison.plain(rows), "findings": comparison.plain(findings)}))
     back, found = comparison.read_rows(meta), comparison.read_findings(meta)

@@ -23,7 +23,7 @@ from ae_jax.runs import of_params
 from ae_jax.types import Dataset, UsageError
 from ae_jax.vae import conv_vae, dense_vae
 from ae_jax.variational import elbo
-from experiments import comparison, decoders, explorer, page, study
+from experiments import comparison, decoders, explorer, page, search_results, study
 from experiments.comparison import Finding, Row
 from tests.commands import in_group
 from tests.made import alone, apply, init
@@ -80,7 +80,7 @@ def folder(tmp_path_factory):
     codes = {name: rng.normal(size=(40, 3)) for name in runs}
     explored(out / "rate_distortion.npz", dataset, codes, runs)
     trials = {
-        "trial_learning_rate": 10.0 ** rng.uniform(-3, -1, 12), "trial_l2": 10.0 ** rng.uniform(-4, -2, 12),
+        "trial_learning_rate": 10.0 ** rng.uniform(-3, -1, 12), "trial_l2": np.geomspace(1e-5, 1e-2, 12),
         "trial_epochs": rng.integers(1, 5, 12), "score": np.append(rng.uniform(0.03, 0.1, 11), np.inf),
         "status": np.ones((12, 1), np.int32), "validation_loss": rng.uniform(0.03, 0.2, (12, 1, 5)),
     }  # fmt: skip
@@ -110,7 +110,8 @@ def test_the_page_says_what_was_reproduced(index):
     words = re.sub(r"<[^>]+>", " ", text.replace("\n", " "))
     # better and worse, three studies
     assert re.search(
-        r"met: equal within 1 % of the error, or better\s+3 worse, 0 not comparable \(.+?\)\s+3 of 6", words
+        r"met: equal within 1 % of the error, or better\s+3 worse or different, 0 not comparable \(.+?\)\s+3 of 6",
+        words,
     )
     assert re.search(
         r"confirmed by every run\s+0 not confirmed, 0 undecided, 0 not testable on these data\s+3 of 3", words
@@ -141,9 +142,22 @@ def test_a_study_has_its_own_figures_alone(tmp_path):
     assert found == [["baseline_curves.png"], ["baseline_factors.png", "baseline_factors_l2.png"]]
 
 
+def test_a_figure_is_called_by_all_that_it_shows_of_the_reports(tmp_path):
+    labels = [page._label(tmp_path / f"{file}.png", "architectures") for file in ("architectures_c", "architectures_x")]
+    assert labels == ["C, Fig. 5a: architecture of the encoder; C, Fig. 5b: architecture of the decoder", "x"]
+
+
+def test_a_hyper_parameter_that_a_trial_has_none_of_is_drawn_on_a_linear_axis():
+    columns = {"l2": np.array([0, 1e-3]), "learning_rate": np.array([1e-4, 1e-3]), "dropout": np.array([0.1, 0.2])}
+    assert search_results.log_axes(columns) == ["learning_rate"]
+
+
 def test_figures_of_the_reports_lead_to_their_place_on_the_page(index):
     text = index.read_text()
-    assert '<a href="#random_search_A1_fig1_l2">' in text and '<figure id="random_search_A1_fig1_l2">' in text
+    assert (
+        '<a href="#figure-random_search_A1_fig1_l2">' in text
+        and '<figure id="figure-random_search_A1_fig1_l2">' in text
+    )
 
 
 def test_the_page_is_not_written_over_the_figures(folder):

@@ -109,7 +109,7 @@ def transfer(arrays: Mapping[str, np.ndarray]) -> Iterable[Finding]:
         yield Finding("B6", what, "test accuracy, fine-tuned, d = 2", accuracy[small], low=0.95)
         what = "the validation loss is higher than the training loss, but not enough to suggest overfitting"
         over = arrays["final_validation_loss"][small, 0] / arrays["final_train_loss"][small, 0]
-        yield Finding("B6", what, "validation over training loss, fine-tuned, d = 2", over, high=1.25)
+        yield Finding("B6", what, "validation over training loss, fine-tuned, d = 2", over, 1, 1.25)
     for run, target in CLASSIFIER["validation loss"].values.items():
         if run in numbers:
             what = "training is considerably faster than of the CNN"

@@ -21,7 +21,7 @@
   const words = (name) => name.replaceAll("_", " ");
   const short = (x) => (x === null ? "–" : Number.isInteger(x) ? String(x) : Math.abs(x) < 1e-3 ? x.toExponential(2) : String(Number(x.toPrecision(4))));
 
-  /** A scale from data to pixels, with ticks a person would choose: powers of ten on a logarithmic one. */
+  /** A scale from data to pixels, with ticks a person would choose: powers of ten on a logarithmic one that has two. */
   function scale(values, log, from, to) {
     const at = log ? Math.log10 : (x) => x;
     let low = Math.min(...values), high = Math.max(...values);
@@ -29,14 +29,19 @@
     const map = (x) => from + ((at(x) - at(low)) / (at(high) - at(low))) * (to - from);
     const ticks = [];
     if (log) {
-      for (const steps of [[1, 2, 5], [1]]) {
+      for (const steps of [[1, 2, 5], [1, 3], [1]]) {
         ticks.length = 0;
         for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++) {
-          for (const step of steps) if (step * 10 ** power >= low && step * 10 ** power <= high) ticks.push([step * 10 ** power, `${step}e${power}`]);
+          for (const step of steps) {
+            const tick = `${step}e${power}`;
+            if (Number(tick) >= low && Number(tick) <= high) ticks.push([Number(tick), tick]);
+          }
         }
-        if (ticks.length <= 4) break;
+        if (ticks.length <= 5) break;
       }
-    } else {
+    }
+    if (ticks.length < 2) {
+      ticks.length = 0;
       const rough = (high - low) / 4, unit = 10 ** Math.floor(Math.log10(rough));
       const step = [1, 2, 5, 10].map((n) => n * unit).find((n) => n >= rough);
       for (let x = Math.ceil(low / step) * step; x <= high + step * 1e-9; x += step) ticks.push([x, String(Number(x.toPrecision(3)))]);
