@@ -1,6 +1,7 @@
 """Autoencoders in pure functional JAX: train hundreds of models as one program, on your own images or on MNIST.
 
-This is all that a user of the library needs; ``corruptions`` is a module of functions. Nothing is imported before it is
+This is all that a user of the library needs; ``corruptions`` is a module of functions, and further ones are in
+``evaluation``, ``files``, ``images``, ``recipes`` and ``sklearn``. Nothing is imported before it is
 used: ``import ae_jax`` alone does not even import JAX.
 """
 
@@ -72,11 +73,12 @@ _HOMES = {
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 __all__ = ["corruptions", *_HOME_OF]
+_MODULES = ("evaluation", "files", "images", "recipes", "sklearn")  # of further functions, as ae_jax.files.info
 
 
 def __getattr__(name: str) -> Any:
     """A public name, imported when it is first asked for (PEP 562)."""
-    if name not in __all__:
+    if name not in __all__ and name not in _MODULES:
         raise AttributeError(f"module 'ae_jax' has no attribute {name!r}")
     module = importlib.import_module(f"ae_jax.{_HOME_OF.get(name, name)}")
     value = getattr(module, name, module)
@@ -85,4 +87,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, *(name for name in globals() if name.startswith("__"))])
+    return sorted([*__all__, *_MODULES, *(name for name in globals() if name.startswith("__"))])

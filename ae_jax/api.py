@@ -37,6 +37,7 @@ from ae_jax.runs import Run
 from ae_jax.types import Plan, UsageError, a, as_path, flag, function, require_known, whole
 
 SHOWN = 10  # trials of a search that is printed
+DRAWS = 2  # child of a search's key; its first lane, which has the same seed, splits that key into the children 0 and 1
 
 Split = tuple[np.ndarray, np.ndarray]  # indices to train and to validate on
 ImageArray = np.ndarray | jax.Array  # as images.as_images gives them
@@ -47,8 +48,8 @@ def fit(
     objective: Objective, images: ArrayLike, labels: ArrayLike | None = None, *, epochs: int | Sequence[int],
     learning_rate: float | Sequence[float] = 1e-3, batch_size: int = 128, optimizer: str = "adam",
     seeds: int | Sequence[int] = 0, validation: Validation = 0.2, patience: int | None = None, keep_best: bool = True,
-    checkpoints: str | Path | None = None, resume: bool = False, progress: bool | None = None,
-    **hyper_parameters: float | Sequence[float],
+    checkpoints: str | Path | None = None, resume: bool = False, keep_checkpoints: bool = False,
+    progress: bool | None = None, **hyper_parameters: float | Sequence[float],
 ) -> Run:  # fmt: skip
     """Train ``objective`` on ``images``: one model, or many side by side.
 
@@ -72,9 +73,12 @@ def fit(
         patience: epochs without a lower monitored loss before a model is stopped.
         keep_best: the parameters of the epoch with the lowest monitored loss, or else of the last.
         checkpoints: a folder, where an interrupted training is kept, for ``resume=True`` to go on from.
+        keep_checkpoints: whether the folder stays when all is trained, as for a caller who has yet to save the run:
+            with ``resume=True`` it is had again at once. Otherwise it is removed.
         progress: a bar on stderr, or none; by default in a terminal and in a notebook.
-        hyper_parameters: any other of ``types.HParams``, such as ``l2`` or ``dropout``. These, the learning rate and
-            the epochs may be sequences too, each an axis of the run, before that of the seeds.
+        hyper_parameters: any other of ``types.HParams``, such as ``l2`` or ``dropout``. The learning rate, the epochs
+            and these may be sequences too, each an axis of the run: in this order, these as they are given, then the
+            seeds.
 
     Returns:
         The run. A model that diverged is marked in ``run.diverged``. There is a warning of those, and of models that
@@ -85,16 +89,15 @@ def fit(
         Interrupted: after the first Ctrl-C or SIGTERM, between two calls of the program. It is a KeyboardInterrupt.
     """
     require_known(hyper_parameters)
-    keep_best = flag("keep_best", keep_best)
+    keep_best, keep_checkpoints = flag("keep_best", keep_best), flag("keep_checkpoints", keep_checkpoints)
     images = as_images(images)
     objective = _for_images(objective, images)
     data, split = _examples(images, labels, validation, objective)
     lanes = lane_grid(learning_rate=learning_rate, epochs=epochs, **hyper_parameters, seed=_seeds(seeds))
     folder = _folder(checkpoints, resume)
     settings = Settings(patience=patience, keep_best=keep_best, checkpoint_folder=folder, resume=resume)
-    (run,) = _train(
-        "fit", [Group("fit", objective, Plan(batch_size, optimizer), lanes)], data, [split], settings, progress
-    )
+    groups = [Group("fit", objective, Plan(batch_size, optimizer), lanes)]
+    (run,) = _train("fit", groups, data, [split], settings, progress, keep_checkpoints)
     doubts.warn(run, images[doubts.some(split[0])])
     return run
 
@@ -148,7 +151,8 @@ def search(
     labels: ArrayLike | None = None, *, trials: int, folds: int = 1, halving: tuple[int, int] | None = None,
     epochs: int | None = None, batch_size: int = 128, optimizer: str = "adam", seed: int = 0,
     validation: Validation = 0.2, patience: int | None = None, keep_best: bool = True,
-    checkpoints: str | Path | None = None, resume: bool = False, progress: bool | None = None,
+    checkpoints: str | Path | None = None, resume: bool = False, keep_checkpoints: bool = False,
+    progress: bool | None = None,
 ) -> Searched:  # fmt: skip
     """Random search: draw ``trials`` from ``space``, train them all, rank them by their validation loss.
 
@@ -171,13 +175,14 @@ def search(
         halving: ``(first, factor)``: at the epochs first, first * factor, ... only the best 1 / factor go on.
         epochs: of every trial, unless they are drawn.
         seed: of the draws, the folds and the first model; further models count on from it.
-        images, labels, batch_size, optimizer, validation, patience, keep_best, checkpoints, resume, progress: as for
-            :func:`fit`.
+        images, labels, batch_size, optimizer, validation, patience, keep_best, checkpoints, resume, keep_checkpoints,
+            progress: as for :func:`fit`.
 
     Raises:
         UsageError, Interrupted: as :func:`fit`.
     """
     images, keep_best = as_images(images), flag("keep_best", keep_best)
+    keep_checkpoints = flag("keep_checkpoints", keep_checkpoints)
     function("build", build)
     if not isinstance(space, Mapping) or not all(isinstance(name, str) for name in space):
         raise UsageError(f"space {space!r} is not allowed: give priors by name, such as {{'latent': choice([2, 8])}}")
@@ -188,7 +193,8 @@ def search(
     seed = whole("seed", seed, 0)
     if "epochs" not in space:
         raise UsageError("no epochs are given: give epochs=20, or a prior for them in the space")
-    drawn = random_search.sample(jax.random.key(seed), space, whole("trials", trials))
+    key = jax.random.fold_in(jax.random.key(seed), DRAWS)
+    drawn = random_search.sample(key, space, whole("trials", trials))
     folds = whole("folds", folds)
     folded = kfold(len(images), folds, seed) if folds > 1 else None
     planned = random_search.plan_search(
@@ -199,7 +205,7 @@ def search(
         patience=patience, keep_best=keep_best, halving=halving and Halving(*halving),
         checkpoint_folder=_folder(checkpoints, resume), resume=resume,
     )  # fmt: skip
-    runs = _train("search", planned.groups, data, folded or [split], settings, progress)
+    runs = _train("search", planned.groups, data, folded or [split], settings, progress, keep_checkpoints)
     return Searched(planned, runs, random_search.collect(planned, runs))
 
 
@@ -218,15 +224,16 @@ def load(path: str | Path) -> Run:
 
 
 def _train(
-    title: str, groups: Sequence[Group], data: Data, splits: Sequence[Split], settings: Settings, progress: bool | None
-) -> list[Run]:
-    """Train the groups under a progress bar; checkpoints that are not needed any more are removed."""
+    title: str, groups: Sequence[Group], data: Data, splits: Sequence[Split], settings: Settings,
+    progress: bool | None, keep: bool,
+) -> list[Run]:  # fmt: skip
+    """Train the groups under a progress bar; checkpoints that are not needed any more are removed, unless kept."""
     shown = watched() if progress is None else flag("progress", progress)
     epochs = sum(int(group.lanes.hparams.epochs.sum()) for group in groups)
     folder = settings.checkpoint_folder
     with contextlib.nullcontext() if folder is None else alone(folder), progress_bar(title, epochs, shown) as monitor:
         runs = trials.run_groups(groups, data, stack_splits(splits), settings, monitor)
-        if folder is not None:
+        if folder is not None and not keep:
             remove_folder(folder)
     return runs
 

@@ -32,6 +32,7 @@ LIKELIHOODS = {"gaussian": lambda: ae_jax.gaussian_learned(), "bernoulli": lambd
 def fit(options: Namespace) -> None:
     """Train an autoencoder on images and keep it in a file."""
     from ae_jax import files
+    from ae_jax.checkpoints import remove_folder
 
     _require_free(options, ".safetensors")
     images = _read(options.images, options)
@@ -43,14 +44,16 @@ def fit(options: Namespace) -> None:
             OBJECTIVES[options.objective](options, images.images.shape[1:]), images.images[order],
             batch_size=options.batch_size, optimizer=options.optimizer,
             seeds=range(options.seed, options.seed + options.seeds), validation=options.validation or None,
-            patience=options.patience, checkpoints=checkpoints, resume=options.resume, progress=options.progress,
-            **{name: getattr(options, name) for name in NUMBERS},
+            patience=options.patience, checkpoints=checkpoints, resume=options.resume, keep_checkpoints=True,
+            progress=options.progress, **{name: getattr(options, name) for name in NUMBERS},
         )  # fmt: skip
     except KeyboardInterrupt:
-        print(f"{checkpoints} keeps what is trained: the same line with --resume goes on", file=sys.stderr)
+        if checkpoints.exists():
+            print(f"{checkpoints} keeps what is trained: the same line with --resume goes on", file=sys.stderr)
         raise
     source = {"name": images.name, "sha256": images.digest, "count": len(images.images)}
     files.save(runs.best, options.out, {"images": source, "validation": options.validation})
+    remove_folder(checkpoints)
     kind = "validation" if options.validation else "training"
     print(f"{options.out}: {kind} loss {runs.best.loss:.4g} after {runs.best.epochs} epochs")
 
@@ -261,6 +264,7 @@ def _summary(described: dict[str, Any]) -> str:
     """What ``info`` says, for people."""
     recipe, provenance = dict(described["recipe"]), described["provenance"]
     model, plan, images = recipe.pop("model"), described["plan"], provenance.get("images", {})
+    ours = isinstance(images, dict) and images.keys() >= {"count", "name", "sha256"}  # or whatever a user wrote
     rows = {"objective": _spelled(recipe), "model": model["build"].split(".")[-1]}
     rows |= {f"  {name}": _spelled(part) for name, part in model.items() if name != "build"}
     numbers = {name: sorted(set(values)) for name, values in described["hyper_parameters"].items()}
@@ -273,7 +277,7 @@ def _summary(described: dict[str, Any]) -> str:
         "epochs": ", ".join(map(str, described["epochs"])),
         "training": f"{plan['optimizer']}, batches of {plan['batch_size']}, "
         + ", ".join(f"{name} {' '.join(f'{value:.4g}' for value in values)}" for name, values in numbers.items()),
-        "images": "{count} of {name}, SHA-256 {sha256}".format(**images) if images else "unknown",
+        "images": "{count} of {name}, SHA-256 {sha256}".format(**images) if ours else images or "unknown",
         "written": f"{provenance['created']} on {provenance['device']}",
         "versions": ", ".join(f"{name} {version}" for name, version in provenance["versions"].items()),
     }

@@ -42,9 +42,13 @@ def occlusion_shared_grey(key: Array, images: Array, area: Array) -> Array:
 
 @part
 def occlusion_up_to(key: Array, images: Array, largest: Array) -> Array:
-    """:func:`occlusion` whose area is drawn for each image, uniformly between ``SMALLEST_AREA`` and ``largest``."""
+    """:func:`occlusion` whose area is drawn for each image, uniformly between ``SMALLEST_AREA`` and ``largest``.
+
+    A ``largest`` below that is the area of all.
+    """
     area_key, key = jax.random.split(key)
-    area = jax.random.uniform(area_key, (images.shape[0], 1), minval=SMALLEST_AREA, maxval=largest)
+    smallest = jnp.minimum(SMALLEST_AREA, largest)
+    area = jax.random.uniform(area_key, (images.shape[0], 1), minval=smallest, maxval=largest)
     return _occlude(key, images, area, shared_grey=False)
 
 

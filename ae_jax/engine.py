@@ -25,7 +25,7 @@ from ae_jax.lanes import DIVERGED, RUNNING, Group, Lanes, Splits, steps_per_epoc
 from ae_jax.objectives import parameter_count
 from ae_jax.runs import Cost, Curves, Run
 from ae_jax.segments import LaneState, Limits, init_params, lane_state, run_segment
-from ae_jax.types import UsageError, static_dropout, tree_size, whole
+from ae_jax.types import static_dropout, tree_size, whole
 from ae_jax.widening import narrow, widen
 
 
@@ -67,8 +67,9 @@ class Settings:
         for name in ("segment", "patience", "lanes_per_call"):
             if (value := getattr(self, name)) is not None:
                 whole(name, value)
-        if self.halving is not None and (self.halving.first < 1 or self.halving.factor < 2):
-            raise UsageError(f"halving {tuple(self.halving)} is not allowed: first epoch at least 1, factor at least 2")
+        if self.halving is not None:
+            whole("halving's first epoch", self.halving.first)
+            whole("halving's factor", self.halving.factor, 2)
 
 
 class ProgramRun:

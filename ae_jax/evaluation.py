@@ -1,4 +1,7 @@
-"""What trained models are worth on images they have not seen. Takes a run or several, see ``runs``."""
+"""What trained models are worth on images they have not seen. Takes a run or several, see ``runs``.
+
+Images are ``[n, *image]``, float in [0, 1] or uint8, which is scaled.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import numpy as np
 from jax import Array
 
 from ae_jax import losses, training
-from ae_jax.batching import Data
+from ae_jax.batching import Data, unit
 from ae_jax.corruptions import Corruption
 from ae_jax.models import apply
 from ae_jax.objectives import Objective, jacobian
@@ -24,6 +27,7 @@ Runs = Run | Sequence[Run]  # several give a list, one entry for each
 def score(run: Run, key: Array, data: Data, objective: Objective | None = None) -> dict[str, np.ndarray]:
     """Loss and metrics of every lane on all of ``data``, exact means over examples: ``[*run.shape]`` each.
 
+    What an objective that is not separable says of a whole batch is a mean over batches, the last of them padded.
     Every lane draws from the same ``key``, which is consumed. ``objective`` is the run's own, or another of its model.
     """
     indices = np.arange(data.labels.shape[0], dtype=np.int32)
@@ -40,21 +44,21 @@ def reconstruct(runs: Runs, images: Array) -> Any:
 
 
 def _reconstruct(objective: Objective, params: PyTree, images: Array) -> Array:
-    return apply(objective.model, params, images)
+    return apply(objective.model, params, unit(images))
 
 
 def reconstruction_errors(runs: Runs, inputs: Array, targets: Array) -> Any:
     """The squared error of each example, mean over its pixels: ``[*run.shape, n]``.
 
-    ``inputs`` and ``targets`` are float images ``[n, *image]``: equal for a plain test, corrupted and clean
-    for a test of robustness.
+    ``inputs`` and ``targets`` are images ``[n, *image]``: equal for a plain test, corrupted and clean for a test of
+    robustness.
     """
     return map_runs(_reconstruction_errors, runs, inputs, targets)
 
 
 def _reconstruction_errors(objective: Objective, params: PyTree, inputs: Array, targets: Array) -> Array:
     def errors(inputs: Array, targets: Array) -> Array:
-        return losses.mean_squared_error(apply(objective.model, params, inputs), targets)
+        return losses.mean_squared_error(apply(objective.model, params, unit(inputs)), unit(targets))
 
     return by_batches(errors, inputs, targets)
 
@@ -70,7 +74,7 @@ def robustness(runs: Runs, corrupt: Corruption, key: Array, images: Array, level
 
     Every lane sees the same corrupted images. Level ``i`` draws from ``fold_in(key, i)``.
     """
-    corrupt = jax.jit(corrupt)
+    corrupt, images = jax.jit(corrupt), unit(images)
     errors = []
     for index, level in enumerate(levels):
         corrupted = corrupt(jax.random.fold_in(key, index), images, np.float32(level))
@@ -87,7 +91,7 @@ def contraction(run: Run, images: Array) -> np.ndarray:
 
 
 def _contraction(objective: Objective, params: PyTree, images: Array) -> Array:
-    return jnp.square(jacobian(objective.model, params, images)).sum() / len(images)
+    return jnp.square(jacobian(objective.model, params, unit(images))).sum() / len(images)
 
 
 def predict(run: Run, images: Array) -> np.ndarray:
@@ -105,7 +109,7 @@ def class_logits(run: Run, images: Array) -> np.ndarray:
 
 
 def _logits(objective: Objective, params: PyTree, images: Array) -> Array:
-    return by_batches(lambda batch: apply(objective.model, params, batch), images)
+    return by_batches(lambda batch: apply(objective.model, params, unit(batch)), images)
 
 
 def confusion(labels: np.ndarray, predictions: np.ndarray, classes: int = 10) -> np.ndarray:

@@ -43,6 +43,8 @@ def codes(path: Path, run: Run) -> tuple[np.ndarray, list[str]]:
             f"{path}: codes of shape {list(found.shape)} are not allowed: "
             f"this model takes finite numbers, [n, {', '.join(map(str, size))}]"
         )
+    if names and len(names) != len(found):
+        raise UsageError(f"{path}: {len(found)} codes with {len(names)} names are not allowed: give one for each")
     return found.reshape(len(found), *size), names or [str(row) for row in range(len(found))]
 
 

@@ -26,11 +26,13 @@ def mixture_codes(key: Array, codes: np.ndarray, n: int, components: int) -> np.
     """Draws from a Gaussian mixture fitted to each lane's codes: ``[..., m, latent] -> [..., n, latent]``.
 
     The prior of a plain autoencoder, which has none (report C's draws are normal). Consumes ``key``. Raises
-    UsageError for more components than codes.
+    UsageError for a single code, and for more components than codes.
     """
     from sklearn.mixture import GaussianMixture
 
     *shape, count, latent = codes.shape
+    if count < 2:
+        raise UsageError("a mixture like the code of one image is not allowed: give two images or more")
     if not 1 <= components <= count:
         raise UsageError(f"{components} components are not allowed: give 1 to {count}, the number of codes")
 

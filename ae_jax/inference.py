@@ -1,4 +1,4 @@
-"""What a trained run does with a user's arrays: encode, decode, reconstruct, sample, score. The methods of ``Run``.
+"""What a trained run does with a user's arrays, the methods of ``Run``: encode, decode, reconstruct, predict, sample, score.
 
 Images come as ``images.as_images`` takes them and are checked against the model. They are worked on in batches of one
 size, the last one filled up: a few compiled programs serve any number of images, and a code does not depend on which
@@ -56,6 +56,14 @@ def reconstruct(run: Run, images: ArrayLike) -> np.ndarray:
     _require(run, output_shape(run.objective) == run.model.image, "decoder")
     images = of_model(run, images)
     return _in_calls(run, len(images), lambda some: run.map(_reconstruct, jnp.asarray(images[some])))
+
+
+def predict(run: Run, images: ArrayLike) -> np.ndarray:
+    """The most likely class by every lane: ``[*run.shape, n]`` int32, -1 by one that diverged."""
+    if not classes(run.objective):
+        raise UsageError("the classes of images are told by a classifier: train one, ae_jax.classifier(model)")
+    images = of_model(run, images)
+    return _in_calls(run, len(images), lambda some: evaluation.predict(run, jnp.asarray(images[some])))
 
 
 def sample(run: Run, n: int, seed: int = 0, like: ArrayLike | None = None, components: int = 10) -> np.ndarray:
@@ -129,7 +137,7 @@ def code_shape(objective: Objective) -> tuple[int, ...]:
 def _require(run: Run, present: bool, part: str) -> None:
     """UsageError unless ``part`` of the model is there."""
     if not present:
-        advice = "evaluation.predict tells its classes" if classes(run.objective) else "build it of ae_jax.models"
+        advice = "predict tells its classes" if classes(run.objective) else "build it of ae_jax.models"
         raise UsageError(f"{a(type(run.model).__name__)} has no {part}: {advice}")
 
 

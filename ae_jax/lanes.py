@@ -50,8 +50,8 @@ def lane_grid(numbers: HParams | None = None, /, **axes: Any) -> Lanes:
         axes: ``seed``, ``split``, ``trial`` or a hyper-parameter. A sequence is a further axis, in the order given; a
             plain value is none.
     """
-    long = [name for name, values in axes.items() if np.ndim(values)]
-    if nested := [name for name in long if np.ndim(axes[name]) > 1]:
+    long = [name for name, values in axes.items() if _dimensions(values)]
+    if nested := [name for name in long if _dimensions(axes[name]) > 1]:
         raise UsageError(f"{', '.join(nested)} is not allowed as an axis of lanes: give a value or a plain sequence")
     columns = {name: np.reshape(axes[name], (-1, *[1] * behind)) for behind, name in enumerate(reversed(long))}
     columns = {name: columns.get(name, values) for name, values in axes.items()}
@@ -61,6 +61,14 @@ def lane_grid(numbers: HParams | None = None, /, **axes: Any) -> Lanes:
         name: np.reshape(leaf, (*np.shape(leaf), *[1] * len(long))) for name, leaf in shared.items() if leaf is not None
     }
     return make_lanes(hparams(**shared | columns), **places)
+
+
+def _dimensions(values: Any) -> int:
+    """0 for a value, 1 for a sequence, 2 or more for nested ones, also where their lengths differ."""
+    try:
+        return np.ndim(values)
+    except ValueError:
+        return 2
 
 
 class Splits(NamedTuple):

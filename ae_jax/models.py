@@ -65,6 +65,7 @@ class ConvEncoder(nn.Module):
 
     def __post_init__(self):
         self.latent = whole("latent", self.latent)
+        function("code_activation", self.code_activation)
         _check_convolutions(self)
         super().__post_init__()
 

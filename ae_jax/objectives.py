@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ae_jax import losses, recipes
+from ae_jax.activations import ACTIVATIONS
 from ae_jax.corruptions import Corruption
 from ae_jax.models import Autoencoder, apply
 from ae_jax.recipes import Recipe, recipe
@@ -133,10 +134,14 @@ def denoising(model: Autoencoder, corrupt: Corruption) -> Objective:
 def cross_entropy_autoencoder(model: Autoencoder) -> Objective:
     """Pixel-mean binary cross-entropy of the reconstruction (report E, eq. 5); the metric ``mse`` beside it.
 
+    It is computed from the logits. Raises UsageError for a model whose output is no sigmoid.
+
     >>> import ae_jax
     >>> ae_jax.cross_entropy_autoencoder(ae_jax.dense_autoencoder(2)).image
     (28, 28, 1)
     """
+    if model.output is not nn.sigmoid:
+        raise UsageError("a cross-entropy of pixels is of probabilities: build the model with output=nn.sigmoid")
 
     def loss(params: PyTree, key: Array, batch: Batch, hparams: HParams, train: bool):
         encode_key, decode_key = jax.random.split(key)
@@ -184,13 +189,17 @@ def sparse_kl(model: Autoencoder, rho: float = 0.05) -> Objective:
     """Sparse autoencoder (Ng 2011): ``sum_j KL(rho || mean activation of unit j)``, the mean over the batch.
 
     The code activations must lie in (0, 1), as a sigmoid's do. In evaluation the mean counts the padding, so that
-    the metric is an estimate. Raises UsageError unless ``rho`` lies there too.
+    the metric is an estimate. Raises UsageError for an activation of ours that leaves it, and unless ``rho`` lies
+    there too.
 
     >>> import ae_jax, flax.linen as nn
     >>> ae_jax.sparse_kl(ae_jax.dense_autoencoder(64, code_activation=nn.sigmoid), rho=0.1).recipe.rho
     0.1
     """
     number("rho", rho, Range("above 0 and below 1", lambda x: 0 < x < 1))
+    activation = getattr(model.encoder, "code_activation", None)
+    if activation is not nn.sigmoid and activation in ACTIVATIONS.values():
+        raise UsageError("sparse_kl is of units between 0 and 1: build the encoder with code_activation=nn.sigmoid")
 
     def penalty(params: PyTree, images: Array) -> Array:
         activation = _encode(model, params, images).mean(0)

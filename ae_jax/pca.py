@@ -56,7 +56,8 @@ def decoder_span(run: Run) -> np.ndarray:
 def principal_angles(axes: np.ndarray, span: np.ndarray) -> np.ndarray:
     """Between the span of :func:`fit`'s axes and of ``span``'s columns, in degrees, the largest first.
 
-    ``[components, pixels], [*shape, pixels, latent] -> [*shape, min(components, latent)]``; NaN for a NaN span.
+    ``[components, pixels], [*shape, pixels, latent] -> [*shape, min(components, latent)]``; NaN for a NaN span. A
+    direction that the columns lack, as some depend on others, is at 90 degrees.
     """
     from scipy.linalg import subspace_angles
 
@@ -64,7 +65,8 @@ def principal_angles(axes: np.ndarray, span: np.ndarray) -> np.ndarray:
         return np.array([principal_angles(axes, of_lane) for of_lane in span])
     if not np.isfinite(span).all():
         return np.full(min(len(axes), span.shape[1]), np.nan)
-    return np.degrees(subspace_angles(axes.T, span))
+    angles = np.degrees(subspace_angles(axes.T, span))
+    return np.pad(angles, (min(len(axes), span.shape[1]) - len(angles), 0), constant_values=90.0)
 
 
 def _decoder_span(objective: Objective, params: PyTree) -> Array:

@@ -19,8 +19,9 @@ from ae_jax.lanes import HALVED, Group, make_lanes
 from ae_jax.objectives import Objective
 from ae_jax.runs import Run
 from ae_jax.trials import programs
-from ae_jax.types import LARGEST, HParams, Plan, UsageError, hparams, whole
+from ae_jax.types import LARGEST, HParams, Plan, UsageError, hparams, reason, whole
 
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 LARGEST_FLOAT = float(np.finfo(np.float32).max)
 Prior = Callable[[Array, int], np.ndarray]  # (key, n) -> n draws; consumes the key
 Trials = dict[str, np.ndarray]  # hyper-parameter -> [trials]
@@ -111,7 +112,20 @@ def sample(key: Array, space: Mapping[str, Prior | Any], n: int) -> Trials:
             raise UsageError(f"{name} {prior!r} is not allowed in a search space: give a prior, such as choice([1, 2])")
     keys = dict(zip(sorted(space), jax.random.split(key, len(space)), strict=True))
     priors = {name: prior if callable(prior) else constant(prior) for name, prior in space.items()}
-    return {name: prior(keys[name], n) for name, prior in priors.items()}
+    return {name: _drawn(name, prior, keys[name], n) for name, prior in priors.items()}
+
+
+def _drawn(name: str, prior: Prior, key: Array, n: int) -> np.ndarray:
+    """``prior(key, n)``. Raises UsageError for a function that is no prior: it may be meant as a value."""
+    try:
+        drawn = np.asarray(prior(key, n))
+    except TypeError as error:
+        raise UsageError(
+            f"{name}: {getattr(prior, '__name__', prior)} is no prior ({reason(error)}); a function is a value in a "
+            f"choice of one, choice([{getattr(prior, '__name__', 'function')}])"
+        ) from error
+    _require(drawn.shape[:1] == (n,), f"{name}: what its prior draws, of shape {list(drawn.shape)},", f"{n} draws")
+    return drawn
 
 
 def count(trials: Trials) -> int:
@@ -147,8 +161,14 @@ def plan_search(
 
     Raises UsageError for a name that is neither, or a number out of its range.
     """
-    known = {*HParams._fields, *inspect.signature(build).parameters}
-    if unknown := trials.keys() - known:
+    parameters = inspect.signature(build).parameters.values()
+    known = {*HParams._fields, *(of.name for of in parameters if of.kind in _NAMED)}
+    if reserved := [name for name in _needed(build) if name in HParams._fields]:
+        raise UsageError(
+            f"build takes {', '.join(reserved)}, a number that a lane is trained with and no part of an objective: "
+            "leave it out of build; the space may have it all the same"
+        )
+    if (unknown := trials.keys() - known) and all(of.kind is not of.VAR_KEYWORD for of in parameters):
         raise UsageError(
             f"unknown hyper-parameter {', '.join(sorted(unknown))}: choose among {', '.join(sorted(known))}"
         )
@@ -173,9 +193,8 @@ def plan_search(
 
 def _needed(build: Callable) -> list[str]:
     """The parameters of ``build`` that have no default."""
-    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     parameters = inspect.signature(build).parameters.values()
-    return [of.name for of in parameters if of.kind in named and of.default is of.empty]
+    return [of.name for of in parameters if of.kind in _NAMED and of.default is of.empty]
 
 
 class Outcome(NamedTuple):

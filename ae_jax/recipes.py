@@ -66,7 +66,7 @@ def recipe(builder: Callable[P, T]) -> Callable[P, T]:
         bound.apply_defaults()
         for name, value in bound.arguments.items():
             _require_kind(builder.__name__, name, value, kinds().get(name, Any))
-        return build(tuple(bound.arguments.items()))
+        return build(tuple((name, _plain(value)) for name, value in bound.arguments.items()))
 
     return part(cached)
 
@@ -89,6 +89,15 @@ def _require_kind(builder: str, name: str, value: Any, kind: Any) -> None:
         plain = value is None or isinstance(value, bool | int | float | str)
         given = repr(value) if plain else a(getattr(value, "__name__", type(value).__name__))
         raise UsageError(f"{builder}: {given} is not allowed as its {name}: give {a(wanted)}")
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of NumPy or others' as Python's, which a file can hold, in tuples and lists too; all else as it is."""
+    if isinstance(value, list) or type(value) is tuple:
+        return tuple(map(_plain, value))
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return int(value)
+    return float(value) if isinstance(value, numbers.Real) and not isinstance(value, bool) else value
 
 
 def _name(thing: Any) -> str:

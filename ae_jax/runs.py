@@ -156,11 +156,18 @@ class Run:
         """The objective's loss and metrics of every lane, exact means over the images: ``[*shape]`` each.
 
         ``seed`` is that of an objective that draws (noise, codes), the same draws for all lanes. A classifier needs
-        the labels ``[n]``.
+        the labels ``[n]``. What is of a batch rather than of an image (the MMD of ``wae_mmd``, the activity of
+        ``sparse_kl``) is a mean over batches, the last of them padded.
         """
         from ae_jax import inference
 
         return inference.score(self, images, labels, seed)
+
+    def predict(self, images: ArrayLike) -> np.ndarray:
+        """The most likely class by every lane of a classifier: ``[n, ...] -> [*shape, n]``, -1 where it diverged."""
+        from ae_jax import inference
+
+        return inference.predict(self, images)
 
     def save(self, path: str | Path) -> Path:
         """Keep the model in a file, which :func:`ae_jax.load` reads; see :func:`ae_jax.files.save`."""

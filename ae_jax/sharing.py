@@ -146,5 +146,12 @@ def gathered(tree: PyTree) -> PyTree:
 
 def side_by_side(compiling: Callable[[Any], Any], arguments: Iterable[Any]) -> list[Any]:
     """``compiling`` of each argument, a thread for each core: XLA compiles a program on one, without Python's lock."""
+    # As a ``with`` of the caller has set it, which holds in its thread alone.
+    precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+
+    def in_thread(argument: Any) -> Any:
+        with jax.default_matmul_precision(precision):
+            return compiling(argument)
+
     with ThreadPoolExecutor(joblib.cpu_count()) as pool:
-        return list(pool.map(compiling, arguments))
+        return list(pool.map(in_thread, arguments))

@@ -15,15 +15,15 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from ae_jax import checkpoints, sharing
+from ae_jax import checkpoints, optimizers, sharing
 from ae_jax.batching import Data
 from ae_jax.engine import ProgramRun, Settings
 from ae_jax.identity import identity
 from ae_jax.lanes import DIVERGED, HALVED, OWN_TRIAL, RUNNING, Group, Lanes, Splits, steps_per_epoch
-from ae_jax.objectives import Objective, parameter_count
+from ae_jax.objectives import Objective, parameter_count, parameter_shapes
 from ae_jax.runs import Run
 from ae_jax.sharing import side_by_side
-from ae_jax.types import Interrupted, Plan
+from ae_jax.types import Interrupted, Plan, UsageError
 from ae_jax.widening import fits
 
 
@@ -96,10 +96,13 @@ def start(
         examples, indices = copies[mesh]
         return ProgramRun(index, together[index], examples, indices, mesh, settings, monitor.log)
 
+    if jax.config.read("jax_enable_x64"):
+        raise UsageError("JAX's 64-bit mode is not allowed: lanes are float32; unset JAX_ENABLE_X64 (jax_enable_x64)")
     groups = _numbered(groups)
     together = [[groups[number] for number in numbers] for numbers in programs(groups)]
     for group in groups:  # refuse what cannot run before anything is written
         steps_per_epoch(group.plan, splits)
+        jax.eval_shape(optimizers.build(group.plan, group.lanes.hparams).init, parameter_shapes(group.objective))
     _open_checkpoints(groups, data, splits, settings)
     meshes = [mesh_for(members) for members in together]
     copies = {mesh: jax.device_put((data, splits), NamedSharding(mesh, PartitionSpec())) for mesh in set(meshes)}

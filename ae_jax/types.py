@@ -169,8 +169,8 @@ def _leaf(name: str, values: Any) -> AnyArray:
     if name == "dropout" and values is None:
         return None
     entry = NUMBERS[name]
-    given = np.asarray(values)
     try:
+        given = np.asarray(values)
         with np.errstate(invalid="ignore", over="ignore"):  # what is no number of this kind is refused below
             leaf: np.ndarray = given.astype(entry.dtype)
         integral = entry.dtype is not np.int32 or np.all(given == leaf)
@@ -180,15 +180,22 @@ def _leaf(name: str, values: Any) -> AnyArray:
         raise UsageError(f"{name} {values!r} is not allowed: give at least one number")
     if given.dtype.kind not in "iuf" or not integral:
         raise UsageError(f"{name} {values!r} is not allowed: give {'whole ' * (entry.dtype is np.int32)}numbers")
-    if not (valid := entry.allowed.holds(leaf)).all():
-        raise UsageError(f"{name} {leaf[~valid].flat[0]:g} is not allowed: it must be {entry.allowed.words}")
+    if not (valid := np.isfinite(leaf) & entry.allowed.holds(leaf)).all():
+        raise UsageError(f"{name} {leaf[~valid].flat[0]:g} is not allowed: it must be finite and {entry.allowed.words}")
     return leaf
 
 
 def broadcast(numbers: HParams) -> HParams:
-    """All leaves at their common shape, so that scalars go along with arrays of many lanes; None stays None."""
+    """All leaves at their common shape, so that scalars go along with arrays of many lanes; None stays None.
+
+    Raises UsageError if they have none.
+    """
     given = {name: leaf for name, leaf in numbers._asdict().items() if leaf is not None}
-    leaves: tuple[AnyArray, ...] = np.broadcast_arrays(*given.values())
+    try:
+        leaves: tuple[AnyArray, ...] = np.broadcast_arrays(*given.values())
+    except ValueError as error:
+        shapes = ", ".join(f"{name} {list(leaf.shape)}" for name, leaf in given.items() if leaf.ndim)
+        raise UsageError(f"arrays of shapes {shapes} are not allowed: give numbers that broadcast") from error
     return numbers._replace(**dict(zip(given, leaves, strict=True)))
 
 

@@ -31,8 +31,12 @@ def fits(narrow: Objective, wide: Objective) -> bool:
 
 
 def alike(objectives: Sequence[Objective]) -> bool:
-    """Whether the models of objectives are equal or differ in the size of their code alone, whatever it costs."""
-    return len({_without_code(objective.model) or objective.model for objective in objectives}) == 1
+    """Whether the models of objectives are equal or differ in the size of their code alone, whatever it costs.
+
+    Their parameters must be the same by name too: a likelihood may have one of its own.
+    """
+    models = {_without_code(objective.model) or objective.model for objective in objectives}
+    return len(models) == len({jax.tree.structure(parameter_shapes(objective)) for objective in objectives}) == 1
 
 
 def _family(objective: Objective) -> Hashable:

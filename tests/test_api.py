@@ -17,7 +17,8 @@ import pytest
 from flax import linen as nn
 
 import ae_jax
-from ae_jax import api, calls, generation, progress, random_search
+from ae_jax import api, calls, generation, progress, random_search, recipes, sharing
+from ae_jax.lanes import DONE
 from ae_jax.sklearn import AutoencoderTransformer
 from ae_jax.trials import Interrupted, Monitor
 from ae_jax.types import UsageError
@@ -206,10 +207,10 @@ def test_a_classifier_encodes_and_is_scored_by_labels():
     objective = ae_jax.classifier(ae_jax.Classifier(ae_jax.DenseEncoder(2, (8,)), 3))
     told = fit(objective, labels=labels, epochs=1, validation=(IMAGES[:9], labels[:9]))
     assert told.encode(IMAGES).shape == (100, 2)
-    from ae_jax import evaluation
-
-    accuracy = (evaluation.predict(told, IMAGES[..., None] / np.float32(255)) == labels).mean()
-    np.testing.assert_allclose(told.score(IMAGES, labels)["accuracy"], accuracy, rtol=1e-6)
+    predicted = told.predict(IMAGES)
+    assert predicted.shape == (100,) and predicted.dtype == np.int32
+    np.testing.assert_allclose(told.score(IMAGES, labels)["accuracy"], (predicted == labels).mean(), rtol=1e-6)
+    np.testing.assert_array_equal(told.predict((IMAGES / np.float32(255))[..., None]), predicted)
     with pytest.raises(UsageError, match="no decoder"):
         told.decode(np.zeros((1, 2)))
     for classifying in (objective, ae_jax.classifier(ae_jax.DenseEncoder(3, (8,)))):
@@ -292,6 +293,35 @@ def test_a_classifier_without_a_decoder_says_so(model):
             "its corrupt: give a function",
         ),
         (lambda run: search(halving=3), "halving 3"),
+        (lambda run: search(halving=(1, 2.5)), "halving's factor 2.5 is not allowed: give a whole number from 2"),
+        (lambda run: search(halving=(0, 2)), "halving's first epoch 0"),
+        (
+            lambda run: search(space={"latent": 2, "corrupt": ae_jax.corruptions.masking}),
+            "corrupt: masking is no prior",
+        ),
+        (lambda run: search(space={"latent": lambda key, n: [2, 3]}), r"of shape \[2\], is not allowed"),
+        (
+            lambda run: ae_jax.search(
+                lambda latent, dropout: None, SPACE | {"dropout": 0.1}, IMAGES, trials=1, epochs=1
+            ),
+            "build takes dropout, a number that a lane is trained with",
+        ),
+        (lambda run: fit(learning_rate=np.inf), "learning_rate inf is not allowed: it must be finite and greater than"),
+        (lambda run: fit(noise=1e39), "noise inf is not allowed"),
+        (
+            lambda run: fit(l2=[[0.1], [0.1, 0.2]]),
+            "l2 is not allowed as an axis of lanes: give a value or a plain sequence",
+        ),
+        (lambda run: ae_jax.hparams(l2=[[0.1], [0.1, 0.2]]), "l2 .* is not allowed: give numbers"),
+        (lambda run: ae_jax.hparams(l2=[1, 2], noise=[1, 2, 3]), r"shapes l2 \[2\], noise \[3\] are not allowed"),
+        (lambda run: run.predict(IMAGES), "told by a classifier"),
+        (lambda run: run.sample(3, like=IMAGES[:1]), "give two images or more"),
+        (lambda run: ae_jax.sparse_kl(run.model), "code_activation=nn.sigmoid"),
+        (
+            lambda run: ae_jax.cross_entropy_autoencoder(ae_jax.dense_autoencoder(2, output=nn.relu)),
+            "build the model with output=nn.sigmoid",
+        ),
+        (lambda run: ae_jax.ConvEncoder(2, code_activation="relu"), "code_activation 'relu'"),
         (lambda run: ae_jax.search(build, {"latent": [1, 2]}, IMAGES, trials=1, epochs=1), r"give a prior, such as"),
         (lambda run: ae_jax.search(build, {"l2": 0.0}, IMAGES, trials=1, epochs=1), "build takes latent, which"),
         (lambda run: ae_jax.search(lambda: None, {}, IMAGES, trials=1, epochs=1), "a NoneType is not allowed"),
@@ -308,8 +338,8 @@ def build(latent):
     return ae_jax.autoencoder(ae_jax.dense_autoencoder(latent, (8,)))
 
 
-def search(**arguments):
-    return ae_jax.search(build, SPACE, IMAGES, **QUICK | {"trials": 1} | arguments)
+def search(space=None, **arguments):
+    return ae_jax.search(build, space or SPACE, IMAGES, **QUICK | {"trials": 1} | arguments)
 
 
 SPACE = {"latent": ae_jax.choice([1, 2]), "learning_rate": ae_jax.log_uniform(1e-3, 1e-1)}
@@ -317,7 +347,7 @@ SPACE = {"latent": ae_jax.choice([1, 2]), "learning_rate": ae_jax.log_uniform(1e
 
 def test_a_search_is_the_search_of_the_engine():
     searched = ae_jax.search(build, SPACE, IMAGES, trials=4, folds=2, seed=5, **QUICK)
-    drawn = random_search.sample(jax.random.key(5), SPACE | {"epochs": 2}, 4)
+    drawn = random_search.sample(jax.random.fold_in(jax.random.key(5), 2), SPACE | {"epochs": 2}, 4)
     assert searched.trials.keys() == drawn.keys()
     jax.tree.map(np.testing.assert_array_equal, searched.trials, drawn)
     outcome, best = searched.outcome, int(searched.outcome.ranking[0])
@@ -338,9 +368,52 @@ def test_a_search_may_draw_plans_and_halve():
         return PLAIN, ae_jax.Plan(batch_size, "sgd")
 
     space = {"batch_size": ae_jax.choice([16, 20]), "learning_rate": ae_jax.log_uniform(1e-3, 1e-1), "epochs": 2}
-    searched = ae_jax.search(planned, space, IMAGES, trials=4, epochs=9, halving=(1, 2), progress=False)
+    searched = ae_jax.search(planned, space, IMAGES, trials=4, epochs=9, halving=(1, 2), seed=1, progress=False)
     assert {run.plan.batch_size for run in searched.runs} == {16, 20}
     assert sorted(searched.outcome.epochs.ravel().tolist()) == [1, 1, 2, 2]
+
+
+def test_build_may_take_whatever_is_drawn():
+    def built(**drawn):
+        return build(**drawn)
+
+    searched = ae_jax.search(built, SPACE, IMAGES, trials=1, **QUICK)
+    assert searched.best_numbers["latent"] in (1, 2)
+
+
+def test_checkpoints_stay_for_whoever_has_yet_to_save(tmp_path):
+    """The run is had again at once: nothing is trained."""
+    kept = {"checkpoints": tmp_path / "kept", "keep_checkpoints": True}
+    first = fit(**kept)
+    again = fit(**kept, resume=True)
+    assert_same(again, first)
+    assert (tmp_path / "kept").exists() and again.cost.train_seconds == 0 < first.cost.train_seconds
+    assert_same(fit(checkpoints=tmp_path / "kept", resume=True), first)
+    assert not (tmp_path / "kept").exists()
+
+
+def test_an_optimizer_that_is_none_leaves_no_checkpoints(tmp_path):
+    with pytest.raises(UsageError, match="unknown optimizer 'adm'"):
+        fit(optimizer="adm", checkpoints=tmp_path / "kept")
+    assert fit(optimizer="adam", checkpoints=tmp_path / "kept").status == DONE
+
+
+def test_numbers_of_a_recipe_are_plain_whatever_they_are_given_as(vae, tmp_path):
+    likelihood = ae_jax.gaussian(np.float32(0.5))
+    objective = ae_jax.iwae(vae.model, likelihood, np.int64(2))
+    assert likelihood is ae_jax.gaussian(0.5) and objective is ae_jax.iwae(vae.model, likelihood, 2)
+    assert recipes.build(recipes.portable(objective)) == objective
+
+
+def test_64_bits_are_refused():
+    with jax.enable_x64(True), pytest.raises(UsageError, match="lanes are float32; unset JAX_ENABLE_X64"):
+        fit()
+
+
+def test_a_callers_precision_reaches_the_threads_that_compile():
+    with jax.default_matmul_precision("highest"):
+        found = sharing.side_by_side(lambda _: jax.config.jax_default_matmul_precision, [0, 1])
+    assert found == ["highest", "highest"] and jax.config.jax_default_matmul_precision is None
 
 
 def test_sizes_may_be_numpys_and_lists():
@@ -463,7 +536,9 @@ def declared():
 
 def test_public_names_are_the_same_for_python_and_for_type_checkers():
     modules = declared()
-    assert modules.keys() == set(ae_jax.__all__) == {name for name in dir(ae_jax) if not name.startswith("__")}
+    listed = {name for name in dir(ae_jax) if not name.startswith("__")}
+    assert modules.keys() == set(ae_jax.__all__) == listed - set(ae_jax._MODULES)
+    assert {getattr(ae_jax, name).__name__ for name in ae_jax._MODULES} == {f"ae_jax.{of}" for of in ae_jax._MODULES}
     assert {"export_torch_state", "export_stablehlo"} <= modules.keys()
     for name, module in modules.items():
         home = importlib.import_module(module)

@@ -1,6 +1,7 @@
 """The command line: every command on pictures and on data sets, its refusals, what it leaves on the disk."""
 
 import csv
+import errno
 import json
 import os
 import re
@@ -173,6 +174,18 @@ def test_info_is_for_people_and_for_programs(call, kept, model):
     assert told["parameters"] == sum(leaf.size for leaf in jax.tree.leaves(model.params))
 
 
+def test_info_tells_whatever_a_user_wrote_of_the_images(call, model):
+    files.save(model, "mine.safetensors", {"images": "mine, of May"})
+    code, out, _ = call("info", "mine.safetensors")
+    assert code == 0 and re.search(r"images +mine, of May\n", out)
+
+
+def test_codes_have_a_name_each_or_none(call, kept):
+    np.savez("codes.npz", codes=np.zeros((3, 2)), names=["a", "b"])
+    decode = "decode", kept / "model.safetensors", "codes.npz", "--out", "decoded"
+    assert refused(call(*decode), "3 codes with 2 names") and there() == ["codes.npz"]
+
+
 def test_a_model_is_exported(call, kept, model):
     assert refused(call("export", kept / "model.safetensors", "--to", "torch", "--out", "t.safetensors"), "colour")
     assert call("export", kept / "model.safetensors", "--to", "stablehlo", "--out", "programs")[0] == 0
@@ -262,6 +275,22 @@ def test_ctrl_c_keeps_a_checkpoint_and_resume_ends_with_the_same_bits(call, kept
     jax.tree.map(np.testing.assert_array_equal, resumed.params, whole.params)
     np.testing.assert_array_equal(resumed.curves, whole.curves)
     assert there() == ["m.safetensors", "whole.safetensors"]
+
+
+def test_a_model_that_cannot_be_saved_is_still_in_its_checkpoints(call, kept, monkeypatch):
+    words = "fit", kept / "images.npz", *SMALL
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "save", full)
+        code, *_ = call(*words, "--out", "m.safetensors")
+    assert code == 1 and there() == ["m.checkpoints"]
+    assert call(*words, "--out", "m.safetensors", "--resume")[0] == 0 and there() == ["m.safetensors"]
+    assert call(*words, "--out", "whole.safetensors")[0] == 0
+    resumed, whole = (ae_jax.load(f"{name}.safetensors") for name in ("m", "whole"))
+    jax.tree.map(np.testing.assert_array_equal, resumed.params, whole.params)
 
 
 def test_what_is_there_is_overwritten_only_by_force(call, kept):

@@ -166,9 +166,11 @@ def test_the_key_and_the_traced_level_each_change_the_draw(corrupt, key_reuse_ch
 
 @pytest.mark.parametrize("corrupt", ALL)
 def test_level_zero_changes_nothing(corrupt):
-    """The smallest level of ``occlusion_up_to`` is its smallest area: 39 pixels, a side of 6."""
-    if corrupt is corruptions.occlusion_up_to:
-        _, sides = starts_and_sides(changed(corrupted(corrupt, 0, IMAGES, SMALLEST)))
-        np.testing.assert_array_equal(sides, 6)
-    else:
-        np.testing.assert_array_equal(corrupted(corrupt, 0, IMAGES, 0.0), IMAGES)
+    np.testing.assert_array_equal(corrupted(corrupt, 0, IMAGES, 0.0), IMAGES)
+
+
+@pytest.mark.parametrize(("level", "side"), [(SMALLEST, 6), (0.02, 4)])
+def test_a_level_that_leaves_no_choice_is_the_area_of_all(level, side):
+    """39 pixels at the smallest of ``occlusion_up_to``, and below it the level itself."""
+    _, sides = starts_and_sides(changed(corrupted(corruptions.occlusion_up_to, 0, IMAGES, level)))
+    np.testing.assert_array_equal(sides, side)

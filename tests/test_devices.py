@@ -80,7 +80,7 @@ data = Data(load("digits").train_images[:300], np.zeros(300, np.int32))
 splits = stack_splits([(np.arange(200), np.arange(200, 290))])
 dense = dense_autoencoder(2, (8,)), dense_vae(2, (8,))
 conv = conv_autoencoder(2, (2,), 5), conv_vae(2, (2,), 5)
-numbers = hparams(learning_rate=[1e-3, np.inf, 3e-3], dropout=0.2, noise=0.3, epochs=[4, 6, 7])
+numbers = hparams(learning_rate=[1e-3, 1e38, 3e-3], dropout=0.2, noise=0.3, epochs=[4, 6, 7])
 lanes = make_lanes(numbers, seed=[0, 1, 2])
 there = jax.local_devices()
 rows = {"devices": len(there)}

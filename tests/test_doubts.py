@@ -39,9 +39,9 @@ def test_a_model_that_learned_the_mean_image_is_told_with_its_error():
 
 
 def test_of_many_models_those_are_named_by_what_tells_them_apart():
-    _, told = warned(learning_rate=[1e-2, 1e-7, np.inf], seeds=[3, 4])
+    _, told = warned(learning_rate=[1e-2, 1e-7, 1e38], seeds=[3, 4])
     assert len(told) == 2
-    assert told[0].startswith("2 of 6 models (learning_rate inf, seed 3; learning_rate inf, seed 4) diverged:")
+    assert told[0].startswith("2 of 6 models (learning_rate 1e+38, seed 3; learning_rate 1e+38, seed 4) diverged:")
     assert told[1].startswith("2 of 6 models (learning_rate 1e-07, seed 3; learning_rate 1e-07, seed 4) came no closer")
     _, (told,) = warned(learning_rate=1e-7, seeds=range(5), epochs=1)
     assert told.startswith("5 of 5 models (seed 0; seed 1; seed 2; ...)")

@@ -71,6 +71,19 @@ def test_a_score_is_of_each_lanes_numbers_and_of_one_draw_for_all(data, images):
     assert of_another.keys() == {"loss"} and (of_another["loss"] == 0).all()
 
 
+def test_bytes_are_scaled(images):
+    """Images as they are kept and as fractions: the same classes, reconstructions and errors."""
+    as_bytes = jnp.round(images * 255).astype(jnp.uint8)
+    fractions = as_bytes / np.float32(255)
+    for measure in (evaluation.reconstruct, evaluation.class_logits, evaluation.predict):
+        np.testing.assert_array_equal(measure(GAINED, as_bytes), measure(GAINED, fractions))
+    errors = [evaluation.reconstruction_errors(GAINED, some, some) for some in (as_bytes, fractions)]
+    np.testing.assert_array_equal(*errors)
+    levels, key = np.array([0.1]), jax.random.key(0)
+    noisy = [evaluation.robustness(GAINED, corruptions.gaussian, key, some, levels) for some in (as_bytes, fractions)]
+    np.testing.assert_array_equal(*noisy)
+
+
 def test_confusion_has_true_classes_in_rows():
     """Once a 0 was taken for a 2, twice a 1 for a 0; class 3 never came up."""
     counts = evaluation.confusion(np.array([0, 0, 1, 1, 1, 2]), np.array([0, 2, 0, 0, 1, 2]), classes=4)

@@ -61,6 +61,11 @@ def test_a_mixture_needs_codes():
         generation.mixture_codes(jax.random.key(0), np.zeros((1, 5, 2)), 3, 6)
 
 
+def test_a_mixture_like_one_code_is_refused():
+    with pytest.raises(UsageError, match="give two images or more"):
+        generation.mixture_codes(jax.random.key(0), np.zeros((1, 2)), 3, 1)
+
+
 def test_recognition_by_hand():
     """Three of four images are sure: two of class 0, one of class 1, none of class 2."""
     probabilities = [[0.95, 0.05, 0.0], [0.9, 0.1, 0.0], [0.0, 1.0, 0.0], [0.4, 0.3, 0.3]]

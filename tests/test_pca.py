@@ -59,6 +59,13 @@ def test_principal_angles_by_hand():
     np.testing.assert_allclose(pca.principal_angles(axes, spans[0]), [30, 0], atol=1e-5)
 
 
+def test_a_column_that_is_missing_is_at_a_right_angle():
+    axes, span = np.eye(5)[:3], np.eye(5)[:, :3].copy()
+    span[:, 1] = 0
+    np.testing.assert_allclose(pca.principal_angles(axes, span), [90, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(pca.principal_angles(axes, np.stack([span, np.eye(5)[:, :3]]))[1], 0, atol=1e-6)
+
+
 @pytest.mark.parametrize("components", [0, 61])
 def test_too_many_components_are_refused(images, components):
     with pytest.raises(UsageError, match=f"{components} principal components.*choose 1 to 60"):

@@ -167,7 +167,7 @@ def test_a_search_without_shapes_is_one_program():
 
 def test_results_come_back_by_trial_and_the_diverged_rank_last(data):
     drawn = {
-        "learning_rate": np.array([1e-5, 1e-2, np.inf, 1e-3]),
+        "learning_rate": np.array([1e-5, 1e-2, 1e38, 1e-3]),
         "latent": np.array([2, 3, 2, 3]),
         "batch_size": np.full(4, 16),
         "epochs": np.array([2, 4, 3, 4]),

@@ -27,7 +27,7 @@ def everything(image=(28, 28, 1)):
         "plain": objectives.autoencoder(conv_autoencoder(3, (2, 3), None, image=image)),
         "dense": objectives.autoencoder(dense),
         "denoising": objectives.denoising(dense, corruptions.occlusion_up_to),
-        "cross-entropy": objectives.cross_entropy_autoencoder(dense),
+        "cross-entropy": objectives.cross_entropy_autoencoder(dense_autoencoder(3, (8,), image=image)),
         "sparse L1": objectives.sparse_l1(dense),
         "sparse KL": objectives.sparse_kl(dense, rho=0.1),
         "contractive": objectives.contractive(dense),
@@ -87,7 +87,7 @@ def test_what_was_put_together_by_hand_is_not_sized():
 
 
 def test_arguments_count_not_how_they_are_passed():
-    model = dense_autoencoder(2, (4,))
+    model = dense_autoencoder(2, (4,), code_activation=nn.sigmoid)
     assert objectives.sparse_kl(model) is objectives.sparse_kl(model=model, rho=0.05)
     assert objectives.sparse_kl(model) is not objectives.sparse_kl(model, 0.1)
     assert recipes.describe(objectives.sparse_kl(model)) != recipes.describe(objectives.sparse_kl(model, 0.1))

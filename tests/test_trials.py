@@ -99,7 +99,7 @@ def test_training_lowers_the_loss(run):
 
 def test_a_poisoned_lane_is_frozen_and_alone(run):
     healthy = run(mixed_lanes())
-    poisoned = run(mixed_lanes(learning_rate=[1e-3, np.inf, 3e-3]))
+    poisoned = run(mixed_lanes(learning_rate=[1e-3, 1e38, 3e-3]))
     assert poisoned.status.tolist() == [DONE, DIVERGED, DONE]
     assert poisoned.loss[1] == np.inf
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(poisoned.params))
@@ -239,7 +239,7 @@ def test_without_validation_the_training_loss_is_monitored(run):
 def test_parameters_lost_in_the_last_step_are_a_divergence(run):
     """One step an epoch: its loss, taken before the step, is finite, and no validation looks at what the step made."""
     splits = stack_splits([(np.arange(16), np.arange(0))])
-    results = run(make_lanes(hparams(learning_rate=[1e-3, np.inf], epochs=1)), splits=splits)
+    results = run(make_lanes(hparams(learning_rate=[1e-3, 1e38], epochs=1)), splits=splits)
     assert np.isfinite(results.curves.train_loss).all()
     assert results.status.tolist() == [DONE, DIVERGED]
 

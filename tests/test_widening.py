@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+import ae_jax
 from ae_jax import corruptions, trials
 from ae_jax.activations import linear
 from ae_jax.engine import Halving, Settings
@@ -12,7 +13,7 @@ from ae_jax.models import Autoencoder, ConvDecoder, ConvEncoder, conv_autoencode
 from ae_jax.objectives import autoencoder, cross_entropy_autoencoder, denoising, parameter_shapes, sparse_l1
 from ae_jax.optimizers import OPTIMIZERS
 from ae_jax.types import Plan, hparams
-from ae_jax.widening import fits
+from ae_jax.widening import alike, fits
 
 SIZES = (3, 1, 2)  # the widest not last
 SPLITS = stack_splits([(np.arange(0, 120), np.arange(120, 160))])
@@ -113,6 +114,13 @@ def test_halving_and_checkpoints_know_no_groups(data, tmp_path):
         for field in ("status", "epochs", "curves", "loss", "params"):
             jax.tree.map(np.testing.assert_array_equal, getattr(result, field), getattr(other, field))
     assert sum((result.status == HALVED).sum() for result in expected) == 4
+
+
+def test_a_parameter_of_the_likelihood_makes_models_unlike():
+    model = ae_jax.dense_vae(2, (4,))
+    fixed, learned = ae_jax.gaussian(1.0), ae_jax.gaussian_learned()
+    assert alike([ae_jax.elbo(model, fixed), ae_jax.elbo(model, ae_jax.bernoulli(ae_jax.grey))])
+    assert not alike([ae_jax.elbo(model, learned), ae_jax.elbo(model, fixed)])
 
 
 @pytest.mark.parametrize(
