@@ -1,8 +1,8 @@
-"""What a trained run does with a user's arrays, the methods of ``Run``: encode, decode, reconstruct, predict, sample, score.
+"""What a trained run does with a user's arrays: encode, decode, reconstruct, predict, sample, score.
 
-Images come as ``images.as_images`` takes them and are checked against the model. They are worked on in batches of one
-size, the last one filled up: a few compiled programs serve any number of images, and a code does not depend on which
-images came with it. What comes out leads with the run's shape (``runs``).
+The methods of ``Run``. Images come as ``images.as_images`` takes them and are checked against the model. They are
+worked on in batches of one size, the last one filled up: a few compiled programs serve any number of images, and a code
+does not depend on which images came with it. What comes out leads with the run's shape (``runs``).
 """
 
 from __future__ import annotations
