@@ -181,7 +181,9 @@ def _leaf(name: str, values: Any) -> AnyArray:
     if given.dtype.kind not in "iuf" or not integral:
         raise UsageError(f"{name} {values!r} is not allowed: give {'whole ' * (entry.dtype is np.int32)}numbers")
     if not (valid := np.isfinite(leaf) & entry.allowed.holds(leaf)).all():
-        raise UsageError(f"{name} {leaf[~valid].flat[0]:g} is not allowed: it must be finite and {entry.allowed.words}")
+        wrong, words = leaf[~valid].flat[0], entry.allowed.words
+        words = words if np.isfinite(wrong) else f"finite and {words}"
+        raise UsageError(f"{name} {wrong:g} is not allowed: it must be {words}")
     return leaf
 
 

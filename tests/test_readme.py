@@ -117,7 +117,7 @@ META = {
     "compile_seconds": float, "train_seconds": float, "wall_seconds": float, "cpu_seconds": float, "resumed": bool,
     "peak_host_bytes": int, "sha256": str,
 }  # fmt: skip
-ROW = {"what": str, "reported": float | None, "ours": list, "higher_is_better": bool, "source": str}
+ROW = {"what": str, "reported": float | None, "ours": list, "higher_is_better": bool | None, "source": str}
 
 
 @every_study

@@ -239,7 +239,8 @@ def test_without_validation_the_training_loss_is_monitored(run):
 def test_parameters_lost_in_the_last_step_are_a_divergence(run):
     """One step an epoch: its loss, taken before the step, is finite, and no validation looks at what the step made."""
     splits = stack_splits([(np.arange(16), np.arange(0))])
-    results = run(make_lanes(hparams(learning_rate=[1e-3, 1e38], epochs=1)), splits=splits)
+    rates = np.float32([1e-3, np.inf])  # which no user can give
+    results = run(make_lanes(hparams(noise=[0, 0], epochs=1)._replace(learning_rate=rates)), splits=splits)
     assert np.isfinite(results.curves.train_loss).all()
     assert results.status.tolist() == [DONE, DIVERGED]
 
@@ -287,7 +288,7 @@ def test_a_halving_is_resumed_as_it_was_judged(play, tmp_path):
 
 def test_a_trial_with_a_diverged_fold_is_not_promoted(run):
     """Three trials of two folds; one fold of the best diverges at once."""
-    rates = [1e-2, np.inf, 1e-4, 1e-4, 1e-5, 1e-5]
+    rates = [1e-2, 1e38, 1e-4, 1e-4, 1e-5, 1e-5]
     lanes = make_lanes(hparams(learning_rate=rates, epochs=3), split=[0, 1] * 3, trial=np.repeat(np.arange(3), 2))
     results = run(lanes, halving=Halving(1, 3))
     assert results.epochs.tolist() == [1, 1, 3, 3, 1, 1]
