@@ -126,12 +126,12 @@ def draw(saved: Saved) -> Paths:
     best = plotting.Series("PCA", step[[0, -1]], np.repeat(arrays["pca_train_mse"], 2), "", dashed=True)
     yield from saved.draw(
         plotting.line_plot, "training", [*plotting.series(hidden, arrays["train_loss"], step), best],
-        xlabel="training step", ylabel="train MSE per pixel", title="Training error by hidden activation",
+        log_y=True, xlabel="training step", ylabel="train MSE per pixel", title="Training error by hidden activation",
     )  # fmt: skip
     ours, axes = reports.d.drawn_variance(arrays), 1 + np.arange(len(arrays["pca_variance"]))
     principal = plotting.Series("PCA", axes, arrays["pca_variance"], "s", dashed=True)
     yield from saved.draw(
-        plotting.line_plot, "axes", [*plotting.series(["linear"], [ours], axes, "o"), principal], from_zero=True,
+        plotting.line_plot, "axes", [*plotting.series(["linear"], [ours], axes, "o"), principal], log_y=True,
         x_ticks=axes, xlabel="axis of the code", ylabel="variance drawn by the axis alone",
         title="Variance along each axis of the code",
     )  # fmt: skip

@@ -52,7 +52,7 @@ def densities(groups: Mapping[str, np.ndarray], bins: int = 30) -> list[Series]:
 
 def line_plot(
     path: Path, series: Sequence[Series], *, xlabel: str, ylabel: str, title: str, caption: str = "",
-    log_x: bool = False, x_ticks: Sequence[float] | None = None, from_zero: bool = False,
+    log_x: bool = False, log_y: bool = False, x_ticks: Sequence[float] | None = None, from_zero: bool = False,
     band: tuple[float, float] | None = None,
 ) -> list[Path]:  # fmt: skip
     """Lines over a common axis, one colour each; dashed series (a report's figures) take the grey.
@@ -64,6 +64,9 @@ def line_plot(
         _lines(axes, series)
         if log_x:
             axes.set_xscale("log", base=2)
+        if log_y:
+            axes.set_yscale("log")
+            axes.yaxis.set_major_formatter("{x:g}")
         if x_ticks is not None:
             axes.set_xticks(x_ticks, [f"{tick:g}" for tick in x_ticks])
             axes.minorticks_off()
