@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -96,7 +97,7 @@ def start(
         examples, indices = copies[mesh]
         return ProgramRun(index, together[index], examples, indices, mesh, settings, monitor.log)
 
-    if jax.config.read("jax_enable_x64"):
+    if jnp.result_type(float) != jnp.float32:
         raise UsageError("JAX's 64-bit mode is not allowed: lanes are float32; unset JAX_ENABLE_X64 (jax_enable_x64)")
     groups = _numbered(groups)
     together = [[groups[number] for number in numbers] for numbers in programs(groups)]
