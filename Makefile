@@ -48,7 +48,7 @@ faults: $(VENV)/.installed-test
 promises: $(VENV)/.installed-test
 	$(BIN)/python -m tests.promises
 
-# Every option of every study with hostile values: a quarter of an hour.
+# Every option of every study with hostile values: twenty minutes.
 hostile: $(VENV)/.installed-test
 	$(BIN)/python -m tests.hostile
 

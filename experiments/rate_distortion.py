@@ -138,7 +138,7 @@ def draw(saved: Saved) -> Paths:
     """The rate-distortion curve and sheets of samples."""
     names, rate, distortion = (saved.arrays[name] for name in ("names", "rate", "distortion"))
     sweep = len(BETAS)
-    points = [plotting.Series("ELBO, beta 0.1 to 8", rate[:sweep], distortion[:sweep])]
+    points = [plotting.Series("ELBO, beta 0.1 (right) to 8", rate[:sweep], distortion[:sweep])]
     for name, *point in zip(names[sweep:], rate[sweep:, None], distortion[sweep:, None], strict=True):
         points.append(plotting.Series(str(name), *point, "s"))
     yield from saved.draw(

@@ -210,7 +210,7 @@ LINES = {  # study and figure: a function of the npz's arrays, panel by panel th
         }
     ],
     ("rate_distortion", "curve"): lambda a: [
-        {"ELBO, beta 0.1 to 8": (a["rate"][:6], a["distortion"][:6])}
+        {"ELBO, beta 0.1 (right) to 8": (a["rate"][:6], a["distortion"][:6])}
         | {str(a["names"][i]): (a["rate"][[i]], a["distortion"][[i]]) for i in (6, 7, 8)}
     ],
     ("importance_weighted", "curves"): lambda a: [
