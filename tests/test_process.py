@@ -57,8 +57,10 @@ def stopped():
 )
 def test_every_end_is_a_line_and_an_exit_code(capsys, what, code, line):
     before = signal.getsignal(signal.SIGTERM)
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     with pytest.raises(SystemExit) as end, process.in_one_line(OPTIONS, "stopped"):
         what()
+    signal.signal(signal.SIGINT, inherited)
     assert end.value.code == code and capsys.readouterr() == ("", line)
     assert signal.getsignal(signal.SIGTERM) is before
 
