@@ -1,12 +1,24 @@
 """Tables of trials as users write them: what is wrong is named by line and column."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from ae_jax import results
 from ae_jax.random_search import column
 from ae_jax.types import Dataset, UsageError
-from experiments import command_line, common, random_search, search_trials, spaces, tables
+from experiments import (
+    command_line,
+    common,
+    latent_sweep,
+    random_search,
+    search_trials,
+    smoothness,
+    spaces,
+    study,
+    tables,
+)
 
 HEADER = "learning_rate,l2,dropout,epochs,latent"
 REQUIRED = ("learning_rate", "l2", "dropout", "epochs", "latent")
@@ -110,3 +122,24 @@ def test_fewer_trials_than_the_report_s_are_not_comparable(study, trials, compar
     mnist = Dataset("mnist", *[np.zeros(1)] * 4, "digest")
     setup = common.Setup(options, spaces.BUDGETS[study]["full"]["mnist"], mnist, "", 0.0)
     assert common.comparable(setup, *search_trials.deviations(options)) is comparable
+
+
+@pytest.mark.parametrize(
+    ("of", "given", "start", "comparable"),
+    [
+        (latent_sweep, {}, True, True),
+        (latent_sweep, {"latent": (16, 32)}, True, False),
+        (smoothness, {}, True, True),
+        (smoothness, {"model": Path("other.safetensors")}, True, False),
+        (smoothness, {}, False, False),
+    ],
+)
+def test_what_decides_a_claim_is_not_comparable(monkeypatch, tmp_path, of, given, start, comparable):
+    """Options that do, and a model that is not by the protocol: as the npz says it."""
+    monkeypatch.setattr(study.reports, "findings", lambda *_: [])
+    options = of.STUDY.options(dataset="mnist", budget="full", out=tmp_path, **given)
+    mnist = Dataset("mnist", *[np.zeros(1)] * 4, "digest")
+    setup = common.Setup(options, common.Budget(1, 1), mnist, "", 0.0)
+    measured = study.Measured({"error": np.zeros(1)}, [], comparable=start)
+    _, meta = results.load(study.save(of.STUDY, setup, {}, measured))
+    assert meta["comparable"] is comparable
