@@ -32,6 +32,7 @@ TRAININGS = {  # how a model is trained: its objective and the level of the corr
     "occlusion": (lambda model: denoising(model, corruptions.occlusion_up_to), 0.35),
 }
 OF_OCCLUSION = "clean", "occlusion, one grey", "occlusion"
+SHEET = "clean", "noise 0.25", "occlusion 0.2"  # the inputs of the sheet
 CONDITIONS = {  # test images: their corruption, its level, and what was trained for it beside the clean images
     "noise 0.25": (corruptions.gaussian, 0.25, ("clean", "Gaussian")),
     "occlusion 0.2": (corruptions.occlusion, 0.2, OF_OCCLUSION),
@@ -95,7 +96,8 @@ def _rows(arrays: dict[str, np.ndarray]) -> list[Row]:
     """What each training was for, and the curves of the report's notebook where it has them."""
     rows, at = [], dict(zip(CONDITIONS, arrays["at_mse"], strict=True))
     tested = {name: (at[name], trainings) for name, (_, _, trainings) in CONDITIONS.items()}
-    for condition, (errors, trainings) in {"clean": (arrays["clean_mse"], tuple(TRAININGS)), **tested}.items():
+    ours = tuple(training for training in TRAININGS if (training, "clean") not in reports.a.DENOISERS)
+    for condition, (errors, trainings) in {"clean": (arrays["clean_mse"], ours), **tested}.items():
         of_training = dict(zip(TRAININGS, errors, strict=True))
         for j, d in enumerate(arrays["latent"]):
             what = f"A4 test MSE, {condition}, trained {{}}, d = {d}"
@@ -136,7 +138,7 @@ def draw(saved: Saved) -> Paths:
     pairs = zip(arrays["inputs"], arrays["outputs"].swapaxes(0, 1), strict=True)
     yield from saved.draw(
         sheets.image_sheet, "sheet", [row for inputs, outputs in pairs for row in (inputs, *outputs)],
-        ["input", *trainings] * len(arrays["inputs"]),
+        [label for condition in SHEET for label in (f"input, {condition}", *trainings)],
         title=f"Inputs and what the models with d = {latent[-1]} make of them",
     )  # fmt: skip
 

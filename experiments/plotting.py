@@ -5,6 +5,7 @@ Axes carry units, series carry legends, and a caption says which data and which 
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -82,14 +83,20 @@ def line_plot(
 def line_panels(
     path: Path, panels: Mapping[str, Sequence[Series]], *, xlabel: str, ylabel: str, title: str, caption: str = ""
 ) -> list[Path]:
-    """Line plots of the same series side by side under their names, with one y axis and one legend."""
+    """Line plots of the same series under their names, up to four in a row, with one y axis and one legend."""
+    rows = math.ceil(len(panels) / 4)
+    columns = math.ceil(len(panels) / rows)
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, len(panels), figsize=(1.6 + 2.7 * len(panels), 3.6), sharey=True, squeeze=False)
-        for panel, (name, series) in zip(axes[0], panels.items(), strict=True):
+        size = 1.6 + 2.7 * columns, 0.6 + 3 * rows
+        figure, axes = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False)
+        for panel, (name, series) in zip(axes.flat, panels.items(), strict=False):
             _lines(panel, series)
             panel.set_title(name)
-        axes[0, 0].set_ylabel(ylabel)
-        axes[0, len(panels) // 2].set_xlabel(xlabel)
+        for empty in axes.flat[len(panels) :]:
+            empty.remove()
+        for first in axes[:, 0]:
+            first.set_ylabel(ylabel)
+        axes[-1, (len(panels) - 1) % columns // 2].set_xlabel(xlabel)
         handles, labels = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right center")
         return save(figure, path, caption, title)

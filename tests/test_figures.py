@@ -245,7 +245,7 @@ SHEETS = {  # study and figure: the rows of images, and some of their labels
     ("cross_table", "sheet"): lambda a: (
         [row for images, outputs in zip(a["inputs"], a["outputs"].swapaxes(0, 1), strict=True)
          for row in (images, *outputs)],
-        ["input", *(f"trained on {name}" for name in a["trainings"]), "input"],
+        ["input, clean", *(f"trained on {name}" for name in a["trainings"]), "input, noise 0.25"],
     ),
     ("latent_space_A5", "box_images"): lambda a: (a["box_images"].reshape(-1, 12, 28, 28, 1), []),
     ("latent_space_A5", "normal_images"): lambda a: (a["normal_images"].reshape(-1, 12, 28, 28, 1), []),
