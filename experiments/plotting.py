@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from experiments.style import STYLE, plt, save
 
@@ -135,6 +135,10 @@ def scatter_grid(
             if name in log_x:
                 panel.set_xscale("log")
                 panel.xaxis.set_minor_formatter(NullFormatter())
+                low, high = panel.get_xlim()
+                if high / low < 300:  # decades alone would leave an axis with one label or two
+                    panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+                    panel.xaxis.set_major_formatter("{x:g}")
             panel.set_xlabel(name.replace("_", " "))
         axes[0, 0].set_ylabel(ylabel)
         return save(figure, path, caption, title)
