@@ -447,3 +447,20 @@ def test_a_figure_is_drawn_finely_with_report_band_and_scale(tmp_path):
     assert (tmp_path / "b.pdf").read_bytes()[:5] == b"%PDF-" and (tmp_path / "b.pdf").stat().st_size > 5000
     header = (tmp_path / "b.png").read_bytes()[:24]
     assert [int.from_bytes(header[at : at + 4], "big") for at in (16, 20)] == [840, 570]
+
+
+def test_panels_stand_in_rows_of_four_and_short_logarithmic_axes_have_labels(monkeypatch, tmp_path):
+    """Five panels: three above two, no empty sixth; of less than 300 to 1, labels at 1 and 3 of each decade."""
+    kept = []
+    monkeypatch.setattr(plotting, "save", lambda figure, *_: kept.append(figure))
+    panels = {str(i): plotting.series(["a"], np.array([[i, i + 1.0]]), np.array([0, 1])) for i in range(5)}
+    plotting.line_panels(tmp_path / "a", panels, xlabel="x", ylabel="y", title="t")
+    axes = kept[0].axes
+    assert [a.get_title() for a in axes] == list("01234")
+    assert [a.get_subplotspec().get_geometry()[:2] for a in axes] == [(2, 3)] * 5
+    assert [a.get_ylabel() for a in axes] == ["y", "", "", "y", ""]
+    columns = {"narrow": np.array([2e-4, 6e-3]), "wide": np.array([1e-6, 1e-1])}
+    plotting.scatter_grid(tmp_path / "b", columns, np.ones(2), log_x=columns, ylabel="y", title="t")
+    kept[1].canvas.draw()
+    narrow, wide = ([t.get_text() for t in a.get_xticklabels() if t.get_text()] for a in kept[1].axes)
+    assert {"0.0003", "0.001", "0.003"} <= set(narrow) and not any("0.0" in label for label in wide)
