@@ -40,10 +40,10 @@ def progress_bar(title: str, epochs: int, shown: bool) -> Iterator[Monitor]:
 
     def show(progress: Progress) -> None:
         bar.total, bar.n = progress.epochs_done + progress.epochs_left, progress.epochs_done
+        validated = "" if progress.validation_loss is None else f", val {progress.validation_loss:.4f}"
         bar.set_postfix_str(
             f"{progress.group}, epoch {progress.epoch}, lanes {progress.running}/{progress.lanes}, "
-            f"train {progress.train_loss:.4f}, val {progress.validation_loss:.4f}, "
-            f"{progress.images_per_second:,.0f} images/s"
+            f"train {progress.train_loss:.4f}{validated}, {progress.images_per_second:,.0f} images/s"
         )
 
     def tell(signum: int) -> None:

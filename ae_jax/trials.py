@@ -38,7 +38,7 @@ class Progress(NamedTuple):
     epochs_done: int  # lane-epochs behind us
     epochs_left: int  # lane-epochs ahead, if no lane ends early
     train_loss: float  # medians over the lanes of the call
-    validation_loss: float
+    validation_loss: float | None  # None where nothing is validated on
     images_per_second: float
 
 
@@ -248,6 +248,6 @@ def _progress(runs: Sequence[ProgramRun], run: ProgramRun, trained: np.ndarray) 
         epochs_done=sum(int(other.store.epoch[other.owned].sum()) for other in runs),
         epochs_left=sum(int((r.budget - r.store.epoch)[lanes].sum()) for r, lanes in zip(runs, running, strict=True)),
         train_loss=train_loss,
-        validation_loss=validation_loss,
+        validation_loss=validation_loss if run.splits.validation.shape[1] else None,
         images_per_second=sum(r.images for r in runs) / sum(r.calls.run_seconds for r in runs),
     )

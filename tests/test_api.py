@@ -522,7 +522,11 @@ def test_the_bar_is_shown_where_somebody_sees_it(capsys, monkeypatch):
     fit(epochs=1)
     assert capsys.readouterr() == ("", "")
     fit(epochs=1, progress=True)
-    assert "1/1 epochs" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "1/1 epochs" in shown and ", val 0." in shown
+    fit(epochs=1, progress=True, validation=0)
+    shown = capsys.readouterr().err
+    assert "train 0." in shown and "val" not in shown and "nan" not in shown
     assert not progress.watched()
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert progress.watched()
