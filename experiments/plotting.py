@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from experiments.style import STYLE, plt, save
@@ -84,22 +85,28 @@ def line_panels(
     path: Path, panels: Mapping[str, Sequence[Series]], *, xlabel: str, ylabel: str, title: str, caption: str = ""
 ) -> list[Path]:
     """Line plots of the same series under their names, up to four in a row, with one y axis and one legend."""
-    rows = math.ceil(len(panels) / 4)
-    columns = math.ceil(len(panels) / rows)
     with plt.rc_context(STYLE):
-        size = 1.6 + 2.7 * columns, 0.6 + 3 * rows
-        figure, axes = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False)
+        figure, axes = _panels(len(panels), wide=(1.6, 2.7), high=(0.6, 3))
         for panel, (name, series) in zip(axes.flat, panels.items(), strict=False):
             _lines(panel, series)
             panel.set_title(name)
-        for empty in axes.flat[len(panels) :]:
-            empty.remove()
         for first in axes[:, 0]:
             first.set_ylabel(ylabel)
-        axes[-1, (len(panels) - 1) % columns // 2].set_xlabel(xlabel)
+        axes[-1, (len(panels) - 1) % axes.shape[1] // 2].set_xlabel(xlabel)
         handles, labels = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right center")
         return save(figure, path, caption, title)
+
+
+def _panels(number: int, wide: tuple[float, float], high: tuple[float, float]) -> tuple[Figure, np.ndarray]:
+    """Axes ``[rows, columns]`` that share their y, up to four in a row; sizes are margin and panel, in inches."""
+    rows = math.ceil(number / 4)
+    columns = math.ceil(number / rows)
+    size = wide[0] + wide[1] * columns, high[0] + high[1] * rows
+    figure, axes = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False)
+    for empty in axes.flat[number:]:
+        empty.remove()
+    return figure, axes
 
 
 def _lines(axes: Axes, series: Sequence[Series]) -> None:
@@ -155,17 +162,19 @@ def bar_panels(
 ) -> list[Path]:
     """A bar for each name, first at the top, in a panel for each quantity ``[names]`` or ``[names, runs]``.
 
-    Several runs are drawn as their mean with a whisker of one deviation. ``mark``: a value to compare with, a line.
+    Its value stands beside it. Several runs are drawn as their mean with a whisker of one deviation. ``mark``: a value
+    to compare with, a line.
     """
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(
-            1, len(panels), figsize=(1.8 + 2.2 * len(panels), 1.1 + 0.22 * len(names)), sharey=True, squeeze=False
-        )
-        for panel, (label, values) in zip(axes[0], panels.items(), strict=True):
+        figure, axes = _panels(len(panels), wide=(1.8, 2.2), high=(0.6, 0.5 + 0.22 * len(names)))
+        for panel, (label, values) in zip(axes.flat, panels.items(), strict=False):
             runs = values.reshape(len(names), -1)
             mean, deviation = _mean_and_deviation(runs, 1)
             whiskers = deviation if runs.shape[1] > 1 else None
-            panel.barh(np.arange(len(names)), mean, xerr=whiskers, color=plt.cm.viridis(0.35))
+            bars = panel.barh(np.arange(len(names)), mean, xerr=whiskers, color=plt.cm.viridis(0.35))
+            numbers = ["" if np.isnan(x) else f"{x:,.0f}" if abs(x) >= 100 else f"{x:.3g}" for x in mean]
+            panel.bar_label(bars, numbers, padding=2, fontsize=7, color="0.3")
+            panel.margins(x=0.2)
             for position in np.flatnonzero(np.isnan(mean)):
                 panel.text(0, position, " diverged", va="center", fontsize=7, color="0.4")
             panel.set_xlabel(label)

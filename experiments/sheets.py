@@ -29,6 +29,7 @@ def image_sheet(
         axes.imshow(_sheet(images), vmin=0, vmax=1, interpolation="nearest")
         if len(lost):
             axes.plot(lost[:, 1], lost[:, 0], linestyle="", marker="x", color="0.6")
+        axes.set_anchor("E")  # what is to spare goes to the labels
         axes.set_yticks(np.arange(len(rows)) * cell[0] + centre[0], labels)
         axes.set_xticks([])
         axes.tick_params(length=0)

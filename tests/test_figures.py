@@ -319,6 +319,8 @@ def test_bars_are_the_means_of_the_npz(ran, name, figure):
     for panel, expected in zip(panels, values, strict=True):
         np.testing.assert_allclose(panel.bars, expected.mean(1), rtol=1e-6)
         assert panel.areas == (expected.shape[1] > 1) + (name == "anomaly")  # whiskers, and the mark at chance
+        written = [float(text.replace(",", "")) for *_, text in panel.texts if text and "diverged" not in text]
+        np.testing.assert_allclose(written, panel.bars[~np.isnan(panel.bars)], rtol=0.006)
         assert panel.xlabel
     assert panels[0].ticks[: len(labels)] == labels
 
