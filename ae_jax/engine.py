@@ -102,6 +102,7 @@ class ProgramRun:
         self.curves = Curves(*np.full((2, count, int(self.budget.max())), np.nan, np.float32))
         self.store = self._fresh()
         self._restore()
+        self.restored = int(self.store.epoch[self.owned].sum())  # lane-epochs done before
 
     @property
     def monitored(self) -> np.ndarray:

@@ -37,6 +37,7 @@ class Progress(NamedTuple):
     epoch: int  # epochs trained by the lane of the call that is furthest behind
     epochs_done: int  # lane-epochs behind us
     epochs_left: int  # lane-epochs ahead, if no lane ends early
+    epochs_restored: int  # of those behind us, what checkpoints gave
     train_loss: float  # medians over the lanes of the call
     validation_loss: float | None  # None where nothing is validated on
     images_per_second: float
@@ -247,6 +248,7 @@ def _progress(runs: Sequence[ProgramRun], run: ProgramRun, trained: np.ndarray) 
         epoch=int(last.min()) + 1,
         epochs_done=sum(int(other.store.epoch[other.owned].sum()) for other in runs),
         epochs_left=sum(int((r.budget - r.store.epoch)[lanes].sum()) for r, lanes in zip(runs, running, strict=True)),
+        epochs_restored=sum(r.restored for r in runs),
         train_loss=train_loss,
         validation_loss=validation_loss if run.splits.validation.shape[1] else None,
         images_per_second=sum(r.images for r in runs) / sum(r.calls.run_seconds for r in runs),

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from ae_jax import calls, checkpoints, layers, sharing, trials
+from ae_jax import calls, checkpoints, layers, progress, sharing, trials
 from ae_jax.batching import PADDING
 from ae_jax.engine import Halving, Settings
 from ae_jax.lanes import DIVERGED, DONE, HALVED, STOPPED, Group, make_lanes, stack_splits
@@ -436,13 +436,35 @@ def test_progress_counts_every_epoch(run):
     assert seen[-1].epochs_left == seen[-1].running == 0
     assert [p.epochs_done for p in seen] == sorted(p.epochs_done for p in seen)
     assert all(p.images_per_second > 0 and np.isfinite(p.validation_loss) for p in seen)
+    assert {p.epochs_restored for p in seen} == {0}
+
+
+def test_progress_tells_what_checkpoints_gave(run, tmp_path):
+    """And the bar does not take it for this process's speed: ten epochs in ten seconds, fifty to go."""
+    with pytest.raises(trials.Interrupted):
+        run(mixed_lanes(), stop_after(2), segment=2, checkpoint_folder=tmp_path)
+    seen = []
+    run(mixed_lanes(), trials.Monitor(report=seen.append), segment=2, checkpoint_folder=tmp_path)
+    restored = {p.epochs_restored for p in seen}
+    assert len(restored) == 1 and 0 < restored.pop() < seen[0].epochs_done
+
+
+def test_the_time_left_goes_by_what_this_process_did(monkeypatch, capsys):
+    now = [1000.0]
+    monkeypatch.setattr("tqdm.std.time", lambda: now[0])
+    monkeypatch.setattr("ae_jax.progress.time.time", lambda: now[0])
+    with progress.progress_bar("test", 110, shown=True) as monitor:
+        monitor.log("compiled")
+        now[0] += 10
+        monitor.report(trials.Progress("all", 2, 2, 5, 60, 50, 50, 0.1, None, 1.0))
+    assert "60/110 epochs [00:50 left" in capsys.readouterr().err
 
 
 def test_two_groups_in_one_search(objective, data):
     """Their programs are compiled side by side, before the first call."""
     groups = [Group(str(size), objective, Plan(size, "adam"), mixed_lanes()) for size in (16, 32)]
     events = []
-    monitor = trials.Monitor(lambda progress: events.append("call"), events.append)
+    monitor = trials.Monitor(lambda _: events.append("call"), events.append)
     first, second = trials.run_groups(groups, data, SPLITS, monitor=monitor)
     assert first.status.tolist() == second.status.tolist() == [DONE] * 3
     assert not np.array_equal(first.loss, second.loss)
