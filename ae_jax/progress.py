@@ -40,7 +40,8 @@ def progress_bar(title: str, epochs: int, shown: bool) -> Iterator[Monitor]:
 
     def show(progress: Progress) -> None:
         bar.total, bar.n = progress.epochs_done + progress.epochs_left, progress.epochs_done
-        bar.initial = max(bar.initial, progress.epochs_restored)  # not at this process's speed
+        if shown:  # what checkpoints gave was not done at this process's speed
+            bar.initial = max(bar.initial, progress.epochs_restored)
         validated = "" if progress.validation_loss is None else f", val {progress.validation_loss:.4f}"
         bar.set_postfix_str(
             f"{progress.group}, epoch {progress.epoch}, lanes {progress.running}/{progress.lanes}, "
