@@ -466,3 +466,12 @@ def test_panels_stand_in_rows_of_four_and_short_logarithmic_axes_have_labels(mon
     kept[1].canvas.draw()
     narrow, wide = ([t.get_text() for t in a.get_xticklabels() if t.get_text()] for a in kept[1].axes)
     assert {"0.0003", "0.001", "0.003"} <= set(narrow) and not any("0.0" in label for label in wide)
+
+
+def test_long_labels_of_a_sheet_lie_on_the_paper(monkeypatch, tmp_path):
+    kept = []
+    monkeypatch.setattr(sheets, "save", lambda figure, *_: kept.append(figure))
+    sheets.image_sheet(tmp_path / "a", np.zeros((11, 10, 28, 28, 1)), ["overcomplete masked, 0.5"] * 11, title="t")
+    kept[0].suptitle("t")
+    kept[0].canvas.draw()
+    assert min(label.get_window_extent().x0 for label in kept[0].axes[0].get_yticklabels()) > 5

@@ -163,6 +163,8 @@ def test_cross_table(ran):
     noisy, occluded = arrays["noisy_mse"], arrays["occluded_mse"]
     assert noisy.shape == occluded.shape == (4, 2, 2, 20)
     assert len(np.unique(arrays["clean_mse"])) == 16
+    named = [row["what"] for row in ran("cross_table").meta["rows"]]
+    assert len(set(named)) == len(named)
     at = dict(zip(arrays["conditions"], arrays["at_mse"], strict=True))
     for condition, curve, level, near in (("noise 0.25", noisy, 0.25, 0.01), ("occlusion 0.2", occluded, 0.2, 0.1)):
         between = np.apply_along_axis(lambda errors, level=level: np.interp(level, arrays["levels"], errors), -1, curve)

@@ -440,7 +440,6 @@ def test_progress_counts_every_epoch(run):
 
 
 def test_progress_tells_what_checkpoints_gave(run, tmp_path):
-    """And the bar does not take it for this process's speed: ten epochs in ten seconds, fifty to go."""
     with pytest.raises(trials.Interrupted):
         run(mixed_lanes(), stop_after(2), segment=2, checkpoint_folder=tmp_path)
     seen = []
@@ -450,6 +449,7 @@ def test_progress_tells_what_checkpoints_gave(run, tmp_path):
 
 
 def test_the_time_left_goes_by_what_this_process_did(monkeypatch, capsys):
+    """Ten epochs in ten seconds beside fifty from checkpoints, and fifty to go."""
     now = [1000.0]
     monkeypatch.setattr("tqdm.std.time", lambda: now[0])
     monkeypatch.setattr("ae_jax.progress.time.time", lambda: now[0])
