@@ -32,13 +32,13 @@ TRAININGS = {  # how a model is trained: its objective and the level of the corr
     "occlusion": (lambda model: denoising(model, corruptions.occlusion_up_to), 0.35),
 }
 OF_OCCLUSION = "clean", "occlusion, one grey", "occlusion"
-SHEET = "clean", "noise 0.25", "occlusion 0.2"  # the inputs of the sheet
 CONDITIONS = {  # test images: their corruption, its level, and what was trained for it beside the clean images
     "noise 0.25": (corruptions.gaussian, 0.25, ("clean", "Gaussian")),
     "occlusion 0.2": (corruptions.occlusion, 0.2, OF_OCCLUSION),
     "occlusion 0.25": (corruptions.occlusion, 0.25, OF_OCCLUSION),
     "occlusion 0.25, one grey": (corruptions.occlusion_shared_grey, 0.25, OF_OCCLUSION),
 }
+SHEET = "noise 0.25", "occlusion 0.2"  # the conditions that the sheet shows after the clean images
 BUDGETS = common.budgets(
     digits=Budget(epochs=60, batch_size=64),
     mnist=Budget(epochs=5, batch_size=128, limit=10_000),
@@ -74,9 +74,9 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         for corrupt, level, _ in CONDITIONS.values()
     ]
     shown = clean[:SHOWN]
-    inputs = [
-        shown, corruptions.gaussian(sheet_keys[0], shown, 0.25), corruptions.occlusion(sheet_keys[1], shown, 0.2)
-    ]  # fmt: skip
+    inputs = [shown]
+    for key, (corrupt, level, _) in zip(sheet_keys, (CONDITIONS[name] for name in SHEET), strict=True):
+        inputs.append(corrupt(key, shown, level))
     arrays = {
         "trainings": np.array(list(TRAININGS)),
         "latent": np.array(latent),
@@ -138,7 +138,7 @@ def draw(saved: Saved) -> Paths:
     pairs = zip(arrays["inputs"], arrays["outputs"].swapaxes(0, 1), strict=True)
     yield from saved.draw(
         sheets.image_sheet, "sheet", [row for inputs, outputs in pairs for row in (inputs, *outputs)],
-        [label for condition in SHEET for label in (f"input, {condition}", *trainings)],
+        [label for condition in ("clean", *SHEET) for label in (f"input, {condition}", *trainings)],
         title=f"Inputs and what the models with d = {latent[-1]} make of them",
     )  # fmt: skip
 
