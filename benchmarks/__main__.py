@@ -1,4 +1,4 @@
-"""Every benchmark there is, one after another: ``python -m benchmarks``. Each has its own options when run alone."""
+"""The benchmarks, one after another: ``python -m benchmarks``. Each has its own options when run alone."""
 
 from __future__ import annotations
 

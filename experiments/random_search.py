@@ -10,8 +10,8 @@ report B's with 5-fold cross-validation (5 trials, 0.0187), C1 report C's over a
 likelihood, L2 and learning rate. B3, B7 and C1 train the report's best beside the drawn trials, B3 also by other L2
 penalties. Validation alone selects; the best trial is then tested once. Writes an npz with every trial's
 hyper-parameters, curves and status, and draws the report's Fig. 1, a scatter for each hyper-parameter, parallel
-coordinates, and of the best trial curves, reconstructions and a table. On two CPU cores, MNIST in full: 64 trials of A1
-took 31 minutes, B3 about 35; digits quick half a minute.
+coordinates, and of the best trial curves, reconstructions and a table. On two CPU cores, MNIST in full: A1 took 72
+minutes, B3 30; digits quick half a minute.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
     python -m experiments.record results/mnist-full
 
 Takes over what the studies left in a folder, writes docs/results/README.md, and the table of the README's section
-"Measured". Without a folder it writes both again from docs/results, which a test compares with what is there. Only
-full runs on MNIST from committed code are taken. Images stay behind, and with them every example of the data set:
-``python -m experiments.run_all`` is what draws figures.
+"The reports, rebuilt". Without a folder it writes both again from docs/results, which a test compares with what is
+there. Only full runs on MNIST from committed code are taken. Images stay behind, and with them every example of the
+data set: ``python -m experiments.run_all`` is what draws figures.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def take(folder: Path, kept: Path) -> Iterable[Path]:
     for name, (_, meta) in loaded.items():
         _require_recordable(folder / f"{name}.npz", meta)
     for name, (arrays, meta) in loaded.items():
-        yield results.save(kept / f"{name}.npz", small(arrays), meta)
+        yield results.save(kept / f"{name}.npz", small(arrays), without_folders(meta))
     for figure in FIGURES:
         if (folder / figure).exists():
             yield results.write(kept / figure, (folder / figure).read_bytes())
@@ -80,6 +80,12 @@ def _require_recordable(path: Path, meta: Mapping[str, Any]) -> None:
         raise UsageError(f"{path}: {meta.get('caption')}; only runs by a report's protocol on MNIST are recorded")
     if commit == "unknown" or commit.endswith("+"):
         raise UsageError(f"{path}: it was made by code that no commit holds ({commit}); commit, and run it again")
+
+
+def without_folders(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the folders of the machine that ran it, which say nothing to others."""
+    config = meta["config"]
+    return {**meta, "config": {**config, "options": {**config["options"], "out": None, "data_dir": None}}}
 
 
 def small(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -118,7 +124,8 @@ def _brief(metas: Mapping[str, Mapping[str, Any]]) -> str:
     missing = [f"`{name}`" for name in NAMES if name not in metas]
     return (
         markdown(comparison.NUMBERS_HEADER, rows)
-        + f"\nOf the reports' {len(decided)} findings that were tested, {decided.count('confirmed')} are confirmed by "
+        + f"\nOf {len(decided)} tests of the reports' findings, one for each network or reading, "
+        f"{decided.count('confirmed')} are confirmed by "
         f"every run, {decided.count('not confirmed')} by none, {decided.count('undecided')} by some.\n"
         + (f"\nNot recorded yet: {', '.join(missing)}.\n" if missing else "")
     )
@@ -158,7 +165,8 @@ def command(name: str, meta: Mapping[str, Any]) -> str:
     """The command line that makes a study's npz: the options that are not at their default."""
     of, own = STUDIES[name]
     default, saved = common.plain(of.options(**own)), meta["config"]["options"]
-    given = {key: saved[key] for key in default if key not in running.NOT_IDENTITY and saved[key] != default[key]}
+    known = [key for key in default if key in saved and key not in running.NOT_IDENTITY]  # options are added
+    given = {key: saved[key] for key in known if saved[key] != default[key]}
     words = [
         f"--{key.replace('_', '-')} {' '.join(map(str, np.atleast_1d(value)))}"
         for key, value in ({"dataset": saved["dataset"]} | own | given).items()
