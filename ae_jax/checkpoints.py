@@ -6,6 +6,7 @@ are independent and deterministic, so each has its own file, and one that cannot
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -19,7 +20,7 @@ import jax
 import numpy as np
 from flax import serialization
 
-from ae_jax.results import write
+from ae_jax.results import write, writing
 from ae_jax.types import PyTree, UsageError
 
 IDENTITY = "search.json"
@@ -104,7 +105,8 @@ def save(path: Path, tree: PyTree) -> None:
     """
     payload = serialization.to_bytes(tree)
     if path.exists():
-        path.replace(_previous(path))
+        with writing(path):
+            path.replace(_previous(path))
     write(path, hashlib.sha256(payload).digest() + payload)
 
 
@@ -127,9 +129,9 @@ def load(path: Path, like: PyTree) -> PyTree | None:
 
 def remove_folder(folder: Path) -> None:
     """Delete the checkpoints of a finished search, at once: under another name first."""
-    if folder.exists():
-        folder = folder.resolve()
-        doomed = folder.with_name(f".{folder.name}.{os.getpid()}")
+    folder = folder.resolve()
+    doomed = folder.with_name(f".{folder.name}.{os.getpid()}")
+    with contextlib.suppress(FileNotFoundError):  # or another process of the run was first
         folder.replace(doomed)
         shutil.rmtree(doomed, ignore_errors=True)
 

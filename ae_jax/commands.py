@@ -52,6 +52,8 @@ def fit(options: Namespace) -> None:
             print(f"{checkpoints} keeps what is trained: the same line with --resume goes on", file=sys.stderr)
         raise
     source = {"name": images.name, "sha256": images.digest, "count": len(images.images)}
+    if runs.diverged.all():
+        remove_folder(checkpoints)  # of no use to the smaller rate that the error asks for
     files.save(runs.best, options.out, {"images": source, "validation": options.validation})
     remove_folder(checkpoints)
     kind = "validation" if options.validation else "training"
@@ -66,7 +68,7 @@ def encode(options: Namespace) -> None:
     run, images = _model_and_images(options)
     codes = run.encode(images.images)
     if options.out.suffix == ".csv":
-        results.write(options.out, exchange.table(codes, images).encode())
+        results.write(options.out, exchange.table(codes, images).encode(*exchange.ENCODING))
     else:
         labels = {} if images.labels is None else {"labels": images.labels}
         _save(options, {"codes": codes, "names": images.names} | labels, _source(images))

@@ -15,6 +15,7 @@ from ae_jax.images import Images
 from ae_jax.runs import Run
 from ae_jax.types import UsageError
 
+ENCODING = ("utf-8", "surrogateescape")  # of a CSV; a file's name need not be text, and comes back as it was
 FIRST = ("name", "label")  # columns of a CSV before those of the codes; labels only where there are some
 
 
@@ -49,8 +50,9 @@ def codes(path: Path, run: Run) -> tuple[np.ndarray, list[str]]:
 
 
 def _parse_table(path: Path) -> tuple[np.ndarray, list[str]]:
-    with path.open(newline="") as file:
-        head, *rows = csv.reader(file)
+    encoding, errors = ENCODING
+    with path.open(newline="", encoding=f"{encoding}-sig", errors=errors) as file:  # spreadsheets write a mark first
+        head, *rows = filter(None, csv.reader(file))
     if head[0] != FIRST[0]:
         raise ValueError(f"its first column is {head[0]!r}, not {FIRST[0]!r}")
     first = 2 if FIRST[1] in head[:2] else 1

@@ -34,6 +34,7 @@ def identity(groups: Sequence[Group], data: Data, splits: Splits, settings: Mapp
         **settings,
         "processes": jax.process_count(),
         "devices (JAX_NUM_CPU_DEVICES)": f"{jax.local_device_count()} {jax.local_devices()[0].device_kind}",
+        "precision of matrix products": str(jax.config.values["jax_default_matmul_precision"]),
         "ae_jax": ae_jax.__version__,
         "jax": f"{jax.__version__}, jaxlib {importlib.metadata.version('jaxlib')}",
         DETAILS: _details(groups, data, splits),

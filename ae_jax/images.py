@@ -102,7 +102,10 @@ def read(
         make them alike.
     """
     _check(size, grey)
-    path = Path(source).expanduser()
+    try:
+        path = Path(source).expanduser()
+    except RuntimeError as error:  # ~name
+        raise UsageError(f"{source}: there is no such user here; give a path") from error
     known, _, part = str(source).partition(":")
     if known in data.TITLES and part in ("", "train", "test"):
         if not part and path.exists():

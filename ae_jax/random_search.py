@@ -89,8 +89,9 @@ def constant(value: Any) -> Prior:
 def column(values: Sequence[Any]) -> np.ndarray:
     """``values`` as ``[len(values)]``: numbers or strings as NumPy keeps them, all else as the objects they are.
 
-    Objects are tuples, whose lengths may differ, and what NumPy would turn into a string beside one.
+    Objects are tuples, of lists too, whose lengths may differ, and what NumPy would turn into a string beside one.
     """
+    values = [tuple(value) if isinstance(value, list) else value for value in values]
     try:
         table = np.asarray(values)
     except ValueError:  # tuples of several lengths

@@ -8,8 +8,10 @@ found again, and the object says how it was built. Classes and functions that st
 from __future__ import annotations
 
 import functools
+import hashlib
 import inspect
 import numbers
+import types
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple, ParamSpec, TypeVar, get_origin, get_type_hints
 
@@ -111,8 +113,8 @@ def _fields(module: nn.Module) -> dict[str, Any]:
 def describe(value: Any) -> Any:
     """``value`` of a recipe as plain JSON values, equal in every process; :func:`build` is the way back.
 
-    A function or model of the user's own that is no :func:`part` is described by its module and name, from which it
-    cannot be built again: :func:`foreign` finds it, :func:`portable` refuses it.
+    A function or model of the user's own that is no :func:`part` is described by its module and name, a function also
+    by a digest of its code. It cannot be built again from that: :func:`foreign` finds it, :func:`portable` refuses it.
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -129,7 +131,40 @@ def describe(value: Any) -> Any:
     for name, thing in PARTS.items():
         if thing is value:
             return {"part": name}
-    return {"foreign": _name(value if hasattr(value, "__qualname__") else type(value))}
+    if isinstance(value, functools.partial):
+        given = {"of": value.func, "arguments": value.args, **value.keywords}
+        return {"foreign": "functools.partial"} | {name: describe(argument) for name, argument in given.items()}
+    name = _name(value if hasattr(value, "__qualname__") else type(value))
+    return {"foreign": name} | ({"code": _code(value)} if isinstance(value, types.FunctionType) else {})
+
+
+def _code(function: types.FunctionType) -> str:
+    """A digest of what a function does: its code, its defaults, and the numbers and functions that it closes over."""
+    content, seen = hashlib.sha256(), set()
+
+    def add(value: Any) -> None:
+        if isinstance(value, functools.partial):
+            add((value.func, value.args, tuple(sorted(value.keywords.items()))))
+        elif isinstance(value, types.FunctionType):
+            if value not in seen:
+                seen.add(value)
+                cells = [cell.cell_contents for cell in value.__closure__ or () if cell != types.CellType()]
+                add((value.__code__, value.__defaults__, tuple((value.__kwdefaults__ or {}).items()), *cells))
+        elif isinstance(value, types.CodeType):
+            content.update(value.co_code)
+            add((value.co_names, value.co_consts))
+        elif isinstance(value, tuple):
+            content.update(f"{len(value)} of".encode())
+            for element in value:
+                add(element)
+        elif isinstance(value, frozenset):
+            add(tuple(sorted(value, key=repr)))
+        else:
+            plain = value is None or isinstance(value, bool | int | float | complex | str | bytes)
+            content.update(f"{type(value).__name__} {value if plain else ''!r},".encode())
+
+    add(function)
+    return content.hexdigest()[:16]
 
 
 def foreign(description: Any) -> list[str]:

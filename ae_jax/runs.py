@@ -97,8 +97,10 @@ class Run:
         return self.status == DIVERGED
 
     def __getitem__(self, index: Any) -> Run:
-        """The lanes at ``index``, whatever NumPy takes as one for an array of this shape."""
+        """The lanes at ``index``, whatever NumPy takes as one for this shape; a UsageError if that is none."""
         ids = np.arange(self.status.size).reshape(self.shape)[index]
+        if not np.size(ids):
+            raise UsageError(f"{self.name}: no lane is chosen of {self.status.size}; give an index that finds some")
 
         def part(tree: PyTree) -> PyTree:
             return host.take(host.reshape(tree, len(self.shape), (self.status.size,)), ids)

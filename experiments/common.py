@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from ae_jax import data
+from ae_jax import data, results
 from ae_jax.batching import Data, unit
 from ae_jax.lanes import Group, Splits, lane_grid, stack_splits
 from ae_jax.objectives import Objective
@@ -106,6 +106,7 @@ class Setup:
     started: when it began, by ``time.perf_counter``.
     cpu: seconds of all cores that the process had taken by then, ``time.process_time``.
     earlier: runs of stages before the study's own training, by name.
+    checkpoints: folders of all stages, which go when the study is done.
     """
 
     options: Any  # the study's own kind of Options
@@ -115,6 +116,7 @@ class Setup:
     started: float
     cpu: float = dataclasses.field(default_factory=time.process_time)
     earlier: dict[str, Run] = dataclasses.field(default_factory=dict)
+    checkpoints: list[Path] = dataclasses.field(default_factory=list)
 
     @property
     def seeds(self) -> np.ndarray:
@@ -167,6 +169,7 @@ class Setup:
 
 def prepare(options: Options, label: str, budgets: Budgets) -> Setup:
     """The chosen budget, and the data cut to it."""
+    results.git_commit()  # kept from here on: what is committed while a study runs did not run
     started, budget = time.perf_counter(), choose(options, budgets)
     dataset = data.load(options.dataset, options.data_dir)
     if budget.limit is not None:

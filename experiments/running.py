@@ -50,9 +50,10 @@ def train(setup: Setup, training: Training, stage: str = "") -> dict[str, Run]:
     if not training.groups:
         return {}
     options = setup.options
+    setup.checkpoints.append(options.out / f"{'_'.join([setup.label, *([stage] if stage else [])])}.checkpoints")
     settings = Settings(
         options.segment, training.patience, training.keep_best, training.halving, options.lanes_per_call,
-        options.out / f"{'_'.join([setup.label, *([stage] if stage else [])])}.checkpoints", options.resume,
+        setup.checkpoints[-1], options.resume,
         {name: value for name, value in plain(options).items() if name not in NOT_IDENTITY},
     )  # fmt: skip
     title = " ".join([setup.label, *([stage] if stage else [])])
@@ -73,10 +74,9 @@ def _splits(setup: Setup, training: Training) -> Splits:
 
 
 def remove_checkpoints(setup: Setup) -> None:
-    """Those of a study that is done, all stages."""
-    for pattern in ("{}.checkpoints", "{}_*.checkpoints"):
-        for folder in setup.options.out.glob(pattern.format(setup.label)):
-            checkpoints.remove_folder(folder)
+    """Those of a study that is done, all stages; another study's name may begin with its."""
+    for folder in setup.checkpoints:
+        checkpoints.remove_folder(folder)
 
 
 def is_writer() -> bool:

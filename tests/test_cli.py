@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -125,6 +126,10 @@ def test_codes_go_to_npz_and_to_csv_and_come_back_as_pictures(call, kept, model)
         rows = list(csv.reader(file))
     assert rows[0] == ["name", "label", "z0", "z1"] and rows[1][:2] == ["a/00.png", "0"]
 
+    by_spreadsheet = b"\xef\xbb\xbf" + Path("new/codes.csv").read_bytes() + b"\n"
+    Path("marked.csv").write_bytes(by_spreadsheet.replace(b"\n", b"\r\n"))
+    np.testing.assert_array_equal(exchange.codes(Path("marked.csv"), model)[0], codes)
+
     expected = (model.decode(codes) * 255).round().astype(np.uint8)
     assert call("decode", kept / "model.safetensors", "new/codes.csv", "--out", "decoded")[0] == 0
     np.testing.assert_array_equal(images.read("decoded").images, expected)
@@ -134,6 +139,21 @@ def test_codes_go_to_npz_and_to_csv_and_come_back_as_pictures(call, kept, model)
     np.save("codes.npy", codes[:3])
     assert call("decode", kept / "model.safetensors", "codes.npy", "--out", "plain")[0] == 0
     np.testing.assert_array_equal(images.read("plain").images, expected[:3])
+
+
+def test_names_of_files_that_are_no_text_come_back(call, kept, model):
+    name = os.fsdecode(b"caf\xe9.png")
+    (Path("named")).mkdir()
+    shutil.copy(kept / "pictures" / "a" / "00.png", Path("named") / name)
+    assert call("encode", kept / "model.safetensors", "named", "--out", "codes.csv")[0] == 0
+    assert exchange.codes(Path("codes.csv"), model)[1] == [name]
+
+
+def test_after_a_run_that_diverged_the_same_line_runs_with_a_smaller_rate(call, kept):
+    line = ["fit", kept / "images.npz", "--latent", 2, "--epochs", 1, "--batch-size", 8, "--out", "m.safetensors"]
+    code, _, err = call(*line, "--learning-rate", 1e38)
+    assert code == 2 and "every lane diverged; give smaller learning rates" in err and there() == []
+    assert call(*line, "--learning-rate", 0.001)[0] == 0
 
 
 def test_reconstructions_stand_beside_their_images(call, kept, model):

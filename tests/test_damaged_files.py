@@ -3,8 +3,10 @@
 import hashlib
 import json
 import pickle
+import shutil
 import warnings
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -166,3 +168,23 @@ def test_damaged_bits_of_a_checkpoint_never_come_back(tmp_path):
             path.write_bytes(signed(damage))
             tree = checkpoints.load(path, TREE)
             assert tree is None or tree["weights"].shape == (2, 3)
+
+
+def test_a_predecessor_that_cannot_be_replaced_is_told(tmp_path):
+    checkpoints.save(tmp_path / "0.msgpack", TREE)
+    (tmp_path / "0.previous").mkdir()
+    with pytest.raises(UsageError, match="cannot be written"):
+        checkpoints.save(tmp_path / "0.msgpack", TREE)
+
+
+def test_of_two_processes_one_removes_the_folder(tmp_path, monkeypatch):
+    (tmp_path / "of").mkdir()
+    replace = Path.replace
+
+    def too_late(path, target):
+        shutil.rmtree(path)
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", too_late)
+    checkpoints.remove_folder(tmp_path / "of")
+    assert not list(tmp_path.iterdir())

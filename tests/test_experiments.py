@@ -179,6 +179,8 @@ def test_a_checkpoint_is_written_after_every_segment(run_study, tmp_path):
 def test_everything_at_once_resumes_an_unfinished_study(ran, run_study, tmp_path):
     """Stopped in the middle of a study, the same command trains the rest of it, and the numbers are the same."""
     arguments = "--only", "baseline", *STUDIES["baseline"][1].split()
+    of_another = tmp_path / "baseline_factors.checkpoints" / "0"  # a study whose name begins alike
+    of_another.mkdir(parents=True)
     with aimed(signal.SIGTERM, *CHECKPOINT, 5) as before:
         stopped = run_study("run_all", tmp_path, *arguments)
     assert stopped.returncode == 143 and "go on from the last checkpoint with --resume" in stopped.stderr
@@ -189,6 +191,7 @@ def test_everything_at_once_resumes_an_unfinished_study(ran, run_study, tmp_path
     assert len(after) == 4 * 4 - 5 and first_progress(first.stderr) == 6  # two lanes of Adam, one each of the others
     assert_same_results(tmp_path / "baseline.npz", ran("baseline").npz)
     assert "B1 validation MSE" in (tmp_path / "reproduction.csv").read_text()
+    assert of_another.exists() and not (tmp_path / "baseline.checkpoints").exists()
 
     written = (tmp_path / "baseline.npz").stat().st_mtime_ns
     again = run_study("run_all", tmp_path, *arguments)
@@ -209,6 +212,12 @@ def test_a_study_that_fails_does_not_stop_the_others(short_gradients, run_study,
     assert [path.name for path in tmp_path.glob("*.npz")] == ["gradients.npz"]
     skipped = run_study("run_all", tmp_path, "--only", "anomaly", "gradients", "--skip", "anomaly", tiny=tiny)
     assert skipped.returncode == 0 and "[1/1] gradients: already there" in skipped.stdout
+    none = run_study("run_all", tmp_path / "none", "--only", "anomaly", tiny=tiny)
+    assert (
+        none.returncode == 2
+        and "1 of 1 studies failed: anomaly" in none.stderr
+        and not list((tmp_path / "none").iterdir())
+    )
     for option in ("--only", "--skip"):
         unknown = run_study("run_all", tmp_path, option, "A7")
         assert unknown.returncode == 2 and "no study 'A7': choose among compression" in unknown.stderr

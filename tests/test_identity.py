@@ -43,6 +43,11 @@ def stopped(search):
     return search
 
 
+def test_another_precision_of_matrix_products_is_another_search(stopped):
+    with jax.default_matmul_precision("bfloat16"), pytest.raises(UsageError, match="precision of matrix products was"):
+        stopped(free_bits(0.5), resume=True)
+
+
 def test_from_python_a_folder_is_made_and_gone_on_with(stopped, data):
     run, calls = stopped(free_bits(0.5))
     assert (run.status == DONE).all() and calls == 3  # of two lanes by two segments, one was there

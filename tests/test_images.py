@@ -229,6 +229,12 @@ def test_what_is_nowhere_is_told_with_what_can_be_given(source):
     assert f"{source}: no such file" in message and "fashion_mnist" in message and ".npz" in message
 
 
+def test_the_home_of_nobody_is_told():
+    assert "~nobody-of-this-name/pictures: there is no such user" in refusal(
+        images.read, "~nobody-of-this-name/pictures"
+    )
+
+
 # --- PNG and JPEG ---
 
 

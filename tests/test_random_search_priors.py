@@ -22,6 +22,11 @@ def test_choices_keep_their_values(values):
     assert {(type(value), value) for value in drawn.tolist()} == {(type(value), value) for value in values}
 
 
+def test_lists_are_taken_for_tuples():
+    assert set(random_search.choice([[8], [8, 16]])(jax.random.key(0), 40).tolist()) == {(8,), (8, 16)}
+    assert random_search.constant([4, 8])(jax.random.key(0), 1).tolist() == [(4, 8)]
+
+
 @pytest.mark.parametrize("value", [(4, 8), (4,), (), None, 3, 0.5, "adam"], ids=str)
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_constants_keep_their_value(value, n):

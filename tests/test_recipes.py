@@ -151,3 +151,24 @@ def test_a_cell_that_is_run_again_replaces_its_part():
         objective = names["mine"](dense_autoencoder(2))
         assert recipes.build(recipes.describe(objective)).recipe == objective.recipe
     assert objective.recipe.builder == "__main__.mine" and recipes.PARTS.pop("__main__.mine") is names["mine"]
+
+
+def closed_over(factor):
+    def scaled(x):
+        return factor * x
+
+    return lambda x: scaled(x) + 1
+
+
+def test_code_of_the_users_own_is_told_apart():
+    """Checkpoints of one function must not be taken for another's that has the same name."""
+    different = [
+        functools.partial(nn.leaky_relu, negative_slope=0.01), functools.partial(nn.leaky_relu, negative_slope=0.9),
+        lambda x: 2 * x, lambda x: 3 * x, lambda x: x.sum(), lambda x: x.mean(), lambda x, y=1: x, lambda x, y=2: x,
+        closed_over(2.0), closed_over(3.0),
+    ]  # fmt: skip
+    described = [json.dumps(recipes.describe(function)) for function in different]
+    assert len(set(described)) == len(different) and not any("0x" in words for words in described)
+    assert recipes.describe(closed_over(2.0)) == recipes.describe(closed_over(2.0))
+    assert recipes.describe(functools.partial(nn.relu)) == recipes.describe(functools.partial(nn.relu))
+    assert recipes.foreign(recipes.describe(different[0])) == ["functools.partial", "jax._src.nn.functions.leaky_relu"]

@@ -8,6 +8,7 @@ import pytest
 
 from ae_jax import results
 from ae_jax.types import Dataset, UsageError
+from experiments import baseline, common
 
 IMAGES, LABELS = np.zeros((5, 28, 28, 1), np.uint8), np.zeros(5, np.uint8)
 DATASET = Dataset("digits", IMAGES, LABELS, IMAGES[:3], LABELS[:3], "abc")
@@ -51,6 +52,13 @@ def test_git_is_asked_once(monkeypatch):
     first = results.origin()["git_commit"]
     monkeypatch.setattr(results.subprocess, "run", None)
     assert results.origin()["git_commit"] == first
+
+
+def test_the_commit_is_that_at_the_start_of_a_study(monkeypatch):
+    results.git_commit.cache_clear()
+    common.prepare(baseline.Options(dataset="digits"), "baseline", baseline.BUDGETS)
+    monkeypatch.setattr(results.subprocess, "run", None)
+    assert results.git_commit() == results.origin()["git_commit"] != "unknown"
 
 
 def test_objects_are_refused_before_anything_is_written(tmp_path):

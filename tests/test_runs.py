@@ -182,3 +182,8 @@ def test_memory_of_a_device_is_shared_out(monkeypatch):
     assert Calls(None, 3)._fitting(3, None) == 3
     warnings.simplefilter("error")
     assert [Calls(None, 8, abreast=2).size(n) for n in (1, 2, 3, 4, 5, 9)] == [2, 2, 4, 4, 8, 8]
+
+
+def test_no_lane_is_no_run(grid):
+    with pytest.raises(UsageError, match="no lane is chosen of 4; give an index that finds some"):
+        grid[grid.loss < 0]
