@@ -35,6 +35,7 @@ from experiments.registry import NAMES, STUDIES
 
 WEB = Path(__file__).parent / "web"
 FURTHER = "Further numbers"  # that no report gives
+WIDE = 1440  # pixels of a figure, from which on its panels are lost in a column
 STATIC = ("style.css", "network.js", "explorer.js", "trials.js")
 
 
@@ -56,6 +57,11 @@ class Shown(NamedTuple):
     height: int
     label: str
     pdf: str | None
+
+    @property
+    def wide(self) -> bool:
+        """Whether its panels need the whole width of the page; such figures come after the others."""
+        return self.width >= WIDE
 
 
 class Table(NamedTuple):

@@ -89,6 +89,7 @@ def folder(tmp_path_factory):
         (out / file).touch()
     few = np.add.outer(np.arange(60), np.arange(80)).astype(np.uint8)[..., None] * np.array([1, 0, 1], np.uint8)
     (out / "random_search_A1_fig1_l2.png").write_bytes(pictures.png(few))
+    (out / "random_search_A1_each.png").write_bytes(pictures.png(np.zeros((30, page.WIDE, 1), np.uint8)))
     return out
 
 
@@ -132,6 +133,11 @@ def test_the_page_needs_no_other_file_and_no_network(index):
 def test_figures_keep_their_size_and_up_to_256_colours(folder, index):
     ours, page_s = (pictures.read([place / "random_search_A1_fig1_l2.png"])[0] for place in (folder, index.parent))
     np.testing.assert_array_equal(ours, page_s)
+
+
+def test_a_figure_of_many_panels_comes_last_and_has_the_width_of_the_page(index):
+    figures = re.findall(r'<figure( class="wide")? id="figure-(\w+)">', index.read_text())
+    assert figures == [("", "random_search_A1_fig1_l2"), (' class="wide"', "random_search_A1_each")]
 
 
 def test_a_study_has_its_own_figures_alone(tmp_path):
