@@ -132,8 +132,9 @@ def describe(value: Any) -> Any:
         if thing is value:
             return {"part": name}
     if isinstance(value, functools.partial):
-        given = {"of": value.func, "arguments": value.args, **value.keywords}
-        return {"foreign": "functools.partial"} | {name: describe(argument) for name, argument in given.items()}
+        keywords = {name: describe(argument) for name, argument in sorted(value.keywords.items())}
+        arguments = describe(value.args)
+        return {"foreign": "functools.partial", "of": describe(value.func), "arguments": [arguments, keywords]}
     name = _name(value if hasattr(value, "__qualname__") else type(value))
     return {"foreign": name} | ({"code": _code(value)} if isinstance(value, types.FunctionType) else {})
 

@@ -171,4 +171,5 @@ def test_code_of_the_users_own_is_told_apart():
     assert len(set(described)) == len(different) and not any("0x" in words for words in described)
     assert recipes.describe(closed_over(2.0)) == recipes.describe(closed_over(2.0))
     assert recipes.describe(functools.partial(nn.relu)) == recipes.describe(functools.partial(nn.relu))
+    assert recipes.foreign(recipes.describe(functools.partial(nn.relu, foreign=3)))[0] == "functools.partial"
     assert recipes.foreign(recipes.describe(different[0])) == ["functools.partial", "jax._src.nn.functions.leaky_relu"]
