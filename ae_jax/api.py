@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import functools
 import numbers
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +97,8 @@ def fit(
     folder = _folder(checkpoints, resume)
     settings = Settings(patience=patience, keep_best=keep_best, checkpoint_folder=folder, resume=resume)
     groups = [Group("fit", objective, Plan(batch_size, optimizer), lanes)]
-    (run,) = _train("fit", groups, data, [split], settings, progress, keep_checkpoints)
-    doubts.warn(run, images[doubts.some(split[0])])
+    with _trained("fit", groups, data, [split], settings, progress, keep_checkpoints) as (run,):
+        doubts.warn(run, doubts.some(images, split[0]))
     return run
 
 
@@ -205,8 +205,8 @@ def search(
         patience=patience, keep_best=keep_best, halving=halving and Halving(*halving),
         checkpoint_folder=_folder(checkpoints, resume), resume=resume,
     )  # fmt: skip
-    runs = _train("search", planned.groups, data, folded or [split], settings, progress, keep_checkpoints)
-    return Searched(planned, runs, random_search.collect(planned, runs))
+    with _trained("search", planned.groups, data, folded or [split], settings, progress, keep_checkpoints) as runs:
+        return Searched(planned, runs, random_search.collect(planned, runs))
 
 
 def load(path: str | Path) -> Run:
@@ -223,19 +223,21 @@ def load(path: str | Path) -> Run:
     return files.load(path)
 
 
-def _train(
+@contextlib.contextmanager
+def _trained(
     title: str, groups: Sequence[Group], data: Data, splits: Sequence[Split], settings: Settings,
     progress: bool | None, keep: bool,
-) -> list[Run]:  # fmt: skip
-    """Train the groups under a progress bar; checkpoints that are not needed any more are removed, unless kept."""
+) -> Iterator[list[Run]]:  # fmt: skip
+    """The groups, trained under a progress bar. Their checkpoints go once all is well that is done with them here."""
     shown = watched() if progress is None else flag("progress", progress)
     epochs = sum(int(group.lanes.hparams.epochs.sum()) for group in groups)
     folder = settings.checkpoint_folder
-    with contextlib.nullcontext() if folder is None else alone(folder), progress_bar(title, epochs, shown) as monitor:
-        runs = trials.run_groups(groups, data, stack_splits(splits), settings, monitor)
+    with contextlib.nullcontext() if folder is None else alone(folder):
+        with progress_bar(title, epochs, shown) as monitor:
+            runs = trials.run_groups(groups, data, stack_splits(splits), settings, monitor)
+        yield runs
         if folder is not None and not keep:
             remove_folder(folder)
-    return runs
 
 
 def _for_images(objective: Objective, images: ImageArray) -> Objective:

@@ -19,6 +19,7 @@ from ae_jax.types import AnyArray, Batch, HParams, PyTree
 
 PADDING = -1  # an index that stands for no example
 EVALUATION_BATCH = 256  # examples scored at once, at most
+EVALUATION_VALUES = 1 << 22  # pixels times channels scored at once, at most: fewer images than that of over 128 x 128
 MICROBATCH, SMALLEST_MICROBATCH = 64, 16  # examples that draw from one key, as a rule and at the least
 
 
@@ -40,9 +41,14 @@ def unit(images: AnyArray) -> AnyArray:
     return images.astype(jnp.float32) / scale
 
 
-def evaluation_batches(indices: Array) -> Array:
+def evaluation_batch(image: tuple[int, ...]) -> int:
+    """How many examples are scored at once, at most: fewer where images are large, whose units would fill a memory."""
+    return max(1, min(EVALUATION_BATCH, EVALUATION_VALUES // math.prod(image)))
+
+
+def evaluation_batches(image: tuple[int, ...], indices: Array) -> Array:
     """``indices [n]`` as ``[batches, size]`` of about equal batches, the last one padded."""
-    batches = max(1, math.ceil(indices.shape[0] / EVALUATION_BATCH))
+    batches = max(1, math.ceil(indices.shape[0] / evaluation_batch(image)))
     size = math.ceil(indices.shape[0] / batches)
     padded = jnp.pad(indices, (0, batches * size - indices.shape[0]), constant_values=PADDING)
     return padded.reshape(batches, size)

@@ -88,10 +88,11 @@ def decode(options: Namespace) -> None:
 def reconstruct(options: Namespace) -> None:
     """Write images as the model gives them back, and say how far they are off."""
     from ae_jax import exchange
+    from ae_jax.batching import unit
 
     _require_free(options, ".npz", ".png")
     run, images = _model_and_images(options)
-    given, found = _unit(images.images), run.reconstruct(images.images)
+    given, found = np.asarray(unit(images.images)), run.reconstruct(images.images)
     errors = np.square(given - found).mean((1, 2, 3))
     if options.out.suffix == ".npz":
         _save(options, {"images": found, "errors": errors, "names": images.names}, _source(images))
@@ -231,10 +232,6 @@ def _images_for(run: Run, source: str, options: Namespace) -> Images:
     advice = f"add {' '.join(ways)}" if all(ways) and given[1:] != (1, 1) else "give others"
     shapes = (" x ".join(map(str, shape)) for shape in (given, wanted))
     raise UsageError("{}: its images are {}, but this model takes {}; {}".format(source, *shapes, advice))
-
-
-def _unit(images: np.ndarray) -> np.ndarray:
-    return images / np.float32(255) if images.dtype == np.uint8 else images
 
 
 def _source(images: Images) -> dict[str, str]:

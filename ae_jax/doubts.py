@@ -7,9 +7,10 @@ import warnings
 import numpy as np
 from jax.typing import ArrayLike
 
-from ae_jax.batching import EVALUATION_BATCH, unit
+from ae_jax.batching import evaluation_batch, unit
 from ae_jax.objectives import output_shape
 from ae_jax.runs import Run
+from ae_jax.types import AnyArray
 
 LEARNED_NOTHING = 0.98  # of the mean image's error: one that is as large is told
 _NAMED = 3  # models in a warning, at most
@@ -38,9 +39,10 @@ def warn(run: Run, images: ArrayLike) -> None:
         )
 
 
-def some(trained: np.ndarray) -> np.ndarray:
-    """As many of these indices as one batch of an evaluation takes, evenly over all."""
-    return trained[np.linspace(0, len(trained) - 1, min(EVALUATION_BATCH, len(trained))).astype(int)]
+def some(images: AnyArray, trained: np.ndarray) -> AnyArray:
+    """As many of the ``images`` at ``trained`` as one batch of an evaluation takes, evenly over all."""
+    count = min(evaluation_batch(images.shape[1:]), len(trained))
+    return images[trained[np.linspace(0, len(trained) - 1, count).astype(int)]]
 
 
 def _models(run: Run, which: np.ndarray) -> str:

@@ -60,7 +60,7 @@ def _reconstruction_errors(objective: Objective, params: PyTree, inputs: Array, 
     def errors(inputs: Array, targets: Array) -> Array:
         return losses.mean_squared_error(apply(objective.model, params, unit(inputs)), unit(targets))
 
-    return by_batches(errors, inputs, targets)
+    return by_batches(objective, errors, inputs, targets)
 
 
 def reconstruction_error(runs: Runs, inputs: Array, targets: Array) -> Any:
@@ -109,7 +109,7 @@ def class_logits(run: Run, images: Array) -> np.ndarray:
 
 
 def _logits(objective: Objective, params: PyTree, images: Array) -> Array:
-    return by_batches(lambda batch: apply(objective.model, params, unit(batch)), images)
+    return by_batches(objective, lambda batch: apply(objective.model, params, unit(batch)), images)
 
 
 def confusion(labels: np.ndarray, predictions: np.ndarray, classes: int = 10) -> np.ndarray:

@@ -17,7 +17,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from ae_jax import evaluation, generation, latent
-from ae_jax.batching import EVALUATION_BATCH, Data, unit
+from ae_jax.batching import Data, evaluation_batch, unit
 from ae_jax.images import as_images
 from ae_jax.models import Autoencoder, apply
 from ae_jax.objectives import Objective, classes, output_shape, parameter_shapes
@@ -150,17 +150,17 @@ def _in_calls(run: Run, n: int, call: Callable[[np.ndarray], np.ndarray]) -> np.
 
     The last call is filled up with the last example. Its batches are a power of two, so that few programs do.
     """
-    axis, start, outputs = len(run.shape), 0, []
+    size, axis, start, outputs = evaluation_batch(run.objective.image), len(run.shape), 0, []
     while start < n:
-        batches = -(-(n - start) // EVALUATION_BATCH)
-        stop = start + EVALUATION_BATCH * min(BATCHES_AT_ONCE, 1 << (batches - 1).bit_length())
+        batches = -(-(n - start) // size)
+        stop = start + size * min(BATCHES_AT_ONCE, 1 << (batches - 1).bit_length())
         outputs.append(call(np.arange(start, stop).clip(max=n - 1)))
         start = stop
     return np.take(np.concatenate(outputs, axis), np.arange(n), axis)
 
 
 def _reconstruct(objective: Objective, params: PyTree, images: Array) -> Array:
-    return by_batches(lambda some: apply(objective.model, params, unit(some)), images)
+    return by_batches(objective, lambda some: apply(objective.model, params, unit(some)), images)
 
 
 def _vectors(objective: Objective, params: PyTree, numbers: Array) -> Array:

@@ -34,11 +34,11 @@ def decode(run: Run, codes: Array | np.ndarray) -> np.ndarray:
 
 
 def _encode(objective: Objective, params: PyTree, images: Array) -> Array:
-    return by_batches(lambda batch: apply(objective.model, params, unit(batch), method="code"), images)
+    return by_batches(objective, lambda batch: apply(objective.model, params, unit(batch), method="code"), images)
 
 
 def _decode(objective: Objective, params: PyTree, codes: Array) -> Array:
-    return by_batches(lambda batch: apply(objective.model, params, batch, method="decode"), codes)
+    return by_batches(objective, lambda batch: apply(objective.model, params, batch, method="decode"), codes)
 
 
 def centroids(codes: np.ndarray, labels: np.ndarray, classes: int = 10) -> np.ndarray:

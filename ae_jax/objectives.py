@@ -227,7 +227,7 @@ def jacobian(model: nn.Module, params: PyTree, images: Array) -> Array:
     """
 
     def codes(images: Array) -> Array:
-        return _encode(model, params, images).sum(0)
+        return apply(model, params, images, method="code").sum(0)
 
     return jax.jacrev(codes)(images)
 

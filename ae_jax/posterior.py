@@ -61,12 +61,12 @@ def _importance_nll(objective: Objective, params: PyTree, key: Array, images: Ar
         total, _ = jax.lax.scan(add, nothing, jnp.arange(0, samples, SAMPLES_AT_ONCE))
         return math.log(samples) - total
 
-    return _of_images(of_batch, key, images)
+    return _of_images(objective, of_batch, key, images)
 
 
-def _of_images(function: Callable[[Array, Array], PyTree], key: Array, images: Array) -> PyTree:
+def _of_images(objective: Objective, function: Callable[[Array, Array], PyTree], key: Array, images: Array) -> PyTree:
     """``function(key, images [size, ...]) -> [size, ...]`` for all images, a key for each batch: ``[n, ...]``."""
-    return by_numbered_batches(lambda i, batch: function(jax.random.fold_in(key, i), batch), images)
+    return by_numbered_batches(objective, lambda i, batch: function(jax.random.fold_in(key, i), batch), images)
 
 
 class Codes(NamedTuple):
@@ -85,7 +85,7 @@ def _encode(objective: Objective, params: PyTree, key: Array, images: Array) -> 
     def of_batch(key: Array, images: Array) -> Codes:
         return Codes(*apply(objective.model, params, objective.made.likelihood.observe(key, images), method="encode"))
 
-    return _of_images(of_batch, key, images)
+    return _of_images(objective, of_batch, key, images)
 
 
 def active_units(codes: Codes, threshold: float = 0.01) -> np.ndarray:
@@ -126,7 +126,7 @@ def _code_counts(objective: Objective, params: PyTree, key: Array, images: Array
         vectors = apply(model, params, likelihood.observe(key, images), method="encode")
         return apply(model, params, vectors, method="quantise")[1]
 
-    return jnp.bincount(_of_images(of_batch, key, images).ravel(), length=model.quantiser.codes)
+    return jnp.bincount(_of_images(objective, of_batch, key, images).ravel(), length=model.quantiser.codes)
 
 
 def perplexity(counts: np.ndarray) -> np.ndarray:

@@ -245,15 +245,15 @@ def _merged(runs: Sequence[Run]) -> Run:
     return dataclasses.replace(widest, lanes=lanes, status=status, params=params)
 
 
-def by_batches(function: Callable[..., PyTree], *inputs: Array) -> PyTree:
-    """``function`` of ``inputs [n, ...]``, batch by batch, put together: leaves ``[n, ...]``."""
-    return by_numbered_batches(lambda _, *batch: function(*batch), *inputs)
+def by_batches(objective: Objective, function: Callable[..., PyTree], *inputs: Array) -> PyTree:
+    """``function`` of ``inputs [n, ...]``, batch by batch as its images allow, put together: leaves ``[n, ...]``."""
+    return by_numbered_batches(objective, lambda _, *batch: function(*batch), *inputs)
 
 
-def by_numbered_batches(function: Callable[..., PyTree], *inputs: Array) -> PyTree:
+def by_numbered_batches(objective: Objective, function: Callable[..., PyTree], *inputs: Array) -> PyTree:
     """:func:`by_batches` of a function that gets the batch's number first, to draw from a key of its own."""
     n = len(inputs[0])
-    batches = evaluation_batches(jnp.arange(n))  # the padding comes last; it gives some example
+    batches = evaluation_batches(objective.image, jnp.arange(n))  # the padding comes last; it gives some example
 
     def of_batch(number_and_indices: tuple[Array, Array]) -> PyTree:
         number, indices = number_and_indices

@@ -93,6 +93,6 @@ def evaluate(
         loss, metrics = objective.loss(params, key, take(data, batch), hparams, False)
         return {name: jnp.where(batch != PADDING, v, 0.0).sum() for name, v in {"loss": loss, **metrics}.items()}
 
-    batches = evaluation_batches(indices)
+    batches = evaluation_batches(data.images.shape[1:], indices)
     totals = division.total(score, batches, jax.random.split(key, len(batches)))
     return {name: value / jnp.sum(indices != PADDING) for name, value in totals.items()}

@@ -30,6 +30,7 @@ class Affine(nn.Module):
     """``[batch, ...] -> [batch, *shape]``."""
 
     shape: tuple[int, ...]
+    image: tuple[int, int, int] = (PIXELS, 1, 1)
 
     @nn.compact
     def __call__(self, x, dropout=0.0, train=False):

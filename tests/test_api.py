@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import dataclasses
 import doctest
 import importlib
 import inspect
@@ -152,6 +153,11 @@ def test_few_programs_serve_any_number_of_images(run, many):
     for n in (1, 255, 256, 257, 700, 4000, 10_000):
         np.testing.assert_array_equal(inference._in_calls(run, n, call), [np.arange(n)] * 2)
     assert sizes == {256, 512, 1024, 2048}
+    sizes.clear()
+    large = ae_jax.autoencoder(ae_jax.dense_autoencoder(2, (4,), image=(256, 256, 3)))
+    for n in (10, 80):
+        inference._in_calls(dataclasses.replace(run, objective=large), n, call)
+    assert sizes == {21, 84}
 
 
 LIKELIHOOD = ae_jax.bernoulli(ae_jax.grey)

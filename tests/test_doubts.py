@@ -64,6 +64,25 @@ def test_what_has_no_reconstructions_or_no_variance_is_not_judged():
 
 
 def test_some_images_are_judged_evenly_over_all():
-    assert doubts.some(np.arange(7)).tolist() == [*range(7)]
-    some = doubts.some(np.arange(10_000))
-    assert len(some) == 256 and some[0] == 0 and some[-1] == 9999 and set(np.diff(some)) == {39, 40}
+    images = np.arange(10_000, 0, -1).reshape(-1, 1, 1, 1)
+    assert doubts.some(images, np.arange(7)).ravel().tolist() == [*range(10_000, 9_993, -1)]
+    some = doubts.some(images, np.arange(10_000)).ravel()
+    assert len(some) == 256 and some[0] == 10_000 and some[-1] == 1 and set(np.diff(some)) == {-39, -40}
+
+
+def test_of_large_images_few_are_judged():
+    images = np.broadcast_to(np.float32(0), (50, 1024, 1024, 1))
+    assert doubts.some(images, np.arange(50)).shape == (4, 1024, 1024, 1)
+
+
+def test_a_training_whose_judgement_fails_keeps_its_checkpoints(tmp_path):
+    """As it may for want of memory; here warnings are errors."""
+    arguments = {"epochs": 1, "batch_size": 16, "learning_rate": 1e-7, "checkpoints": tmp_path / "kept"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserWarning, match="came no closer"):
+            ae_jax.fit(PLAIN, IMAGES, **arguments)
+    assert any((tmp_path / "kept").iterdir())
+    with pytest.warns(UserWarning, match="came no closer"):
+        ae_jax.fit(PLAIN, IMAGES, **arguments, resume=True)
+    assert not (tmp_path / "kept").exists()

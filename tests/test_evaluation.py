@@ -31,7 +31,7 @@ class Gain:
 class Moved:
     """A classifier of one parameter: its logits are ten pixels of the first row, moved by so many places."""
 
-    init = None
+    image, init = (28, 28, 1), None
 
     def apply(self, places, images):
         return jnp.roll(images[:, 0, :10, 0], places, axis=1)

@@ -11,6 +11,7 @@ import scipy.special
 from ae_jax import batching, corruptions, evaluation, objectives
 from ae_jax.models import Classifier, DenseEncoder, dense_autoencoder
 from ae_jax.types import Batch, UsageError, hparams
+from ae_jax.vae import dense_vae
 from tests import made
 from tests.made import run_of
 
@@ -111,6 +112,15 @@ def test_contraction_of_a_sigmoid_layer_is_rifais_formula(batch):
         h = scipy.special.expit(np.asarray(batch.images, np.float64).reshape(6, -1) @ kernel + bias)
         expected = (np.square(h * (1 - h)) * np.square(kernel).sum(0)).sum(1).mean()
         np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_contraction_of_a_vae_is_that_of_its_mean_code(batch):
+    """Of a linear encoder, the squared norm of the mean's half of the kernel."""
+    model = dense_vae(3, ())
+    params = made.init(model, batch.images)
+    kernel = np.asarray(params["params"]["encoder"]["Dense_0"]["kernel"], np.float64)
+    (found,) = evaluation.contraction(run_of(model, lanes(params, 1)), batch.images)
+    np.testing.assert_allclose(found, np.square(kernel[:, :3]).sum(), rtol=1e-5)
 
 
 def test_reconstruction_error_counts_the_last_batch_exactly(params, data, monkeypatch):

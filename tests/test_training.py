@@ -51,6 +51,16 @@ def test_evaluation_counts_the_last_batch_exactly(numbered, n, monkeypatch):
     np.testing.assert_allclose(scores["label"], np.arange(n).mean(), rtol=1e-6)
 
 
+def test_of_large_images_fewer_are_scored_at_once():
+    """As many as of the largest that still come in whole batches, 128 by 128, take the room of."""
+    indices = np.arange(500)
+    for image, shape in {
+        (28, 28, 1): (2, 250), (64, 64, 3): (2, 250), (128, 128, 1): (2, 250), (128, 128, 3): (6, 84),
+        (256, 256, 3): (24, 21), (4096, 4096, 3): (500, 1),
+    }.items():  # fmt: skip
+        assert batching.evaluation_batches(image, indices).shape == shape
+
+
 def test_evaluation_ignores_padding(numbered):
     scores = evaluate(lambda x: x, numbered, np.array([3, 5, batching.PADDING, batching.PADDING]))
     np.testing.assert_allclose(scores["loss"], 4.0)
