@@ -92,7 +92,7 @@ def fit(
     keep_best, keep_checkpoints = flag("keep_best", keep_best), flag("keep_checkpoints", keep_checkpoints)
     images = as_images(images)
     objective = _for_images(objective, images)
-    data, split = _examples(images, labels, validation, objective)
+    data, split = _examples(images, labels, validation, [objective])
     lanes = lane_grid(learning_rate=learning_rate, epochs=epochs, **hyper_parameters, seed=_seeds(seeds))
     folder = _folder(checkpoints, resume)
     settings = Settings(patience=patience, keep_best=keep_best, checkpoint_folder=folder, resume=resume)
@@ -175,8 +175,7 @@ def search(
         halving: ``(first, factor)``: at the epochs first, first * factor, ... only the best 1 / factor go on.
         epochs: of every trial, unless they are drawn.
         seed: of the draws, the folds and the first model; further models count on from it.
-        images, labels, batch_size, optimizer, validation, patience, keep_best, checkpoints, resume, keep_checkpoints,
-            progress: as for :func:`fit`.
+        images, labels, batch_size, optimizer, validation, patience and all that follow: as for :func:`fit`.
 
     Raises:
         UsageError, Interrupted: as :func:`fit`.
@@ -193,14 +192,13 @@ def search(
     seed = whole("seed", seed, 0)
     if "epochs" not in space:
         raise UsageError("no epochs are given: give epochs=20, or a prior for them in the space")
-    key = jax.random.fold_in(jax.random.key(seed), DRAWS)
-    drawn = random_search.sample(key, space, whole("trials", trials))
-    folds = whole("folds", folds)
-    folded = kfold(len(images), folds, seed) if folds > 1 else None
+    drawn = random_search.sample(jax.random.fold_in(jax.random.key(seed), DRAWS), space, whole("trials", trials))
+    folded = kfold(len(images), folds, seed) if whole("folds", folds) > 1 else None
     planned = random_search.plan_search(
         drawn, _for_trials(build, Plan(batch_size, optimizer), images), seed=seed, folds=folds
     )
-    data, split = _examples(images, labels, None if folded else validation, planned.groups[0].objective)
+    objectives = [group.objective for group in planned.groups]
+    data, split = _examples(images, labels, None if folded else validation, objectives)
     settings = Settings(
         patience=patience, keep_best=keep_best, halving=halving and Halving(*halving),
         checkpoint_folder=_folder(checkpoints, resume), resume=resume,
@@ -256,16 +254,18 @@ def _for_trials(build: Callable, plan: Plan, images: ImageArray) -> Callable[...
     def built(**statics: Any) -> tuple[Objective, Plan]:
         made = build(**statics)
         objective, own = made if type(made) is tuple and len(made) == 2 else (made, plan)
+        if not isinstance(own, Plan):
+            raise UsageError(f"{own!r} is not allowed beside an objective of build: give an ae_jax.Plan, or nothing")
         return _for_images(objective, images), own
 
     return built
 
 
 def _examples(
-    images: ImageArray, labels: ArrayLike | None, validation: Validation, objective: Objective
+    images: ImageArray, labels: ArrayLike | None, validation: Validation, objectives: Sequence[Objective]
 ) -> tuple[Data, Split]:
     """What lanes train and validate on; images to validate on stand behind the others."""
-    labels, count = labels_for(objective, labels, len(images)), len(images)
+    labels, count = labels_for(objectives, labels, len(images)), len(images)
     if validation is None or isinstance(validation, numbers.Real):
         split = holdout(count, validation) if validation else no_holdout(count)
         return Data(jnp.asarray(images), jnp.asarray(labels)), split
@@ -280,7 +280,7 @@ def _examples(
             f"give them in that of the others, {list(images.shape[1:])}"
         )
     both = [images, held] if images.dtype == held.dtype else [unit(jnp.asarray(of)) for of in (images, held)]
-    labels = np.concatenate([labels, labels_for(objective, held_labels, len(held))])
+    labels = np.concatenate([labels, labels_for(objectives, held_labels, len(held))])
     indices = np.arange(count + len(held), dtype=np.int32)
     return Data(jnp.concatenate(both), jnp.asarray(labels)), (indices[:count], indices[count:])
 

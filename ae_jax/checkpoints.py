@@ -128,12 +128,22 @@ def load(path: Path, like: PyTree) -> PyTree | None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Delete the checkpoints of a finished search, at once: under another name first."""
+    """Delete the checkpoints of a finished search, at once: under another name first.
+
+    A folder that cannot be moved, such as a volume that is mounted there, stays, and is empty.
+    """
     folder = folder.resolve()
     doomed = folder.with_name(f".{folder.name}.{os.getpid()}")
-    with contextlib.suppress(FileNotFoundError):  # or another process of the run was first
+    try:
         folder.replace(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+    except FileNotFoundError:  # another process of the run was first
+        return
+    except OSError:
+        for path in sorted(folder.iterdir(), key=lambda path: path.name == IDENTITY):
+            with contextlib.suppress(OSError):
+                path.unlink()
+        return
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 def _parse(content: bytes, like: PyTree) -> PyTree | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import warnings
 
+import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from ae_jax import evaluation
 from ae_jax.batching import evaluation_batch, unit
-from ae_jax.objectives import output_shape
+from ae_jax.objectives import reconstructs
 from ae_jax.runs import Run
 from ae_jax.types import AnyArray
 
@@ -26,11 +28,11 @@ def warn(run: Run, images: ArrayLike) -> None:
         warnings.warn(
             f"{_models(run, run.diverged)} diverged: give a smaller learning rate or another seed", stacklevel=3
         )
-    if run.objective.recipe is None or output_shape(run.objective) != run.model.image:
+    if not reconstructs(run.objective):
         return
-    given = np.asarray(unit(images))
-    constant = float(given.var(0).mean())
-    error = np.square(run.reconstruct(images) - given).mean((-4, -3, -2, -1))
+    given = unit(jnp.asarray(images))
+    constant = float(np.asarray(given).var(0).mean())
+    error = evaluation.reconstruction_error(run, given, given)
     if constant and (nothing := error >= LEARNED_NOTHING * constant).any():
         warnings.warn(
             f"{_models(run, nothing)} came no closer to the images than their mean (squared error "

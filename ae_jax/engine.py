@@ -66,10 +66,11 @@ class Settings:
     def __post_init__(self):
         for name in ("segment", "patience", "lanes_per_call"):
             if (value := getattr(self, name)) is not None:
-                whole(name, value)
+                object.__setattr__(self, name, whole(name, value))
         if self.halving is not None:
-            whole("halving's first epoch", self.halving.first)
-            whole("halving's factor", self.halving.factor, 2)
+            first, factor = self.halving
+            halving = Halving(whole("halving's first epoch", first), whole("halving's factor", factor, 2))
+            object.__setattr__(self, "halving", halving)
 
 
 class ProgramRun:

@@ -35,6 +35,8 @@ def identity(groups: Sequence[Group], data: Data, splits: Splits, settings: Mapp
         "processes": jax.process_count(),
         "devices (JAX_NUM_CPU_DEVICES)": f"{jax.local_device_count()} {jax.local_devices()[0].device_kind}",
         "precision of matrix products": str(jax.config.values["jax_default_matmul_precision"]),
+        "random numbers (JAX_DEFAULT_PRNG_IMPL)": jax.config.values["jax_default_prng_impl"],
+        "JAX_THREEFRY_PARTITIONABLE": jax.config.values["jax_threefry_partitionable"],
         "ae_jax": ae_jax.__version__,
         "jax": f"{jax.__version__}, jaxlib {importlib.metadata.version('jaxlib')}",
         DETAILS: _details(groups, data, splits),

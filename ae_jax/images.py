@@ -89,10 +89,11 @@ def read(
     """The images of ``source``.
 
     Args:
-      source: a name of :func:`data.load` (its training images; ``mnist:test`` is the test part), or a path, known by
-        its content: an ``.npz`` with an array ``images`` (or one array alone) and perhaps ``labels``, an ``.npy``, an
-        IDX file, a PNG or JPEG file, or a folder of these, read with its subfolders in sorted order. Where every
-        picture lies in a subfolder, the subfolders of the first level are the classes, numbered in sorted order.
+      source: a name of :func:`data.load` (its training images; ``mnist:test`` is the test part), or a path, as a
+        ``Path`` always is, known by its content: an ``.npz`` with an array ``images`` (or one array alone) and perhaps
+        ``labels``, an ``.npy``, an IDX file, a PNG or JPEG file, or a folder of these, read with its subfolders in
+        sorted order. Where every picture lies in a subfolder, the subfolders of the first level are the classes,
+        numbered in sorted order.
       size: height and width to resize to.
       grey: True makes one channel of three, False three of one; None keeps what there is.
       skip_unreadable: leave out pictures that cannot be read, with a warning that names them.
@@ -106,7 +107,7 @@ def read(
         path = Path(source).expanduser()
     except RuntimeError as error:  # ~name
         raise UsageError(f"{source}: there is no such user here; give a path") from error
-    known, _, part = str(source).partition(":")
+    known, _, part = source.partition(":") if isinstance(source, str) else ("", "", "")
     if known in data.TITLES and part in ("", "train", "test"):
         if not part and path.exists():
             raise UsageError(f"{source} is a data set and a path here: give {known}:train or ./{source}")

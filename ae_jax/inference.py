@@ -8,7 +8,7 @@ does not depend on which images came with it. What comes out leads with the run'
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from ae_jax import evaluation, generation, latent
 from ae_jax.batching import Data, evaluation_batch, unit
 from ae_jax.images import as_images
 from ae_jax.models import Autoencoder, apply
-from ae_jax.objectives import Objective, classes, output_shape, parameter_shapes
+from ae_jax.objectives import Objective, classes, parameter_shapes, reconstructs
 from ae_jax.runs import Run, by_batches
 from ae_jax.types import PyTree, UsageError, a, whole
 from ae_jax.vae import VQVAE
@@ -53,7 +53,7 @@ def decode(run: Run, codes: ArrayLike) -> np.ndarray:
 
 def reconstruct(run: Run, images: ArrayLike) -> np.ndarray:
     """Images as every lane gives them back: ``[*run.shape, n, H, W, C]``."""
-    _require(run, output_shape(run.objective) == run.model.image, "decoder")
+    _require(run, reconstructs(run.objective), "decoder")
     images = of_model(run, images)
     return _in_calls(run, len(images), lambda some: run.map(_reconstruct, jnp.asarray(images[some])))
 
@@ -92,7 +92,7 @@ def _prior_codes(run: Run, key: Array, n: int) -> np.ndarray:
 def score(run: Run, images: ArrayLike, labels: ArrayLike | None = None, seed: int = 0) -> dict[str, np.ndarray]:
     """Loss and metrics of the run's objective: ``[*run.shape]`` each."""
     images = of_model(run, images)
-    labels = labels_for(run.objective, labels, len(images))
+    labels = labels_for([run.objective], labels, len(images))
     return evaluation.score(run, jax.random.key(whole("seed", seed, 0)), Data(jnp.asarray(images), jnp.asarray(labels)))
 
 
@@ -106,9 +106,9 @@ def of_model(run: Run, images: ArrayLike) -> np.ndarray | Array:
     return found
 
 
-def labels_for(objective: Objective, labels: ArrayLike | None, n: int) -> np.ndarray:
+def labels_for(objectives: Sequence[Objective], labels: ArrayLike | None, n: int) -> np.ndarray:
     """Labels int32 ``[n]``, zeros where none are needed. Raises UsageError for a classifier's that do not fit it."""
-    count = classes(objective)
+    count = min(filter(None, map(classes, objectives)), default=None)
     if labels is None:
         if count:
             raise UsageError("a classifier learns from labels: give one for each image, whole numbers from 0")

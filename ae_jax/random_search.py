@@ -11,12 +11,14 @@ import numbers
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import numpy as np
 from jax import Array
 
 from ae_jax.lanes import HALVED, Group, make_lanes
 from ae_jax.objectives import Objective
+from ae_jax.recipes import spelled
 from ae_jax.runs import Run
 from ae_jax.trials import programs
 from ae_jax.types import LARGEST, HParams, Plan, UsageError, hparams, reason, whole
@@ -112,7 +114,8 @@ def sample(key: Array, space: Mapping[str, Prior | Any], n: int) -> Trials:
         if isinstance(prior, list | set | dict | np.ndarray):
             raise UsageError(f"{name} {prior!r} is not allowed in a search space: give a prior, such as choice([1, 2])")
     keys = dict(zip(sorted(space), jax.random.split(key, len(space)), strict=True))
-    priors = {name: prior if callable(prior) else constant(prior) for name, prior in space.items()}
+    plain = {name for name, of in space.items() if isinstance(of, nn.Module) or not callable(of)}
+    priors = {name: constant(of) if name in plain else of for name, of in space.items()}
     return {name: _drawn(name, prior, keys[name], n) for name, prior in priors.items()}
 
 
@@ -187,7 +190,7 @@ def plan_search(
         lanes = make_lanes(numbers, seed + rows * folds + fold, fold, rows)
         chosen = dict(zip(statics, kind, strict=True))
         varying = [static for static in statics if len(set(trials[static].tolist())) > 1]
-        name = ", ".join(f"{static}={chosen[static]}" for static in varying) or "all trials"
+        name = ", ".join(f"{static}={spelled(chosen[static])}" for static in varying) or "all trials"
         groups.append(Group(name, *build(**chosen), lanes))
     return Planned(trials, groups, folds)
 
@@ -255,7 +258,7 @@ def trial_run(runs: Sequence[Run], trial: int) -> Run:
 
 def short(value: Any) -> str:
     """What was drawn, or a loss, as people read it in a table."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else spelled(value)
 
 
 def _all_of(kind: type, *values: Any) -> bool:

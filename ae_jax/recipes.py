@@ -43,10 +43,11 @@ class Recipe(NamedTuple):
 def part(thing: C, name: str | None = None) -> C:
     """Give a class or function its stable name, by default ``module.name``; returns it, so that it decorates.
 
-    What a notebook or a script defines once more takes the place of what it was. Raises ValueError elsewhere.
+    What is defined once more, as by a notebook or a module that is loaded again, takes the place of what it was.
+    Raises ValueError for a name of something else.
     """
     name = name or _name(thing)
-    if PARTS.get(name, thing) is not thing and not name.startswith("__main__."):
+    if (old := PARTS.get(name, thing)) is not thing and _name(old) != _name(thing):
         raise ValueError(f"two parts of recipes are called {name!r}")
     PARTS[name] = thing
     return thing
@@ -103,7 +104,8 @@ def _plain(value: Any) -> Any:
 
 
 def _name(thing: Any) -> str:
-    return f"{thing.__module__.removeprefix('ae_jax.')}.{thing.__qualname__}"
+    module = "__main__" if thing.__module__ == "__mp_main__" else thing.__module__  # the script, in its own workers
+    return f"{module.removeprefix('ae_jax.')}.{thing.__qualname__}"
 
 
 def _fields(module: nn.Module) -> dict[str, Any]:
@@ -166,6 +168,19 @@ def _code(function: types.FunctionType) -> str:
 
     add(function)
     return content.hexdigest()[:16]
+
+
+def spelled(value: Any) -> str:
+    """``value`` of a recipe or of a search as people read it, the same in every process."""
+    if isinstance(value, nn.Module):
+        name, arguments = type(value).__name__, _fields(value)
+    elif isinstance(made := getattr(value, "recipe", None), Recipe):
+        name, arguments = made.builder.rpartition(".")[2], dict(made.arguments)
+    elif type(value) is tuple:
+        return f"({', '.join(map(spelled, value))}{',' * (len(value) == 1)})"
+    else:
+        return getattr(value, "__name__", type(value).__name__) if callable(value) else str(value)
+    return f"{name}({', '.join(f'{argument}={spelled(given)}' for argument, given in arguments.items())})"
 
 
 def foreign(description: Any) -> list[str]:

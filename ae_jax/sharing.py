@@ -10,6 +10,7 @@ another and one microbatch after another, whose activations then stay in its cac
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -146,11 +147,14 @@ def gathered(tree: PyTree) -> PyTree:
 
 def side_by_side(compiling: Callable[[Any], Any], arguments: Iterable[Any]) -> list[Any]:
     """``compiling`` of each argument, a thread for each core: XLA compiles a program on one, without Python's lock."""
-    # As a ``with`` of the caller has set it, which holds in its thread alone.
-    precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+    # As a ``with`` of the caller has set them, which holds in its thread alone.
+    names = "default_matmul_precision", "default_prng_impl", "threefry_partitionable"
+    settings = {name: getattr(jax.config, f"jax_{name}") for name in names}
 
     def in_thread(argument: Any) -> Any:
-        with jax.default_matmul_precision(precision):
+        with contextlib.ExitStack() as stack:
+            for name, value in settings.items():
+                stack.enter_context(getattr(jax, name)(value))
             return compiling(argument)
 
     with ThreadPoolExecutor(joblib.cpu_count()) as pool:

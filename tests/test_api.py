@@ -6,6 +6,7 @@ import dataclasses
 import doctest
 import importlib
 import inspect
+import json
 import pickle
 import signal
 import subprocess
@@ -387,6 +388,60 @@ def test_build_may_take_whatever_is_drawn():
     assert searched.best_numbers["latent"] in (1, 2)
 
 
+def test_functions_and_networks_that_are_drawn_are_told_by_name(tmp_path):
+    """And not by where they lie, as another process, which resumes, has them elsewhere."""
+
+    def built(corrupt, model):
+        return ae_jax.denoising(model, corrupt)
+
+    models = [ae_jax.dense_autoencoder(latent, (4,)) for latent in (1, 2)]
+    space = {
+        "corrupt": ae_jax.choice([ae_jax.corruptions.gaussian, ae_jax.corruptions.masking]), "noise": 0.2,
+        "model": ae_jax.choice(models),
+    }  # fmt: skip
+    searched = ae_jax.search(built, space, IMAGES, trials=6, checkpoints=tmp_path, keep_checkpoints=True, **QUICK)
+    names = [group.name for group in searched.planned.groups]
+    assert "0x" not in "".join([str(searched), *names]) and len({name.split(",")[0] for name in names}) == 2
+    assert {name.split(",")[0] for name in names} == {"corrupt=gaussian", "corrupt=masking"}
+    assert all("model=Autoencoder(encoder=DenseEncoder(latent=" in name for name in names)
+    assert not [key for key in json.loads((tmp_path / "search.json").read_text()) if "0x" in key]
+
+
+def test_a_network_is_a_plain_value_of_a_space():
+    searched = ae_jax.search(lambda model: ae_jax.autoencoder(model), {"model": PLAIN.model}, IMAGES, trials=2, **QUICK)
+    assert len(searched.runs) == 1 and searched.best.model.encoder.latent == PLAIN.model.encoder.latent
+
+
+def test_every_objective_of_a_search_gets_labels_that_fit_it():
+    def classifier(classes):
+        return ae_jax.classifier(ae_jax.Classifier(ae_jax.DenseEncoder(2, (4,)), classes))
+
+    def either(classify):
+        return classifier(10) if classify else build(2)
+
+    labels = np.arange(100) % 10
+    for seed in range(4):  # whichever is drawn first
+        arguments = QUICK | {"trials": 6, "seed": seed}
+        with pytest.raises(UsageError, match="labels from 0 to 9 are not allowed: this classifier has 3 classes"):
+            ae_jax.search(classifier, {"classes": ae_jax.choice([10, 3])}, IMAGES, labels, **arguments)
+        with pytest.raises(UsageError, match="a classifier learns from labels"):
+            ae_jax.search(either, {"classify": ae_jax.choice([True, False])}, IMAGES, **arguments)
+
+
+def test_what_stands_beside_an_objective_is_a_plan():
+    with pytest.raises(UsageError, match="64 is not allowed beside an objective of build: give an ae_jax.Plan"):
+        ae_jax.search(lambda latent: (build(latent), 64), SPACE, IMAGES, trials=1, **QUICK)
+
+
+def test_numbers_of_numpy_go_to_the_checkpoints_too(tmp_path):
+    run = fit(patience=np.int64(3), checkpoints=tmp_path / "fit")
+    assert_same(run, fit(patience=3))
+    halving = np.int64(1), np.int64(2)
+    searched = search(halving=halving, trials=2, checkpoints=tmp_path / "search", seed=1)
+    np.testing.assert_array_equal(searched.outcome.loss, search(halving=(1, 2), trials=2, seed=1).outcome.loss)
+    assert not list(tmp_path.iterdir())
+
+
 def test_checkpoints_stay_for_whoever_has_yet_to_save(tmp_path):
     """The run is had again at once: nothing is trained."""
     kept = {"checkpoints": tmp_path / "kept", "keep_checkpoints": True}
@@ -416,10 +471,13 @@ def test_64_bits_are_refused():
         fit()
 
 
-def test_a_callers_precision_reaches_the_threads_that_compile():
-    with jax.default_matmul_precision("highest"):
-        found = sharing.side_by_side(lambda _: jax.config.jax_default_matmul_precision, [0, 1])
-    assert found == ["highest", "highest"] and jax.config.jax_default_matmul_precision is None
+def test_a_callers_settings_reach_the_threads_that_compile():
+    names = "jax_default_matmul_precision", "jax_default_prng_impl", "jax_threefry_partitionable"
+    before = [getattr(jax.config, name) for name in names]
+    with jax.default_matmul_precision("highest"), jax.default_prng_impl("rbg"), jax.threefry_partitionable(False):
+        found = sharing.side_by_side(lambda _: [getattr(jax.config, name) for name in names], [0, 1])
+    assert found == [["highest", "rbg", False]] * 2
+    assert before == [getattr(jax.config, name) for name in names] == [None, "threefry2x32", True]
 
 
 def test_sizes_may_be_numpys_and_lists():

@@ -1,5 +1,6 @@
 """Files that were damaged or are something else: results give arrays or one line, checkpoints the one before."""
 
+import errno
 import hashlib
 import json
 import pickle
@@ -175,6 +176,20 @@ def test_a_predecessor_that_cannot_be_replaced_is_told(tmp_path):
     (tmp_path / "0.previous").mkdir()
     with pytest.raises(UsageError, match="cannot be written"):
         checkpoints.save(tmp_path / "0.msgpack", TREE)
+
+
+def test_a_folder_that_cannot_be_moved_is_emptied(tmp_path, monkeypatch):
+    """As a volume that is mounted there; the run that is done is not lost for it."""
+    folder = tmp_path / "volume"
+    checkpoints.open_folder(folder, {"a": 1}, resume=False)
+    checkpoints.save(folder / "group000-lane00000.msgpack", TREE)
+
+    def busy(path, target):
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    monkeypatch.setattr(Path, "replace", busy)
+    checkpoints.remove_folder(folder)
+    assert list(tmp_path.iterdir()) == [folder] and not list(folder.iterdir())
 
 
 def test_of_two_processes_one_removes_the_folder(tmp_path, monkeypatch):

@@ -2,11 +2,14 @@
 
 import warnings
 
+import flax.linen as nn
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import ae_jax
-from ae_jax import doubts
+from ae_jax import doubts, recipes
+from ae_jax.objectives import Objective
 
 RNG = np.random.default_rng(0)
 # Two kinds of image: a code of one number tells them apart.
@@ -61,6 +64,48 @@ def test_what_has_no_reconstructions_or_no_variance_is_not_judged():
     classifier = ae_jax.classifier(ae_jax.Classifier(ae_jax.DenseEncoder(1, (4,)), 2))
     assert warned(classifier, labels=np.arange(120) % 2, learning_rate=1e-7, epochs=1)[1] == []
     assert warned(images=np.full((60, 6, 6), 0.5), learning_rate=1e-7, epochs=1)[1] == []
+
+
+class Own(nn.Module):
+    """A dense autoencoder of the user's own, which may take more than images, or give more."""
+
+    extra: str = ""
+    image: tuple[int, int, int] = (6, 6, 1)
+
+    @nn.compact
+    def __call__(self, x, key=None):
+        if self.extra == "takes" and key is None:
+            raise TypeError("what is drawn needs a key")
+        code = nn.Dense(2)(x.reshape(len(x), -1))
+        copies = nn.Dense(36)(code).reshape(x.shape)
+        return (copies, code) if self.extra == "gives" else copies
+
+
+@recipes.recipe
+def own(network: nn.Module) -> Objective:
+    """The builder calls its model as it likes, too."""
+
+    def loss(params, key, batch, hparams, train):
+        made = network.apply(params, batch.images, key)
+        copies = made[0] if network.extra == "gives" else made
+        return jnp.square(copies - batch.images).mean((1, 2, 3)), {}
+
+    def init(key):
+        return network.init(key, jnp.zeros((1, 6, 6, 1)), key)
+
+    return Objective(init, loss, separable=True)
+
+
+@recipes.recipe
+def own_model(model: nn.Module) -> Objective:
+    return own(model)
+
+
+@pytest.mark.parametrize("build", [own, own_model])
+@pytest.mark.parametrize("extra", ["", "takes", "gives"])
+def test_no_objective_of_ones_own_is_lost_for_being_judged(build, extra):
+    run, told = warned(build(Own(extra)), epochs=1, learning_rate=1e-7)
+    assert np.isfinite(run.loss) and len(told) == (build is own_model and not extra)
 
 
 def test_some_images_are_judged_evenly_over_all():

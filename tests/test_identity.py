@@ -48,6 +48,15 @@ def test_another_precision_of_matrix_products_is_another_search(stopped):
         stopped(free_bits(0.5), resume=True)
 
 
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [(lambda: jax.default_prng_impl("rbg"), "random numbers"), (lambda: jax.threefry_partitionable(False), "THREEFRY")],
+)
+def test_other_random_numbers_are_another_search(stopped, setting, told):
+    with setting(), pytest.raises(UsageError, match=f"{told}.* was .* and is now"):
+        stopped(free_bits(0.5), resume=True)
+
+
 def test_from_python_a_folder_is_made_and_gone_on_with(stopped, data):
     run, calls = stopped(free_bits(0.5))
     assert (run.status == DONE).all() and calls == 3  # of two lanes by two segments, one was there

@@ -5,6 +5,7 @@ import io
 import struct
 import warnings
 import zlib
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -214,6 +215,13 @@ def test_known_data_sets_by_part():
         np.testing.assert_array_equal(found.images, digits[expected])
         np.testing.assert_array_equal(found.labels, digits[expected + 1])
         assert found.name == source and found.labels.dtype == np.int32
+
+
+def test_a_path_object_is_never_a_data_set(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "digits", {"a.png": BYTES[0]})
+    assert images.read(Path("digits")).images.shape == (1, 6, 7, 3)
+    assert "mnist: no such file" in refusal(images.read, Path("mnist"))
 
 
 def test_a_path_called_like_a_data_set_is_asked_about(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Recipes: the same arguments give the same object, JSON and back."""
 
 import functools
+import importlib
 import json
 import pickle
 
@@ -151,6 +152,28 @@ def test_a_cell_that_is_run_again_replaces_its_part():
         objective = names["mine"](dense_autoencoder(2))
         assert recipes.build(recipes.describe(objective)).recipe == objective.recipe
     assert objective.recipe.builder == "__main__.mine" and recipes.PARTS.pop("__main__.mine") is names["mine"]
+
+
+def test_a_module_that_is_loaded_again_replaces_its_parts(tmp_path, monkeypatch):
+    (tmp_path / "mine_of_recipes.py").write_text(
+        "from ae_jax import recipes\n@recipes.part\ndef mine(x):\n    return x"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("mine_of_recipes")
+    first = module.mine
+    assert importlib.reload(module).mine is not first
+    assert recipes.PARTS.pop("mine_of_recipes.mine") is module.mine
+
+
+def test_in_a_worker_of_a_script_its_parts_have_the_same_names():
+    """There the script is the module ``__mp_main__``."""
+
+    def mine(x):
+        return x
+
+    mine.__module__, mine.__qualname__ = "__mp_main__", "mine"
+    recipes.part(mine)
+    assert recipes.PARTS.pop("__main__.mine") is mine
 
 
 def closed_over(factor):
