@@ -1,4 +1,4 @@
-"""The baseline and its optimizers (report B, sections 1 and 2.1; protocols B1 and B2).
+"""The baseline and its optimizers (report B, sections 2.1 and 3.1; protocols B1 and B2).
 
     python -m experiments.baseline --dataset mnist --budget full
 
@@ -71,7 +71,10 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         Row(f"B1 share of seeds at {reported['validation']} or below", None, [below]),
         *(Row(f"B2 validation MSE, {name}", None, run.loss) for name, run in runs.items()),
     ]
-    return Measured(arrays, rows, config={"learning_rate": LEARNING_RATE, "l2": L2})
+    budget, others = setup.budget, len(seeds(setup, "rmsprop"))
+    runs_of = f"{budget.seeds} seeds of Adam, {others} of the others (mean and one deviation)"
+    caption = common.describe(setup, f"{budget.epochs} epochs, batch {budget.batch_size}, {runs_of}")
+    return Measured(arrays, rows, caption, {"learning_rate": LEARNING_RATE, "l2": L2})
 
 
 def draw(saved: Saved) -> Paths:

@@ -107,6 +107,7 @@ class Setup:
     cpu: seconds of all cores that the process had taken by then, ``time.process_time``.
     earlier: runs of stages before the study's own training, by name.
     checkpoints: folders of all stages, which go when the study is done.
+    resumed: those of them that were there before, to go on from.
     """
 
     options: Any  # the study's own kind of Options
@@ -117,6 +118,7 @@ class Setup:
     cpu: float = dataclasses.field(default_factory=time.process_time)
     earlier: dict[str, Run] = dataclasses.field(default_factory=dict)
     checkpoints: list[Path] = dataclasses.field(default_factory=list)
+    resumed: list[Path] = dataclasses.field(default_factory=list)
 
     @property
     def seeds(self) -> np.ndarray:

@@ -11,7 +11,7 @@ from ae_jax.models import Autoencoder
 from ae_jax.objectives import Objective, init_of
 from ae_jax.recipes import recipe
 from ae_jax.runs import Run
-from experiments.study import PROBED, Setup
+from experiments.study import FITTED, Setup
 
 SHOWN = 1_000  # test images that are denoised, at most
 
@@ -19,7 +19,7 @@ SHOWN = 1_000  # test images that are denoised, at most
 def recognised_shares(setup: Setup, run: Run) -> np.ndarray:
     """Share of test images that :func:`recognised` tells after each lane denoised them: ``[variants, folds]``."""
     clean, labels = setup.test_images[:SHOWN], setup.dataset.test_labels[:SHOWN]
-    known = np.asarray(setup.train_images[:PROBED]), setup.dataset.train_labels[:PROBED]
+    known = np.asarray(setup.train_images[:FITTED]), setup.dataset.train_labels[:FITTED]
 
     def of_variant(variant: int) -> np.ndarray:
         noisy = corruptions.gaussian(setup.child(3), clean, run.lanes.hparams.noise[variant, 0])

@@ -133,7 +133,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
         arrays |= denoised.errors_to_noisy_images(setup, run)
         for part, loss in reports.c.DENOISING_LOSS.items():
             what = f"C4 {part} error against the noisy image, {{}}"
-            said = Numbers({"noise 0.4": loss})
+            said = Numbers({"noise 0.4": loss})  # a level that is ours, see reports.c
             rows += comparison.rows(what, chosen, arrays[f"{part}_noisy_mse"], said, higher_is_better=None)
     return Measured(arrays, rows, config={"settings": chosen, "folds": PROTOCOLS[protocol].folds})
 

@@ -29,7 +29,7 @@ def of_lane(
     images, labels = np.asarray(setup.test_images[sample]), setup.dataset.test_labels
     centroids, places = latent.centroids(codes, labels), chosen_codes(codes[sample], labels[sample], pca[sample], tsne)
     decoded = latent.decode(lane, places.reshape(-1, 2)).reshape(*places.shape[:-1], *lane.model.image)
-    train, shown = np.asarray(setup.train_images[: study.PROBED]), setup.dataset.train_labels[: study.PROBED]
+    train, shown = np.asarray(setup.train_images[: study.FITTED]), setup.dataset.train_labels[: study.FITTED]
     right = latent.nearest(codes, centroids) == labels
     return {
         "centroids": centroids,

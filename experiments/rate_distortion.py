@@ -5,8 +5,8 @@
 Beyond the reports. Convolutional VAEs with d = 10 on dynamically binarised images: the ELBO with beta from 0.1 to 8
 as lanes of one program, and with beta = 1 after a warm-up; free bits; WAE-MMD; a vector-quantised autoencoder of 8
 positions. Measured on the test set: rate, distortion, ELBO, active units, distance of the aggregated posterior from
-the prior (MMD), and samples of the prior and of a Gaussian mixture fitted to the codes, judged by a digit
-classifier trained here: share recognised with confidence 0.9, balance of the classes, Frechet distance of its
+the prior (MMD), and samples of the prior and of a Gaussian mixture fitted to codes of training images, judged by a
+digit classifier trained here: share recognised with confidence 0.9, balance of the classes, Frechet distance of its
 logits from those of test images (not an FID). All models but the vector-quantised one go to ``.safetensors`` files
 beside the npz, for the page, where beta is a switch, and ``ae_jax.load``. Runtime on two CPU cores: digits quick two
 minutes, MNIST full 15 minutes.
@@ -114,7 +114,9 @@ def _measure(run: Run, judge: Run, setup: Setup, keys: jax.Array) -> dict[str, n
     score_key, code_key, prior_key, mixture_key = keys
     score = evaluation.score(run, score_key, setup.test)
     codes = posterior.encode(run, code_key, setup.test_images)
-    fitted = generation.mixture_codes(mixture_key, codes.mean, DRAWN, COMPONENTS)
+    fit_key, mixture_key = jax.random.split(mixture_key)
+    learned = posterior.encode(run, fit_key, setup.train_images[: study.FITTED])
+    fitted = generation.mixture_codes(mixture_key, learned.mean, DRAWN, COMPONENTS)
     drawn = {
         "prior": latent.decode(run, generation.prior_codes(prior_key, run.shape, DRAWN, LATENT)),
         "mixture": latent.decode(run, fitted),

@@ -20,7 +20,7 @@ import tyro
 
 from ae_jax import results
 from ae_jax.types import UsageError
-from experiments import command_line, common, comparison, running
+from experiments import command_line, common, comparison, reports, running
 from experiments.registry import NAMES, STUDIES
 
 ROOT = Path(__file__).parent.parent
@@ -33,7 +33,8 @@ INTRODUCTION = """# Recorded runs
 Full runs on MNIST, each from the commit that it names. Minutes are those of the run, or of its last part if it was
 resumed, in which the machine may have done other work; those of CPU are of all cores. A number is met if it is equal
 within 1 % of the error, or better; a finding is confirmed if every run says so; +- is one deviation over the runs. The
-npz hold all arrays but images and large ones. `python -m experiments.record` makes this page from them.
+npz hold all arrays but images and large ones. `python -m experiments.record` makes this page from them, and decides the
+findings from their arrays anew.
 
 """
 RUNS_HEADER = ("study", "command", "commit", "minutes", "of CPU", "numbers met", "findings confirmed")
@@ -100,13 +101,19 @@ def small(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 def tables(root: Path) -> dict[Path, str]:
     """What docs/results/README.md and the README must be, from the recorded npz alone."""
     kept = root / "docs" / "results"
-    metas = {name: results.load(kept / f"{name}.npz")[1] for name in NAMES if (kept / f"{name}.npz").exists()}
+    metas = {name: _decided(name, kept / f"{name}.npz") for name in NAMES if (kept / f"{name}.npz").exists()}
     readme = root / "README.md"
     before, _, rest = readme.read_text().partition(BEGIN)
     _, end, after = rest.partition(END)
     if not end:
         raise UsageError(f"{readme}: no place for the table; it wants the lines {BEGIN} and {END}")
     return {kept / "README.md": _everything(metas), readme: f"{before}{BEGIN}\n{_brief(metas)}{END}{after}"}
+
+
+def _decided(name: str, path: Path) -> dict[str, Any]:
+    """The meta of a recorded run, with the findings as today's criteria have them."""
+    arrays, meta = results.load(path)
+    return {**meta, "findings": comparison.plain(reports.findings(name, arrays))}
 
 
 def _brief(metas: Mapping[str, Mapping[str, Any]]) -> str:

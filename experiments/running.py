@@ -50,10 +50,13 @@ def train(setup: Setup, training: Training, stage: str = "") -> dict[str, Run]:
     if not training.groups:
         return {}
     options = setup.options
-    setup.checkpoints.append(options.out / f"{'_'.join([setup.label, *([stage] if stage else [])])}.checkpoints")
+    folder = options.out / f"{'_'.join([setup.label, *([stage] if stage else [])])}.checkpoints"
+    setup.checkpoints.append(folder)
+    if options.resume and folder.is_dir():
+        setup.resumed.append(folder)
     settings = Settings(
         options.segment, training.patience, training.keep_best, training.halving, options.lanes_per_call,
-        setup.checkpoints[-1], options.resume,
+        folder, options.resume,
         {name: value for name, value in plain(options).items() if name not in NOT_IDENTITY},
     )  # fmt: skip
     title = " ".join([setup.label, *([stage] if stage else [])])

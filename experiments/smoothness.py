@@ -6,9 +6,10 @@ D(z) is the squared distance between the image of a point and that of its neares
 over the centroids' bounding box. Draws the report's Figs. 6 and 7 as one interactive surface with buttons for the
 front and the top view, and for print: the front view, the map flat, the steps of D along both axes, and the basins of
 attraction: which centroid is nearest in the plane, and which in the images. Where these differ, or D jumps, the space
-is not homogeneous. Follows D on the line from the centroid of 1 to that of 7 too. The autoencoder is that of
-``experiments.latent_space``, read from ``--model``, by default the file that study A5 wrote to the same folder;
-without one it is trained first. Runtime: seconds, or a minute more.
+is not homogeneous. Follows D on the line from the centroid of 1 to that of 7, which crosses other digits' where these
+are nearer, and on that from each centroid to the nearest other, which cannot. The autoencoder is that of
+``experiments.latent_space``, read from ``--model``, by default the file that study A5 wrote to the same folder with the
+same numbers; without one it is trained first. Runtime: seconds, or a few minutes more.
 """
 
 from __future__ import annotations
@@ -50,9 +51,25 @@ def default_model(options: Options) -> Path:
 def plan(setup: Setup) -> Training:
     """Nothing, once there is a model; that study is run whole, its figures and all."""
     trained = source(setup.options)
-    if setup.options.model is None and not default_model(setup.options).exists():
-        study.run(latent_space.STUDY, trained)
+    if setup.options.model is None:
+        if default_model(setup.options).exists():
+            _require_same(setup, default_model(setup.options))
+        else:
+            study.run(latent_space.STUDY, trained)
     return Training([])
+
+
+def _require_same(setup: Setup, path: Path) -> None:
+    """Raises UsageError for a model that other numbers made than this study would."""
+    config = files.info(path)["provenance"].get("config", {})
+    found = {"seed": config.get("options", {}).get("seed"), **config.get("budget", {})}
+    wanted = {"seed": setup.options.seed, **dataclasses.asdict(setup.budget)}
+    del wanted["seeds"]  # the model is of the first
+    if other := [f"{name} {found.get(name)} (now {of})" for name, of in wanted.items() if found.get(name) != of]:
+        raise UsageError(
+            f"{path}: trained with {', '.join(other)}; give the same options, --model {path} to take it as it is, "
+            f"or another --out"
+        )
 
 
 def measure(setup: Setup, runs: Runs) -> Measured:
@@ -72,7 +89,8 @@ def measure(setup: Setup, runs: Runs) -> Measured:
     maps = [*latent.distance_map(model, flat, centroids), latent.basins(model, flat, centroids)]
     distance, nearest, basin = (values.reshape(STEPS, STEPS) for values in maps)
     arrays = {"points": points, "distance": distance, "nearest": nearest, "basin": basin, "centroids": centroids}
-    arrays |= planes.height_steps(points, distance, nearest, centroids) | _profile(model, centroids)
+    arrays |= planes.height_steps(points, distance, nearest, centroids)
+    arrays |= _profile(model, centroids) | _to_nearest(model, centroids)
     rows = [
         Row("A6 share of the plane whose image is nearest to another centroid's", None, [(basin != nearest).mean()]),
         Row("A6 largest step of D between neighbours of one basin", None, [arrays["step_within"]]),
@@ -90,6 +108,26 @@ def _profile(model: Run, centroids: np.ndarray) -> dict[str, np.ndarray]:
     distance, nearest = latent.distance_map(model, line, centroids)
     to_ends = [latent.distance_map(model, line, end[None])[0] for end in ends]
     return {"profile": distance, "profile_nearest": nearest, "profile_ends": np.array(to_ends)}
+
+
+def _to_nearest(model: Run, centroids: np.ndarray) -> dict[str, np.ndarray]:
+    """On the line from each centroid to the nearest other, which no third comes near to: ``[classes]`` each.
+
+    Where D is the largest, from 0 to 1, and on which share of the steps up to the border it rises.
+    """
+    squared = np.square(centroids[:, None] - centroids).sum(-1)
+    squared[np.isnan(squared) | np.eye(len(centroids), dtype=bool)] = np.inf
+    pairs = [(start, int(stop)) for start, stop in enumerate(squared.argmin(1))]
+    maps = latent.distance_map(model, latent.walks(centroids, pairs, 2 * STEPS + 1), centroids)
+    distance, nearest = (values.reshape(len(pairs), -1) for values in maps)
+    borders = (nearest != nearest[:, :1]).argmax(1)
+    steps = [np.diff(of[:border]) for of, border in zip(distance, borders, strict=True)]
+    rises = [(of > 0).mean() if of.size else np.nan for of in steps]
+    known = np.isfinite(squared.min(1))
+    return {
+        "nearest_place": np.where(known, distance.argmax(1) / (2 * STEPS), np.nan),
+        "nearest_rises": np.where(known, rises, np.nan),
+    }
 
 
 def draw(saved: Saved) -> Paths:
@@ -121,7 +159,7 @@ def _draw_profile(saved: Saved) -> Paths:
     distance, *to_ends = saved.arrays["profile"], *saved.arrays["profile_ends"]
     x = np.linspace(0, 1, len(distance))
     curves = plotting.series((f"to the image of {start}", f"to the image of {stop}"), to_ends, x)
-    curves.append(plotting.Series("D, to the nearer centroid's", x, distance, marker=".", dashed=True))
+    curves.append(plotting.Series("D, to the nearest of all", x, distance, marker=".", dashed=True))
     yield from saved.draw(
         plotting.line_plot, "profile", curves,
         xlabel=f"place on the line: 0 is the centroid of {start}, 1 that of {stop}", ylabel="squared distance",

@@ -27,7 +27,7 @@ from experiments.running import Training
 # The words that a study is written in, whichever room they come from; functions are called as ``study.main``.
 __all__ = ["Budget", "Measured", "Paths", "Row", "Runs", "Saved", "Setup", "Study", "Training"]
 
-PROBED = 10_000  # training images that a linear probe learns from, at most
+FITTED = 10_000  # training images that what is fitted to images or their codes learns from, at most
 Runs = dict[str, Run]  # by the name of their group
 Paths = Iterable[Path]  # of figures, as they are written
 
@@ -180,16 +180,16 @@ def save(study: Study, setup: Setup, runs: Runs, measured: Measured) -> Path:
         "train_seconds": float(sum(cost.train_seconds for cost in costs)),
         "wall_seconds": time.perf_counter() - setup.started,
         "cpu_seconds": time.process_time() - setup.cpu,
-        "resumed": options.resume,  # then the seconds are those since
+        "resumed": bool(setup.resumed),  # then the seconds are those since
         "peak_host_bytes": running.peak_host_bytes(),
     }
     return results.save(study.npz(options), measured.arrays, meta)
 
 
 def probe(setup: Setup, run: Run) -> np.ndarray:
-    """Test accuracy of a linear probe of each lane's codes, fitted to ``PROBED`` training images: ``[*run.shape]``."""
-    train, test = (latent.encode(run, images) for images in (setup.train_images[:PROBED], setup.test_images))
-    labels = setup.dataset.train_labels[:PROBED], setup.dataset.test_labels
+    """Test accuracy of a linear probe of each lane's codes, fitted to ``FITTED`` training images: ``[*run.shape]``."""
+    train, test = (latent.encode(run, images) for images in (setup.train_images[:FITTED], setup.test_images))
+    labels = setup.dataset.train_labels[:FITTED], setup.dataset.test_labels
     found = [evaluation.linear_probe(train[i], labels[0], test[i], labels[1]) for i in np.ndindex(run.shape)]
     return np.reshape(found, run.shape)
 

@@ -411,7 +411,7 @@ def test_the_map_of_the_plane_is_drawn_as_a_surface_and_flat(ran):
     front = run.drawing("_fig6_front").panels[0]
     np.testing.assert_allclose(np.c_[front.lines["centroids"].x, front.lines["centroids"].y], run.arrays["centroids"])
     (profile,) = run.drawing("_profile").panels
-    np.testing.assert_allclose(profile.lines["D, to the nearer centroid's"].y, run.arrays["profile"], rtol=1e-6)
+    np.testing.assert_allclose(profile.lines["D, to the nearest of all"].y, run.arrays["profile"], rtol=1e-6)
 
 
 def test_the_notebook_s_curves_stand_beside_ours():

@@ -239,7 +239,7 @@ EXPLORED = {  # the models of a study's npz, and the latents of each
     "variational_C5": (["sigmoid", "ReLU", "plain autoencoder"], [2, 2, 2]),
     "variational_D3": (["d = 5", "plain autoencoder"], [5, 5]),
     "variational_D4": (["d = 5", "d = 20", "plain autoencoder"], [5, 20, 5]),
-    "generators": (["autoencoder", "denoising", "VAE of 2.4", "VAE, same network"], [2, 2, 2, 2]),
+    "generators": (["autoencoder", "denoising", "VAE, same network", "VAE of 2.4"], [2, 2, 2, 2]),
     "rate_distortion": (BETAS, [10] * 9),
 }
 

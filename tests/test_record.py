@@ -21,7 +21,7 @@ OPTIONS = common.plain(CHOSEN)
 
 def meta(**changes):
     rows = [Row("C3 test accuracy", 0.95, [0.96, 0.94], True), Row("C3 test loss", None, [0.25, np.nan])]
-    found = [Finding("C3", "it is | fast", "seconds", [1.0, 3.0], high=2.0), Finding("C3", "good", "error", [1.0])]
+    found = [Finding("C3", "it is | fast", "by a criterion that was given up", [1.0, 3.0])]
     return {
         "study": "transfer", "config": {"options": OPTIONS}, "caption": "MNIST", "comparable": True, "resumed": False,
         "rows": comparison.plain(rows), "findings": comparison.plain(found), "git_commit": "0123456789abcdef",
@@ -30,9 +30,16 @@ def meta(**changes):
     } | changes  # fmt: skip
 
 
+def decided(name, arrays):
+    """What today's criteria say."""
+    ours = arrays["curve"][[1, 3]]
+    return [Finding("C3", "it is | fast", "seconds", ours, high=2.0), Finding("C3", "good", "error", [1.0])]
+
+
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path, monkeypatch):
     """A folder of results, and a repository to record them in."""
+    monkeypatch.setattr(record.reports, "findings", decided)
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "README.md").write_text(README)
     arrays = {"curve": np.arange(5.0), "sheet": np.zeros((2, 28, 28, 1)), "large": np.zeros(20_000)}

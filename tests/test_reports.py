@@ -151,7 +151,7 @@ CASES = {
     "linear_pca": (
         {
             "test_mse": np.array([[0.045], [0.021], [0.022], [0.023]]), "mean_image_test_mse": np.array([0.067]),
-            "train_loss": np.array([[[0.06, 0.05, 0.045]], *[[[0.04, 0.03, 0.02]]] * 3]),
+            "train_loss": np.array([[[0.06, 0.05, 0.045]], *[[[0.02, 0.02, 0.02]]] * 3]),
             "best_angles": np.array([[4.0, 1.0]]), "code_variance": np.array([[1.0, 2.0]]),
             "decoder_gram": np.array([[[4.0, 1.0], [1.0, 4.0]]]),
         },
@@ -225,11 +225,11 @@ CASES = {
     "smoothness": (
         {
             "distance": np.array([0.0, 10.0]), "step_central": 0.5, "step_within": 1.0, "step_across": 5.0,
-            "ridge": 0.5, "profile": np.array([0.0, 2, 4, 3, 0]), "profile_nearest": np.array([1, 1, 1, 7, 7]),
+            "ridge": 0.5, "nearest_place": np.array([0.45, np.nan]), "nearest_rises": np.array([1.0, np.nan]),
         },
         {
             "distance": np.array([0.0, 10.0]), "step_central": 2.0, "step_within": 2.0, "step_across": 2.0,
-            "ridge": 0.05, "profile": np.array([5.0, 2, 4, 3, 0]), "profile_nearest": np.array([1, 1, 1, 7, 7]),
+            "ridge": 0.05, "nearest_place": np.array([0.35, 0.65]), "nearest_rises": np.array([0.5, 0.9]),
         },
     ),
 }  # fmt: skip
@@ -240,6 +240,14 @@ def test_a_claim_can_be_confirmed_and_not(name):
     for arrays, verdict in zip(CASES[name], ("confirmed", "not confirmed"), strict=True):
         findings = reports.findings(name, arrays)
         assert {decide(finding, comparable=True) for finding in findings} == {verdict}, findings
+
+
+@pytest.mark.parametrize("name", ["transfer_B6", "transfer_C3"])
+def test_of_another_code_size_a_transfer_says_less(name):
+    """Of an encoder that the user gives; the report's is of two numbers."""
+    arrays = _transfer(True)
+    arrays |= {"runs": np.array([run.replace("d = 2", "d = 3").replace("d = 10", "d = 3") for run in arrays["runs"]])}
+    assert reports.findings(name, arrays) == []
 
 
 def test_no_claim_is_left_without_a_case():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import shutil
 
 import jax
 import numpy as np
@@ -111,8 +112,28 @@ def test_smoothness_maps_the_model_it_is_given(ran):
         for end in np.float32(centroids[[1, 7]])
     ]
     np.testing.assert_allclose(run["profile_ends"], to_ends, rtol=1e-3, atol=tiny)
+    between = np.linalg.norm(centroids[:, None] - centroids, axis=-1) + np.diag([np.inf] * 10)
+    for digit, other in enumerate(between.argmin(1)):
+        line = np.float32(np.linspace(centroids[digit], centroids[other], 201))
+        nearer = np.float32(centroids[[digit] * 101 + [other] * 100])
+        decoded, to = (made.apply(model, params, codes, method="decode") for codes in (line, nearer))
+        squared = np.square(np.asarray(decoded - to, float))
+        distance = squared.sum((1, 2, 3))
+        assert distance[int(round(200 * run["nearest_place"][digit]))] >= (1 - 1e-3) * distance.max()
+        np.testing.assert_allclose(run["nearest_rises"][digit], (np.diff(distance[:100]) > 0).mean(), atol=0.03)
     chosen = run["basin"].reshape(-1)[::37]
     np.testing.assert_allclose(apart[np.arange(len(points)), chosen], apart.min(1), rtol=1e-3, atol=tiny)
+
+
+@in_group("latent_space_A5")
+def test_smoothness_takes_no_model_of_other_numbers_for_its_own(ran, run_study, tmp_path):
+    """One that lies where it would have been trained; by name, every model is taken."""
+    path = shutil.copy(ran("latent_space_A5").model, tmp_path)
+    refused = run_study("smoothness", tmp_path, "--seed", "7", "--epochs", "3")
+    assert refused.returncode == 2 and len(refused.stderr.strip().splitlines()) == 1, refused.stderr
+    assert f"{path}: trained with seed 0 (now 7), epochs 2 (now 3); give the same options" in refused.stderr
+    assert f"--model {path} to take it as it is" in refused.stderr
+    assert not (tmp_path / "smoothness.npz").exists()
 
 
 @in_group("latent_space_A5")

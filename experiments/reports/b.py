@@ -102,9 +102,9 @@ def transfer(arrays: Mapping[str, np.ndarray]) -> Iterable[Finding]:
     numbers = {run: number for number, run in enumerate(arrays["runs"].tolist())}
     accuracy, curves = arrays["test_accuracy"][:, 0], arrays["validation_loss"][:, -1]
     small, large, scratch = (numbers.get(run) for run in ("fine-tuned, d = 2", "fine-tuned, d = 10", "from scratch"))
-    what = "only the last layer needs to be trained"
-    yield Finding("B6", what, "test accuracy, frozen, d = 2", accuracy[numbers["frozen, d = 2"]], low=0.95)
-    if small is not None:
+    if small is not None:  # another encoder may be given
+        what = "only the last layer needs to be trained"
+        yield Finding("B6", what, "test accuracy, frozen, d = 2", accuracy[numbers["frozen, d = 2"]], low=0.95)
         what = "a latent dimension of 2 suffices for accurate classifications"
         yield Finding("B6", what, "test accuracy, fine-tuned, d = 2", accuracy[small], low=0.95)
         what = "the validation loss is higher than the training loss, but not enough to suggest overfitting"

@@ -17,7 +17,7 @@ def falling(curves: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(steps).all(-1), (steps < 0).mean(-1), np.nan)
 
 
-def epochs_to(target: float, curves: np.ndarray) -> np.ndarray:
+def epochs_to(target: float | np.ndarray, curves: np.ndarray) -> np.ndarray:
     """The first epoch, from 1, at or below ``target``; one more than there are if none is.
 
     NaN for a curve that is not there to its end.
