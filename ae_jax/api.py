@@ -226,7 +226,7 @@ def _trained(
     title: str, groups: Sequence[Group], data: Data, splits: Sequence[Split], settings: Settings,
     progress: bool | None, keep: bool,
 ) -> Iterator[list[Run]]:  # fmt: skip
-    """The groups, trained under a progress bar. Their checkpoints go once all is well that is done with them here."""
+    """The groups, trained under a progress bar. Their checkpoints go when the ``with`` ends without an error."""
     shown = watched() if progress is None else flag("progress", progress)
     epochs = sum(int(group.lanes.hparams.epochs.sum()) for group in groups)
     folder = settings.checkpoint_folder

@@ -10,11 +10,12 @@ from jax.typing import ArrayLike
 
 from ae_jax import evaluation
 from ae_jax.batching import evaluation_batch, unit
-from ae_jax.objectives import reconstructs
+from ae_jax.objectives import Objective, output_shape
 from ae_jax.runs import Run
 from ae_jax.types import AnyArray
 
 LEARNED_NOTHING = 0.98  # of the mean image's error: one that is as large is told
+JUDGED = 64  # images at the least: of few, the mean image is closer to them than to others
 _NAMED = 3  # models in a warning, at most
 
 
@@ -28,7 +29,7 @@ def warn(run: Run, images: ArrayLike) -> None:
         warnings.warn(
             f"{_models(run, run.diverged)} diverged: give a smaller learning rate or another seed", stacklevel=3
         )
-    if not reconstructs(run.objective):
+    if not _reconstructs(run.objective):
         return
     given = unit(jnp.asarray(images))
     constant = float(np.asarray(given).var(0).mean())
@@ -42,9 +43,17 @@ def warn(run: Run, images: ArrayLike) -> None:
 
 
 def some(images: AnyArray, trained: np.ndarray) -> AnyArray:
-    """As many of the ``images`` at ``trained`` as one batch of an evaluation takes, evenly over all."""
-    count = min(evaluation_batch(images.shape[1:]), len(trained))
+    """Some of the ``images`` at ``trained``, evenly over all: a batch of an evaluation, or ``JUDGED`` if it is less."""
+    count = min(max(evaluation_batch(images.shape[1:]), JUDGED), len(trained))
     return images[trained[np.linspace(0, len(trained) - 1, count).astype(int)]]
+
+
+def _reconstructs(objective: Objective) -> bool:
+    """Whether the model makes images of images alone; one of the user's own may take or give anything else."""
+    try:
+        return output_shape(objective) == objective.image
+    except Exception:  # of the user's code
+        return False
 
 
 def _models(run: Run, which: np.ndarray) -> str:

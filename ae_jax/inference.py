@@ -20,7 +20,7 @@ from ae_jax import evaluation, generation, latent
 from ae_jax.batching import Data, evaluation_batch, unit
 from ae_jax.images import as_images
 from ae_jax.models import Autoencoder, apply
-from ae_jax.objectives import Objective, classes, parameter_shapes, reconstructs
+from ae_jax.objectives import Objective, classes, output_shape, parameter_shapes
 from ae_jax.runs import Run, by_batches
 from ae_jax.types import PyTree, UsageError, a, whole
 from ae_jax.vae import VQVAE
@@ -53,7 +53,7 @@ def decode(run: Run, codes: ArrayLike) -> np.ndarray:
 
 def reconstruct(run: Run, images: ArrayLike) -> np.ndarray:
     """Images as every lane gives them back: ``[*run.shape, n, H, W, C]``."""
-    _require(run, reconstructs(run.objective), "decoder")
+    _require(run, output_shape(run.objective) == run.model.image, "decoder")
     images = of_model(run, images)
     return _in_calls(run, len(images), lambda some: run.map(_reconstruct, jnp.asarray(images[some])))
 

@@ -87,14 +87,6 @@ def output_shape(objective: Objective) -> tuple[int, ...]:
     return jax.eval_shape(objective.model.apply, parameter_shapes(objective), image).shape[1:]
 
 
-def reconstructs(objective: Objective) -> bool:
-    """Whether the model makes images of images; not so where a model of the user's own takes or gives anything else."""
-    try:
-        return output_shape(objective) == objective.image
-    except Exception:  # whatever calling it with images and nothing else raises
-        return False
-
-
 def classes(objective: Objective) -> int | None:
     """How many classes a :func:`classifier` tells apart; None for an objective that does without labels."""
     if objective.recipe is None or objective.recipe.builder != "objectives.classifier":

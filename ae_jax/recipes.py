@@ -43,11 +43,12 @@ class Recipe(NamedTuple):
 def part(thing: C, name: str | None = None) -> C:
     """Give a class or function its stable name, by default ``module.name``; returns it, so that it decorates.
 
-    What is defined once more, as by a notebook or a module that is loaded again, takes the place of what it was.
+    What is defined once more, by a cell of a notebook or a module that is loaded again, takes the place of what it was.
     Raises ValueError for a name of something else.
     """
     name = name or _name(thing)
-    if (old := PARTS.get(name, thing)) is not thing and _name(old) != _name(thing):
+    again = name == _name(thing) and (name.startswith("__main__.") or "<" not in name)  # of <locals> there are many
+    if PARTS.get(name, thing) is not thing and not again:
         raise ValueError(f"two parts of recipes are called {name!r}")
     PARTS[name] = thing
     return thing
@@ -176,10 +177,14 @@ def spelled(value: Any) -> str:
         name, arguments = type(value).__name__, _fields(value)
     elif isinstance(made := getattr(value, "recipe", None), Recipe):
         name, arguments = made.builder.rpartition(".")[2], dict(made.arguments)
+    elif isinstance(value, functools.partial):
+        given = {str(number): of for number, of in enumerate(value.args)}
+        name, arguments = f"partial {spelled(value.func)}", given | value.keywords
     elif type(value) is tuple:
         return f"({', '.join(map(spelled, value))}{',' * (len(value) == 1)})"
     else:
-        return getattr(value, "__name__", type(value).__name__) if callable(value) else str(value)
+        nameless = callable(value) or type(value).__repr__ is object.__repr__
+        return getattr(value, "__name__", type(value).__name__) if nameless else str(value)
     return f"{name}({', '.join(f'{argument}={spelled(given)}' for argument, given in arguments.items())})"
 
 

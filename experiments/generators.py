@@ -5,12 +5,11 @@
 Report C concludes that "the VAE is able to generate better images than the convolutional one" and shows sheets. Here
 a digit classifier trained beside them judges 1,000 samples of each: share recognised with confidence 0.9, balance of
 the classes, Frechet distance of its logits from those of test images (not an FID). All have a latent plane. Plain and
-denoising (noise 0.5, C4) are C1's best; the VAE has section 2.4's two convolutions with sigmoid units and, so that
+denoising (noise 0.5, C4) are C1's best. One VAE has section 2.4's two convolutions with sigmoid units, another, so that
 the objective alone differs, the autoencoder's network, L2 and dropout. Codes are drawn from a normal distribution
 fitted to those of training images, from N(0, I), a VAE's prior, and uniformly from the box of their 5th to 95th
-percentiles. The models of
-the first seed go to ``.safetensors`` files beside the npz, for the page and ``ae_jax.load``. Runtime on two CPU cores:
-digits quick two minutes, MNIST full 20 minutes.
+percentiles. The models of the first seed go to ``.safetensors`` files beside the npz, for the page and
+``ae_jax.load``. Runtime on two CPU cores: digits quick two minutes, MNIST full 12 minutes.
 """
 
 from __future__ import annotations

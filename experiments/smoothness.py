@@ -6,10 +6,10 @@ D(z) is the squared distance between the image of a point and that of its neares
 over the centroids' bounding box. Draws the report's Figs. 6 and 7 as one interactive surface with buttons for the
 front and the top view, and for print: the front view, the map flat, the steps of D along both axes, and the basins of
 attraction: which centroid is nearest in the plane, and which in the images. Where these differ, or D jumps, the space
-is not homogeneous. Follows D on the line from the centroid of 1 to that of 7, which crosses other digits' where these
-are nearer, and on that from each centroid to the nearest other, which cannot. The autoencoder is that of
-``experiments.latent_space``, read from ``--model``, by default the file that study A5 wrote to the same folder with the
-same numbers; without one it is trained first. Runtime: seconds, or a few minutes more.
+is not homogeneous. Follows D on the line from the centroid of 1 to that of 7, which crosses the basins of other
+digits where these are nearer, and on that from each centroid to the nearest other, which cannot. The autoencoder is
+that of ``experiments.latent_space``, read from ``--model``, by default the file that study A5 wrote to the same folder
+with the same numbers; without one it is trained first. Runtime: seconds, or a few minutes more.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def measure(setup: Setup, runs: Runs) -> Measured:
 
 
 def _profile(model: Run, centroids: np.ndarray) -> dict[str, np.ndarray]:
-    """D on the line between the centroids of ``ENDS``, and the squared distance to the image of either end."""
+    """D on the line between the centroids of ``ENDS``, to whose it is, and the distance to the image of either end."""
     ends = centroids[list(ENDS)]
     line = latent.interpolate(*ends, 2 * STEPS + 1)
     distance, nearest = latent.distance_map(model, line, centroids)

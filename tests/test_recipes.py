@@ -165,6 +165,36 @@ def test_a_module_that_is_loaded_again_replaces_its_parts(tmp_path, monkeypatch)
     assert recipes.PARTS.pop("mine_of_recipes.mine") is module.mine
 
 
+def test_what_a_function_defines_each_time_anew_is_not_one_part():
+    """It would be taken for another when it is built again."""
+
+    def define():
+        @recipes.part
+        def defined(x):
+            return x
+
+        return defined
+
+    first = define()
+    with pytest.raises(ValueError, match="two parts of recipes are called .*defined"):
+        define()
+    assert recipes.PARTS.pop(f"{__name__}.{first.__qualname__}") is first
+
+
+def test_what_is_spelled_says_no_address():
+    assert recipes.spelled((8, 2.5, "adam", None)) == "(8, 2.5, adam, None)" and recipes.spelled((8,)) == "(8,)"
+    assert (
+        recipes.spelled(functools.partial(nn.leaky_relu, negative_slope=0.1))
+        == "partial leaky_relu(negative_slope=0.1)"
+    )
+    assert (
+        recipes.spelled(object()) == "object"
+        and recipes.spelled(distributions.gaussian(2.0)) == "gaussian(variance=2.0)"
+    )
+    module = recipes.spelled(conv_autoencoder(3, (2,)))
+    assert module.startswith("Autoencoder(encoder=ConvEncoder(latent=3, channels=(2,), ") and "0x" not in module
+
+
 def test_in_a_worker_of_a_script_its_parts_have_the_same_names():
     """There the script is the module ``__mp_main__``."""
 

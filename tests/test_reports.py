@@ -157,7 +157,7 @@ CASES = {
         },
         {
             "test_mse": np.array([[0.04], [0.03], [0.035], [0.036]]), "mean_image_test_mse": np.array([0.1]),
-            "train_loss": np.array([[[0.04, 0.04, 0.04]], *[[[0.05, 0.03, 0.02]]] * 3]),
+            "train_loss": np.array([[[0.05, 0.04, 0.04]], *[[[0.04, 0.03, 0.02]]] * 3]),
             "best_angles": np.array([[80.0, 70.0]]), "code_variance": np.array([[2.0, 1.0]]),
             "decoder_gram": np.eye(2)[None],
         },

@@ -52,7 +52,7 @@ def test_evaluation_counts_the_last_batch_exactly(numbered, n, monkeypatch):
 
 
 def test_of_large_images_fewer_are_scored_at_once():
-    """As many as of the largest that still come in whole batches, 128 by 128, take the room of."""
+    """As many as take the room of 256 images of 128 by 128."""
     indices = np.arange(500)
     for image, shape in {
         (28, 28, 1): (2, 250), (64, 64, 3): (2, 250), (128, 128, 1): (2, 250), (128, 128, 3): (6, 84),

@@ -187,14 +187,17 @@ def smoothness(arrays: Mapping[str, np.ndarray]) -> Iterable[Finding]:
         "A6", "the space is not homogeneous: on its ridges D to both centroids differs",
         "median step of D across a border over the larger D", [arrays["ridge"]], low=0.2,
     )  # fmt: skip
-    where = "on the line from each centroid to the nearest other"
+    where = "of the lines from each centroid to the nearest other"
+    known = np.isfinite(arrays["nearest_place"])
+    off, rises = np.abs(arrays["nearest_place"][known] - 0.5), arrays["nearest_rises"][known]
     yield Finding(
         "A6", "half-way between the two nearest centroids D reaches a maximum",
-        f"where D is largest, 0 to 1, {where}", arrays["nearest_place"], 0.4, 0.6,
+        f"how far from the middle D is largest, the most {where}", [off.max() if off.size else np.nan], high=0.1,
     )  # fmt: skip
     yield Finding(
-        "A6", "moving away from a centroid D increases", f"share of the steps to the border on which D rises, {where}",
-        arrays["nearest_rises"], low=0.95,
+        "A6", "moving away from a centroid D increases",
+        f"share of the steps to the border on which D rises, the least {where}",
+        [rises.min() if rises.size else np.nan], low=0.95,
     )  # fmt: skip
 
 
