@@ -146,6 +146,8 @@ def scatter_grid(
                 if high / low < 300:  # decades alone would leave an axis with one label or two
                     panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
                     panel.xaxis.set_major_formatter("{x:g}")
+            elif len(drawn := np.unique(x)) <= 6:  # a choice of few values: each has its tick
+                panel.set_xticks(drawn)
             panel.set_xlabel(name.replace("_", " "))
         axes[0, 0].set_ylabel(ylabel)
         return save(figure, path, caption, title)

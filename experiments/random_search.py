@@ -11,7 +11,7 @@ likelihood, L2 and learning rate. B3, B7 and C1 train the report's best beside t
 penalties. Validation alone selects; the best trial is then tested once. Writes an npz with every trial's
 hyper-parameters, curves and status, and draws the report's Fig. 1, a scatter for each hyper-parameter, parallel
 coordinates, and of the best trial curves, reconstructions and a table. On two CPU cores, MNIST in full: A1 took 72
-minutes, B3 30; digits quick half a minute.
+minutes, B3 30, C1 two and a half hours; digits quick half a minute.
 """
 
 from __future__ import annotations

@@ -466,6 +466,11 @@ def test_panels_stand_in_rows_of_four_and_short_logarithmic_axes_have_labels(mon
     kept[1].canvas.draw()
     narrow, wide = ([t.get_text() for t in a.get_xticklabels() if t.get_text()] for a in kept[1].axes)
     assert {"0.0003", "0.001", "0.003"} <= set(narrow) and not any("0.0" in label for label in wide)
+    columns = {"chosen": np.array([32, 64, 8, 16, 8]), "drawn": np.linspace(0, 1, 5) ** 2}
+    columns = {name: np.concatenate([of, of + (name == "drawn") * 0.1]) for name, of in columns.items()}
+    plotting.scatter_grid(tmp_path / "c", columns, np.ones(10), log_x=(), ylabel="y", title="t")
+    chosen, drawn = kept[2].axes
+    assert chosen.get_xticks().tolist() == [8, 16, 32, 64] and len(drawn.get_xticks()) < 10
 
 
 def test_long_labels_of_a_sheet_lie_on_the_paper(monkeypatch, tmp_path):
