@@ -48,11 +48,15 @@ def sample_scatter(path: Path, samples: np.ndarray, stars: np.ndarray, *, title:
 
 
 def _mark_stars(axes: Axes, stars: np.ndarray) -> None:
-    axes.scatter(*stars.T, s=130, marker="*", color=DIGIT_COLOURS, edgecolors="black", zorder=3)
-    for digit, place in enumerate(stars):
-        if np.isfinite(place).all():
+    """Stars with their digits, right above them, or on the inner side at the right and at the upper edge."""
+    axes.scatter(*stars.T, s=130, marker="*", color=DIGIT_COLOURS, edgecolors="black", zorder=3, clip_on=False)
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    for digit, (x, y) in enumerate(stars):
+        if np.isfinite([x, y]).all():
+            outer, upper = x > right - 0.07 * (right - left), y > top - 0.07 * (top - bottom)
             axes.annotate(
-                str(digit), place, xytext=(6, 4), textcoords="offset points", weight="bold",
+                str(digit), (x, y), xytext=(-6 if outer else 6, -4 if upper else 4), textcoords="offset points",
+                ha="right" if outer else "left", va="top" if upper else "bottom", weight="bold",
                 bbox={"boxstyle": "round,pad=0.1", "color": "white", "alpha": 0.7, "linewidth": 0},
             )  # fmt: skip
 
@@ -101,5 +105,5 @@ def surface(
         axes.view_init(elev=25, azim=-75)
         axes.set_box_aspect((4, 4, 2.2), zoom=1.1)
         axes.set(xlabel="z1", ylabel="z2", zlabel=height)
-        figure.legend(loc="outside right upper")
+        figure.legend(loc="upper left", bbox_to_anchor=(0.0, 0.93))  # under the title
         return save(figure, path, caption, title)
