@@ -19,9 +19,7 @@ from ae_jax.types import AnyArray, Batch, HParams, PyTree
 
 PADDING = -1  # an index that stands for no example
 EVALUATION_BATCH = 256  # examples scored at once, at most
-EVALUATION_VALUES = (
-    1 << 22
-)  # pixels times channels scored at once, at most: fewer images where they are larger than 128 x 128
+EVALUATION_VALUES = 1 << 22  # pixels times channels scored at once, at most: fewer images of more than 128 x 128
 MICROBATCH, SMALLEST_MICROBATCH = 64, 16  # examples that draw from one key, as a rule and at the least
 
 

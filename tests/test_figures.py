@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from experiments import cross_table, plotting, sheets
+from experiments import cross_table, plane_plots, plotting, sheets
 from tests import figures
 from tests.commands import ROOT, STUDIES, every_study, in_group
 from tests.redraw import shown
@@ -471,6 +471,22 @@ def test_panels_stand_in_rows_of_four_and_short_logarithmic_axes_have_labels(mon
     plotting.scatter_grid(tmp_path / "c", columns, np.ones(10), log_x=(), ylabel="y", title="t")
     chosen, drawn = kept[2].axes
     assert chosen.get_xticks().tolist() == [8, 16, 32, 64] and len(drawn.get_xticks()) < 10
+
+
+def test_the_digits_of_stars_at_the_edge_lie_within_the_panel(monkeypatch, tmp_path):
+    """The extent is that of the centroids, so that some of these are always on its edge."""
+    kept = []
+    monkeypatch.setattr(plane_plots, "save", lambda figure, *_: kept.append(figure))
+    stars = np.array([[0.0, 0.0], [1.0, 0.5], [0.5, 1.0], [0.5, 0.5], *[[np.nan, np.nan]] * 6])
+    plane_plots.plane_maps(tmp_path / "a", {"D": np.zeros((4, 4))}, [0, 1, 0, 1], stars, title="t")
+    kept[0].canvas.draw()
+    panel = kept[0].axes[0]
+    inside = panel.get_window_extent()
+    assert [text.get_text() for text in panel.texts] == ["0", "1", "2", "3"]
+    for text in panel.texts:
+        box = text.get_window_extent()
+        assert inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1
+    assert not panel.collections[0].get_clip_on()
 
 
 def test_long_labels_of_a_sheet_lie_on_the_paper(monkeypatch, tmp_path):
