@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 # Bytecode is compiled of what is imported, when it is: a third of the packages, and half of the time.
 PIP := $(BIN)/python -m pip install --quiet --no-compile
 OUT ?= results/demo
+# Which tests: all that need neither PyTorch nor Chromium.
+TESTS ?= not peers and not browser
 # A worker for each core, which takes whole groups, those of tests/conftest.py; what compares with PyTorch shares nothing.
 WORKERS := --numprocesses logical --maxprocesses 8 --no-loadscope-reorder --dist
 
@@ -18,7 +20,7 @@ reproduce: $(VENV)/.installed
 	$(BIN)/python -m experiments.run_all --dataset mnist --budget full
 
 test: $(VENV)/.installed-test lint
-	$(BIN)/python -m pytest -m "not peers and not browser" $(WORKERS) loadgroup
+	$(BIN)/python -m pytest -m "$(TESTS)" $(WORKERS) loadgroup
 
 # With every direct dependency at the lowest version that pyproject.toml allows; the newest: make test PYTHON=python3.13.
 test-oldest:

@@ -99,7 +99,7 @@ def _check(options: Options) -> None:
     process.require_writable(options.out)
 
 
-def require_count(name: str, value: float) -> None:
-    """Raises UsageError, which calls it ``name``, unless ``value`` is in the range of a count."""
-    if not 1 <= value <= LARGEST_COUNT:
-        raise UsageError(f"{name} {value} is not allowed: give a whole number from 1 to {LARGEST_COUNT}")
+def require_count(name: str, value: float, least: int = 1) -> None:
+    """Raises UsageError, which calls it ``name``, unless ``value`` is in the range of a count, ``least`` or more."""
+    if not least <= value <= LARGEST_COUNT:
+        raise UsageError(f"{name} {value} is not allowed: give a whole number from {least} to {LARGEST_COUNT}")

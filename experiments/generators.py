@@ -14,6 +14,7 @@ percentiles. The models of the first seed go to ``.safetensors`` files beside th
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import jax
@@ -25,11 +26,11 @@ from ae_jax.models import ConvEncoder, conv_autoencoder
 from ae_jax.runs import Run
 from ae_jax.types import Plan, hparams
 from ae_jax.vae import conv_vae
-from experiments import common, comparison, explorer, plotting, reports, sheets, study
+from experiments import command_line, common, comparison, explorer, plotting, reports, sheets, study
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 from experiments.vaes import PROTOCOLS
 
-DRAWN, SHOWN = 1000, 12  # samples for the judge, samples on the sheet
+SHOWN = 12  # samples on the sheet
 NOISE = 0.5
 JUDGE = "judge"
 
@@ -54,12 +55,17 @@ BUDGETS = common.budgets(
 )
 
 
+@dataclasses.dataclass(frozen=True)
 class Options(common.SeededOptions):
     """Plain, denoising and variational autoencoders as generators of digits."""
+
+    samples: int = 1000
+    """Samples that are judged, of each model in each way."""
 
 
 def plan(setup: Setup) -> Training:
     """A group for each model, a lane for each seed, and the judge, a lane alone."""
+    command_line.require_count("--samples", setup.options.samples, least=2)  # they are to have a covariance
     best = reports.best(reports.c.BEST, setup.options.dataset)
     alone = make_lanes(hparams(learning_rate=1e-3, epochs=setup.budget.epochs), seed=setup.options.seed)
     judge = Group(JUDGE, objectives.classifier(ConvEncoder(latent=10)), Plan(setup.budget.batch_size), alone)
@@ -85,8 +91,8 @@ def measure(setup: Setup, runs: Runs) -> Measured:
 def _measure(run: Run, judge: Run, setup: Setup, real: np.ndarray) -> dict[str, np.ndarray]:
     """Those of one model: ``[ways, seeds]`` and ``[seeds]``. All models draw from the same keys."""
     codes = latent.encode(run, setup.test_images)
-    samples = new_codes(setup.key, latent.encode(run, setup.train_images[: study.FITTED]))
-    ends = np.cumsum([DRAWN] * len(samples))
+    samples = new_codes(setup.key, latent.encode(run, setup.train_images[: study.FITTED]), setup.options.samples)
+    ends = np.cumsum([setup.options.samples] * len(samples))
     *images, reconstructions = np.split(latent.decode(run, np.concatenate([*samples, codes], 1)), ends, axis=1)
     judged = [generation.judgement(judge, of_way, real) for of_way in images]
     right = [
@@ -99,17 +105,17 @@ def _measure(run: Run, judge: Run, setup: Setup, real: np.ndarray) -> dict[str, 
     }
 
 
-def new_codes(key: jax.Array, codes: np.ndarray) -> list[np.ndarray]:
-    """By each of ``WAYS``, from those of images ``[seeds, n, 2]``: ``[seeds, DRAWN, 2]``. Consumes ``key``.
+def new_codes(key: jax.Array, codes: np.ndarray, count: int) -> list[np.ndarray]:
+    """By each of ``WAYS``, from those of images ``[seeds, n, 2]``: ``[seeds, count, 2]``. Consumes ``key``.
 
     The draws of a way are the same for all seeds.
     """
     fitted_key, prior_key, box_key = jax.random.split(key, 3)
     boxes = np.percentile(codes, (5, 95), axis=1).swapaxes(0, 1)
     return [
-        np.array([latent.sample_normal(jax.random.clone(fitted_key), of_lane, DRAWN) for of_lane in codes]),
-        generation.prior_codes(prior_key, codes.shape[:1], DRAWN, codes.shape[-1]),
-        np.array([latent.sample_box(jax.random.clone(box_key), *box, DRAWN) for box in boxes]),
+        np.array([latent.sample_normal(jax.random.clone(fitted_key), of_lane, count) for of_lane in codes]),
+        generation.prior_codes(prior_key, codes.shape[:1], count, codes.shape[-1]),
+        np.array([latent.sample_box(jax.random.clone(box_key), *box, count) for box in boxes]),
     ]
 
 

@@ -14,6 +14,7 @@ minutes, MNIST full 15 minutes.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,13 @@ from ae_jax.objectives import classifier
 from ae_jax.runs import Run
 from ae_jax.types import Plan, hparams
 from ae_jax.vae import conv_vae, conv_vqvae
-from experiments import common, comparison, explorer, plotting, sheets, study
+from experiments import command_line, common, comparison, explorer, plotting, sheets, study
 from experiments.study import Budget, Measured, Paths, Row, Runs, Saved, Setup, Study, Training
 
 BETAS = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
 LATENT = 10
 FREE_NATS, MMD_WEIGHT, COMMITMENT = 0.5, 1000.0, 0.25
-DRAWN, SHOWN, COMPONENTS = 1000, 12, 10  # samples for the judge, samples on the sheet, of the mixture
+SHOWN, COMPONENTS = 12, 10  # samples on the sheet, of the mixture
 
 MODEL, LIKELIHOOD = conv_vae(LATENT), distributions.bernoulli(distributions.binarize_dynamic)
 OBJECTIVES = {
@@ -68,12 +69,17 @@ BUDGETS = common.budgets(
 )
 
 
+@dataclasses.dataclass(frozen=True)
 class Options(common.Options):
     """Beta sweep and its relatives, measured by rate, distortion and generated digits."""
+
+    samples: int = 1000
+    """Samples that are judged, of each model from the prior and from the mixture."""
 
 
 def plan(setup: Setup) -> Training:
     """A group for each objective, lanes ``[weights]`` of its second term, and one for the judge."""
+    command_line.require_count("--samples", setup.options.samples, least=2)  # they are to have a covariance
     budget = setup.budget
     steps = budget.epochs * (len(holdout(len(setup.dataset.train_images))[0]) // budget.batch_size)
     weights: dict[str, dict[str, Any]] = {
@@ -112,13 +118,14 @@ def measure(setup: Setup, runs: Runs) -> Measured:
 def _measure(run: Run, judge: Run, setup: Setup, keys: jax.Array) -> dict[str, np.ndarray]:
     """Those of the lanes of one objective. Consumes ``keys [4]``."""
     score_key, code_key, prior_key, mixture_key = keys
+    count = setup.options.samples
     score = evaluation.score(run, score_key, setup.test)
     codes = posterior.encode(run, code_key, setup.test_images)
     fit_key, mixture_key = jax.random.split(mixture_key)
     learned = posterior.encode(run, fit_key, setup.train_images[: study.FITTED])
-    fitted = generation.mixture_codes(mixture_key, learned.mean, DRAWN, COMPONENTS)
+    fitted = generation.mixture_codes(mixture_key, learned.mean, count, COMPONENTS)
     drawn = {
-        "prior": latent.decode(run, generation.prior_codes(prior_key, run.shape, DRAWN, LATENT)),
+        "prior": latent.decode(run, generation.prior_codes(prior_key, run.shape, count, LATENT)),
         "mixture": latent.decode(run, fitted),
     }
     measures = {name: score[name] for name in ("rate", "distortion", "elbo", "clipped")} | {

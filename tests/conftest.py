@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ae_jax import evaluation, posterior, results
+from ae_jax import evaluation, generation, posterior, results
 from ae_jax.batching import Data
 from ae_jax.models import dense_autoencoder
 from ae_jax.objectives import autoencoder
@@ -25,8 +25,9 @@ from tests.commands import LLVM_ALONE, LONG, READS_MODEL, ROOT, STUDIES, TINY, U
 
 # Groups of tests that take ten seconds or more: runs of studies, and these modules.
 LONG_MODULES = (
-    "test_api", "test_benchmarks", "test_cli", "test_devices", "test_experiments", "test_export", "test_readme",
-    "test_segments", "test_sizes", "test_sklearn", "test_trials", "test_variational", "test_widening",
+    "test_api", "test_benchmarks", "test_browser", "test_cli", "test_devices", "test_experiments", "test_export",
+    "test_peers", "test_readme", "test_segments", "test_sizes", "test_sklearn", "test_trials", "test_variational",
+    "test_widening",
 )  # fmt: skip
 LONG_GROUPS = {*STUDIES, *LONG_MODULES}
 
@@ -167,12 +168,15 @@ def keys_checked():
         jax.config.update("jax_debug_key_reuse", False)
 
 
-# Measures of runs that consume a key, their second argument.
-DRAWING = (evaluation, "score"), *((posterior, name) for name in ("importance_nll", "encode", "code_counts"))
+# Measures of runs: those that consume a key, their second argument, and that of a judge.
+MEASURES = (
+    (evaluation, "score"), (posterior, "importance_nll"), (posterior, "encode"), (posterior, "code_counts"),
+    (generation, "judgement"),
+)  # fmt: skip
 
 
 class Ran(NamedTuple):
-    """A study's run: what it printed and wrote, what its figures show by file name, its measures that draw numbers."""
+    """A study's run: what it printed and wrote, what its figures show by file name, its measures."""
 
     done: subprocess.CompletedProcess
     npz: Path
@@ -206,7 +210,7 @@ def ran(run_study, tmp_path_factory):
         with figures.drawn() as drawings, keys_checked(), contextlib.ExitStack() as patches:
             if name in LONG:
                 patches.enter_context(optimized())
-            for part, function in DRAWING:
+            for part, function in MEASURES:
                 patch = mock.patch.object(part, function, wraps=getattr(part, function))
                 measured[function] = patches.enter_context(patch).call_args_list
             done = run_study(module, folder, *arguments.split(), *model)

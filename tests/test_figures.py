@@ -236,7 +236,7 @@ def test_lines_are_the_numbers_of_the_npz(ran, name, figure):
         for label, (x, y) in expected.items():
             np.testing.assert_allclose(panel.lines[label].x, x, rtol=1e-6)
             np.testing.assert_allclose(panel.lines[label].y, y, rtol=1e-6)
-    several = {"compression", "cross_table", "baseline", "denoising_B5", "transfer_C3", "linear_pca"}
+    several = {"compression", "baseline", "denoising_B5", "transfer_C3", "linear_pca"}
     assert (sum(panel.areas for panel in panels) > 0) == (name in several)
 
 

@@ -14,7 +14,7 @@ from ae_jax.lanes import DIVERGED
 from ae_jax.models import conv_autoencoder, dense_autoencoder
 from ae_jax.objectives import autoencoder
 from ae_jax.runs import of_params
-from experiments import generators
+from experiments import common, cross_table, generators
 from tests import made
 from tests.commands import in_group
 
@@ -176,14 +176,14 @@ def test_denoising(ran, name):
 
 @in_group("cross_table")
 def test_cross_table(ran):
-    """Eight models and two seeds of each; the errors rise with the corruption of the test images.
+    """Eight models; the errors rise with the corruption of the test images.
 
     What is tested at a level of its own lies between its neighbours of the curve, up to another draw of the noise.
     """
     arrays = ran("cross_table").arrays
     noisy, occluded = arrays["noisy_mse"], arrays["occluded_mse"]
-    assert noisy.shape == occluded.shape == (4, 2, 2, 20)
-    assert len(np.unique(arrays["clean_mse"])) == 16
+    assert noisy.shape == occluded.shape == (4, 2, 1, 20)
+    assert len(np.unique(arrays["clean_mse"])) == 8
     named = [row["what"] for row in ran("cross_table").meta["rows"]]
     assert len(set(named)) == len(named)
     at = dict(zip(arrays["conditions"], arrays["at_mse"], strict=True))
@@ -195,6 +195,16 @@ def test_cross_table(ran):
     learnt = arrays["trainings"] != "occlusion, one grey"  # which knows but the mean image after so few steps
     assert_rising(noisy[learnt])
     assert_rising(occluded[learnt])
+
+
+@pytest.mark.parametrize(("study", "models"), [(cross_table, 8), (generators, 4)])
+def test_models_are_repeated_with_other_seeds(study, models):
+    """Where the run of the tests has one alone."""
+    setup = common.prepare(study.Options(dataset="digits", seeds=3), "repeated", study.BUDGETS)
+    seeds = [group.lanes.seed for group in study.plan(setup).groups if group.name != "judge"]
+    assert len(seeds) == models
+    for of_model in seeds:
+        np.testing.assert_array_equal(of_model, np.broadcast_to([0, 1, 2], of_model.shape))
 
 
 @in_group("baseline")
@@ -302,7 +312,8 @@ def test_variational(ran, study, likelihood):
 def test_no_key_serves_two_measures(ran, name):
     """A key is one measure's of one set of images; several models may share it, to be compared on the same draws."""
     uses = {}
-    for function, (_, key, *rest) in ran(name).measures:
+    drawn = [arguments for arguments in ran(name).measures if arguments[0] != "judgement"]
+    for function, (_, key, *rest) in drawn:
         images = rest[0].labels if function == "score" else rest[0]
         uses.setdefault(np.asarray(jax.random.key_data(key)).tobytes(), set()).add((function, len(images)))
     assert uses and all(len(of_key) == 1 for of_key in uses.values()), uses
@@ -324,16 +335,27 @@ def test_a_penalty_is_a_lane_of_its_own(ran):
 @in_group("generators")
 def test_generators(ran):
     arrays = ran("generators").arrays
-    assert arrays["share"].shape == arrays["balance"].shape == arrays["frechet"].shape == (4, 3, 2)
+    assert arrays["share"].shape == arrays["balance"].shape == arrays["frechet"].shape == (4, 3, 1)
     assert (arrays["frechet"] > 0).all() and ((arrays["kept"] >= 0) & (arrays["kept"] <= 1)).all()
     assert arrays["images"].shape == (4, 3, 12, 28, 28, 1)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=in_group(name)) for name in ("generators", "rate_distortion")]
+)
+def test_the_judge_sees_as_many_samples_as_asked_for(ran, run_study, tmp_path, name):
+    """One has no covariance: refused before anything is trained."""
+    judged = [images for function, (_, images, _) in ran(name).measures if function == "judgement"]
+    assert judged and {images.shape[1:] for images in judged} == {(100, 28, 28, 1)}
+    refused = run_study(name, tmp_path, "--samples", "1")
+    assert refused.returncode == 2 and "--samples 1 is not allowed: give a whole number from 2" in refused.stderr
 
 
 def test_codes_are_drawn_like_those_of_each_lane_or_from_the_prior():
     """Two lanes with codes of different scale: the fitted normal and the box follow them, N(0, I) does not."""
     rng = np.random.default_rng(0)
     codes = np.array([[3.0], [0.1]])[..., None] * rng.normal([4.0, -2.0], [1.0, 0.5], (2, 4000, 2))
-    fitted, prior, box = generators.new_codes(jax.random.key(0), codes)
+    fitted, prior, box = generators.new_codes(jax.random.key(0), codes, 1000)
     np.testing.assert_allclose(fitted.mean(1) / codes.mean(1), 1, atol=0.05)
     np.testing.assert_allclose(fitted.std(1) / codes.std(1), 1, atol=0.1)
     np.testing.assert_array_equal(prior[0], prior[1])
