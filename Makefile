@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --no-compile
 OUT ?= results/demo
 # Which tests: all that need neither PyTorch nor Chromium.
-TESTS ?= not peers and not browser
+TESTS := not peers and not browser
 # A worker for each core, which takes whole groups, those of tests/conftest.py; what compares with PyTorch shares nothing.
 WORKERS := --numprocesses logical --maxprocesses 8 --no-loadscope-reorder --dist
 
