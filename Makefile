@@ -5,8 +5,6 @@ BIN := $(VENV)/bin
 # Bytecode is compiled of what is imported, when it is: a third of the packages, and half of the time.
 PIP := $(BIN)/python -m pip install --quiet --no-compile
 OUT ?= results/demo
-# Which tests: all that need neither PyTorch nor Chromium.
-TESTS := not peers and not browser
 # A worker for each core, which takes whole groups, those of tests/conftest.py; what compares with PyTorch shares nothing.
 WORKERS := --numprocesses logical --maxprocesses 8 --no-loadscope-reorder --dist
 
@@ -20,7 +18,7 @@ reproduce: $(VENV)/.installed
 	$(BIN)/python -m experiments.run_all --dataset mnist --budget full
 
 test: $(VENV)/.installed-test lint
-	$(BIN)/python -m pytest -m "$(TESTS)" $(WORKERS) loadgroup
+	$(BIN)/python -m pytest -m "not peers and not browser" $(WORKERS) loadgroup
 
 # With every direct dependency at the lowest version that pyproject.toml allows; the newest: make test PYTHON=python3.13.
 test-oldest:
@@ -32,8 +30,10 @@ test-oldest:
 test-optimized: $(VENV)/.installed-test
 	AE_JAX_TEST_OPTIMIZED=1 $(BIN)/python -m pytest $(WORKERS) loadgroup tests/test_layers.py tests/test_oracles.py tests/test_trials.py
 
+# Compiled nearly in earnest, or as the other tests are: make test-peers OPTIMIZED=
+test-peers: OPTIMIZED := llvm
 test-peers: $(VENV)/.installed-peers
-	AE_JAX_TEST_OPTIMIZED=llvm $(BIN)/python -m pytest -m peers $(WORKERS) worksteal
+	AE_JAX_TEST_OPTIMIZED=$(OPTIMIZED) $(BIN)/python -m pytest -m peers $(WORKERS) worksteal
 
 test-browser: $(VENV)/.installed-browser
 	$(BIN)/python -m pytest -m browser
