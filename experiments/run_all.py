@@ -83,12 +83,13 @@ def _is_done(of: Study, options: common.Options) -> bool:
     if not path.exists():
         return False
     saved, wanted = results.load(path, of.name)[1]["config"].get("options"), common.plain(options)
+    unsaid = common.plain(of.options())  # of an option that a study did not have yet
     if not isinstance(saved, dict):
         raise UsageError(f"{path}: it does not say by which options it was made; delete it to run its study again")
     differences = [
-        f"{option} was {saved.get(option)!r} and is now {value!r}"
+        f"{option} was {saved.get(option, unsaid[option])!r} and is now {value!r}"
         for option, value in wanted.items()
-        if option not in running.NOT_IDENTITY and saved.get(option) != value
+        if option not in running.NOT_IDENTITY and saved.get(option, unsaid[option]) != value
     ]
     if differences:
         raise UsageError(f"{path} is of another run: {'; '.join(differences)}; give another --out, or delete the file")

@@ -15,7 +15,8 @@ import pytest
 
 from ae_jax import data, results
 from ae_jax.lanes import STATUS_NAMES
-from experiments import common
+from ae_jax.types import UsageError
+from experiments import common, generators, run_all
 from tests.aimed import CHECKPOINT, aimed, watched
 from tests.commands import MODULES, ROOT, SMALL, STUDIES, in_group, noisy, words
 
@@ -199,6 +200,16 @@ def test_everything_at_once_resumes_an_unfinished_study(ran, run_study, tmp_path
     assert (tmp_path / "baseline.npz").stat().st_mtime_ns == written
     other = run_study("run_all", tmp_path, *arguments, "--seeds", "3")
     assert other.returncode == 2 and "seeds was 2 and is now 3" in other.stderr
+
+
+def test_an_option_that_a_study_did_not_have_yet_was_at_its_default(tmp_path):
+    options = generators.Options(dataset="digits", out=tmp_path)
+    said = common.plain(options)
+    del said["samples"]
+    results.save(tmp_path / "generators.npz", {}, {"study": "generators", "config": {"options": said}})
+    assert run_all._is_done(generators.STUDY, options)
+    with pytest.raises(UsageError, match="samples was 1000 and is now 50"):
+        run_all._is_done(generators.STUDY, dataclasses.replace(options, samples=50))
 
 
 def test_a_study_that_fails_does_not_stop_the_others(short_gradients, run_study, tmp_path):
